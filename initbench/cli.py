@@ -1,0 +1,284 @@
+"""The command line: reads arguments, calls the library, prints. Results on stdout, everything else on stderr."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from initbench.errors import InitbenchError, InputError, unknown
+
+if TYPE_CHECKING:
+    from initbench.records import Record
+    from initbench.sweep import Plan
+    from initbench.trial import Cell
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Which weight initialization should I use? Trains many small networks per initializer and reports "
+    "per-run accuracy tables, beside the figures that well-known articles print.",
+    epilog="Start with:  initbench reproduce",
+)
+
+
+class Format(StrEnum):
+    """The forms of a report."""
+
+    rich = "rich"
+    markdown = "markdown"
+    csv = "csv"
+
+
+def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Options of a group after ``GROUP=``, else the keys; the shell may have split the word at ``=``."""
+    from initbench.config import config_folder, option_files
+
+    typed = (ctx.params.get("overrides") or [])[-1:]
+    key, equals, start = incomplete.rpartition("=")
+    if not equals and typed and typed[0].endswith("="):
+        key, equals, start = typed[0][:-1], "=", incomplete
+    done, comma, last = start.rpartition(",")
+    if equals:
+        return [f"{key}={done}{comma}{name}" for name in option_files(key) if name.startswith(last)]
+    groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
+    scalars = ("depth", "width", "lr", "schedule", "warmup", "epochs", "batch_size", "seeds", "device", "results")
+    return [f"{name}=" for name in sorted((*groups, *scalars)) if name.startswith(incomplete)]
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Settings, e.g. init=he activation=relu depth=2,10 seeds=10. A comma list is an axis of the sweep; "
+        "range(), choice() and glob() work too. 'initbench list' shows the names.",
+        autocompletion=_complete,
+    ),
+]
+ConfigDir = Annotated[
+    Path | None,
+    typer.Option(help="A folder of your own with config groups, e.g. DIR/init/mine.yaml.", exists=True, file_okay=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
+ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
+Multirun = Annotated[bool, typer.Option("--multirun", "-m", hidden=True)]
+
+
+@app.command(epilog="Example:  initbench run init=he,xavier activation=relu,tanh depth=2,10 seeds=5")
+def run(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    dry_run: DryRun = False,
+    config: ShowConfig = False,
+    multirun: Multirun = False,
+) -> None:
+    """Train whatever of a sweep has no record yet, then print the per-run table.
+
+    The same command again resumes, or says that there is nothing to do.
+    """
+    _run(overrides or [], config_dir, dry_run, config)
+
+
+@app.command(epilog="Example:  initbench reproduce dataset=mnist")
+def reproduce(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    dry_run: DryRun = False,
+    config: ShowConfig = False,
+    multirun: Multirun = False,
+) -> None:
+    """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
+    _run(["experiment=d4", *(overrides or [])], config_dir, dry_run, config)
+
+
+@app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")
+def report(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FOLDER] [KEY=VALUE]",
+            help="Results folders (default: results), and filters: init=he,xavier depth=10.",
+        ),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="CSV is one row per trial.")] = Format.rich,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+) -> None:
+    """Tables of the records there are: one per setting, a column per technique, a row per run."""
+    from initbench import records
+    from initbench.report.frame import select
+
+    filters = [text for text in what or [] if "=" in text]
+    wanted = {}
+    if filters:
+        from initbench.config import parse_filters
+
+        wanted = parse_filters(filters)
+    folders = [Path(text) for text in what or [] if "=" not in text]
+    folders += [Path(str(folder)) for folder in wanted.pop("results", [] if folders else ["results"])]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
+    loaded = records.load(folders)
+    _warn(loaded.damaged)
+    if not loaded.records:
+        shown = ", ".join(map(str, folders))
+        raise InputError(f"no records in {shown}; 'initbench reproduce results={folders[0]}' makes some")
+    _print_report(select(loaded.records.values(), wanted), form, out)
+
+
+@app.command("list", epilog="Example:  initbench list initializers")
+def list_(
+    group: Annotated[
+        str | None, typer.Argument(help="initializers, activations, datasets, models, optimizers or experiments.")
+    ] = None,
+    config_dir: ConfigDir = None,
+) -> None:
+    """What can be chosen: names with formula, source and defaults."""
+    from rich.console import Console
+
+    from initbench.listing import GROUPS, listing
+    from initbench.report.render import to_terminal
+
+    names = {folder: name for name, (folder, *_) in GROUPS.items()} | {name: name for name in GROUPS}
+    if group is not None and group not in names:
+        raise unknown("group", group, GROUPS)
+    tables = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)]
+    to_terminal(tables, Console())
+
+
+def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_config: bool) -> None:
+    from initbench import records
+    from initbench.config import compose
+    from initbench.progress import say
+    from initbench.request import request
+    from initbench.sweep import plan
+
+    cells = compose(overrides, config_dir)
+    asked = request(cells)
+    if show_config:
+        import yaml
+
+        print(yaml.safe_dump_all(cells, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+        return
+    loaded = records.load([asked.results])
+    _warn(loaded.damaged)
+    planned = plan(asked, loaded.records)
+    n_trials, n_todo = len(planned.trials), len(planned.todo)
+    if dry_run:
+        _print_plan(planned)
+        return
+    if planned.todo:
+        say(f"{n_trials} trials: {n_trials - n_todo} already done, {n_todo} to train")
+        _train(planned, asked.device, asked.results, asked.experiment)
+        loaded = records.load([asked.results])
+    else:
+        say(f"nothing to train: all {n_trials} trials have their records in {asked.results}")
+    _print_report([loaded.records[trial.key] for trial in planned.trials], Format.rich, None)
+
+
+def _train(planned: "Plan", device_name: str, results: Path, experiment: str) -> None:
+    """Train what is to do; on a signal stop at once, and say how to go on."""
+    from initbench import records, runner
+    from initbench.progress import progress, say
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise _Stopped(number)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        device = runner.find_device(device_name)
+        runner.check(planned.todo)
+        folder = results / experiment / "records"
+        records.check_writable(folder)
+        todo = runner.chunks(planned.todo, device.type)
+        with progress(sum(map(runner.n_steps, todo))) as advance:
+            for _ in runner.run(todo, device, folder, advance):
+                pass
+    except _Stopped as stopped:
+        say("stopped; finished chunks are kept, the same command resumes")
+        raise typer.Exit(128 + stopped.number) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Stopped(BaseException):
+    """A signal asked the process to stop."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _print_plan(planned: "Plan") -> None:
+    """The cells with their number of trials done, on stdout."""
+    todo = {trial.key for trial in planned.todo}
+    counts: dict[Cell, list[int]] = {}
+    for trial in planned.trials:
+        count = counts.setdefault(trial.cell, [0, 0])
+        count[trial.key not in todo] += 1
+    for cell, (n_todo, n_done) in counts.items():
+        width = "x".join(map(str, dict.fromkeys(cell.width)))
+        print(
+            f"{cell.dataset.name} {cell.model} depth={cell.depth} width={width or '-'} {cell.activation.name} "
+            f"init={cell.init.name} {cell.optimizer.name} lr={cell.lr:g}: {n_done} done, {n_todo} to do"
+        )
+    print(f"{len(counts)} cells, {len(planned.trials)} trials: {len(planned.trials) - len(todo)} done, {len(todo)} to do")
+
+
+def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) -> None:
+    from rich.console import Console
+
+    from initbench.errors import StorageError
+    from initbench.report.document import document
+    from initbench.report.render import to_csv, to_markdown, to_terminal
+
+    try:
+        if form is Format.rich and out is None:
+            to_terminal(document(chosen), Console())
+        elif form is Format.rich:
+            assert out is not None
+            with open(out, "w", encoding="utf-8") as file:
+                to_terminal(document(chosen), Console(file=file, width=100))
+        else:
+            text = to_csv(chosen) if form is Format.csv else to_markdown(document(chosen))
+            if out is None:
+                sys.stdout.write(text)
+            else:
+                out.write_text(text, encoding="utf-8")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _warn(lines: Sequence[str]) -> None:
+    from initbench.progress import say
+
+    for line in lines:
+        say(line)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 complete, 2 bad input, 4 storage, 130 and 143 interrupted and resumable."""
+    try:
+        code = app(args=arguments, standalone_mode=False) or 0
+    except InitbenchError as error:
+        print(f"initbench: error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except TyperException as error:
+        message = error.format_message()
+        print(f"initbench: error: {message}" if message else "", file=sys.stderr)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; nothing is left to flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

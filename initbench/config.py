@@ -1,0 +1,221 @@
+"""From ``KEY=VALUE`` overrides to plain cell dictionaries: Hydra parses and composes, we expand the sweep.
+
+Hydra composes once, whatever the size of the sweep: the options of a swept group are composed side by side into
+packages of their own, and the cells are products of the parts (a composition per cell would take 40 ms each).
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from initbench.errors import InputError, unknown
+
+Plain = dict[str, Any]
+
+# Settings of the whole command; a sweep over them has no meaning.
+_SINGLE = ("device", "results", "experiment")
+
+
+def config_folder() -> Path:
+    """The folder of the shipped YAML files: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).parent
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+
+
+def option_files(group: str, config_dir: Path | None = None) -> dict[str, Path]:
+    """Name and file of every option of a group; a user's folder adds to ours and cannot replace."""
+    folders = [folder / group for folder in (config_dir, config_folder()) if folder is not None]
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
+def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Plain]:
+    """The cells of a sweep, as plain dictionaries with every key of ``config.yaml``.
+
+    Args:
+        overrides: Hydra's override grammar; the last one of a key wins.
+        config_dir: a user's folder of config groups, searched after ours.
+
+    Raises:
+        InputError: an override that cannot be read, an unknown key or option, a sweep where none is possible.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
+    try:
+        with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            # Hydra knows the user's folder only once it has composed with it.
+            base = hydra_compose("config", search)
+            groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
+            axes = _parse(overrides, groups, loader)
+            chosen = _group_overrides(axes, groups)
+            if "experiment" in axes:
+                preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
+                assert isinstance(preset, dict)
+                sweep = [f"{key}={value}" for key, value in (preset.get("sweep") or {}).items()]
+                axes = _parse(sweep, groups, loader) | axes
+                chosen = _group_overrides(axes, groups)
+            base = hydra_compose("config", search + chosen)
+            composed = OmegaConf.to_container(base, resolve=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_one_line(error)) from None
+    assert isinstance(composed, dict)
+    plain: Plain = {str(key): value for key, value in composed.items()}
+    options: dict[str, dict[str, Plain]] = plain.pop("options", {})
+    plain.pop("sweep", None)
+    plain["experiment"] = axes.pop("experiment", [None])[0]
+    cells = _expand(plain, options, axes, groups)
+    return [_resolve(cell) for cell in cells]
+
+
+def parse_filters(overrides: Sequence[str]) -> dict[str, list[Any] | Callable[[Sequence[str]], list[str]]]:
+    """``init=he,xavier depth=10`` as the values wanted of each key; a ``glob()`` is a function from names to names.
+
+    Raises:
+        InputError: an override that cannot be read.
+    """
+    from hydra.core.override_parser.types import Glob
+
+    filters: dict[str, list[Any] | Callable[[Sequence[str]], list[str]]] = {}
+    for text in overrides:
+        override = _read(text)
+        value = override.value()
+        if isinstance(value, Glob):
+            filters[override.key_or_group] = lambda names, glob=value: glob.filter(list(names))
+        elif override.is_sweep_override():
+            filters[override.key_or_group] = [getattr(item, "text", item) for item in override.sweep_iterator()]
+        else:
+            filters[override.key_or_group] = value if isinstance(value, list) else [value]
+    return filters
+
+
+def _read(text: str, loader: Any = None) -> Any:
+    """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        (override,) = OverridesParser.create(config_loader=loader).parse_overrides([text])
+    except HydraException:
+        raise InputError(f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10") from None
+    if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
+        raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
+    if override.is_sweep_override() and not override.is_discrete_sweep():
+        raise InputError(f"'{text}' is an interval; list values, or use range() or choice()")
+    return override
+
+
+def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]], loader: Any) -> dict[str, list[Any]]:
+    """Key to list of values, one value where it is no sweep, in the order in which the keys first appear."""
+    axes: dict[str, list[Any]] = {}
+    for text in overrides:
+        override = _read(text, loader)
+        key = override.key_or_group
+        if override.is_sweep_override():
+            values = [getattr(value, "text", value) for value in override.sweep_iterator()]
+        else:
+            values = [override.value()]
+        if not values:
+            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
+        if len(values) > 1 and key in _SINGLE:
+            raise InputError(f"'{key}' takes one value, got {len(values)}")
+        axes[key] = values
+    return axes
+
+
+def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
+    return f"; choose from: {', '.join(sorted(groups[key]))}" if key in groups else ""
+
+
+def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[str]]) -> list[str]:
+    """Hydra overrides that choose the options, the experiment first; swept ones go into ``options.GROUP.NAME``."""
+    chosen: list[str] = []
+    for key in sorted(axes.keys() & groups.keys(), key=lambda name: name != "experiment"):
+        names = [str(value) for value in axes[key]]
+        for name in names:
+            if name not in groups[key]:
+                raise unknown(key, name, groups[key])
+        if len(names) == 1:
+            chosen.append(f"{key}={names[0]}")
+        else:
+            chosen += [f"+{key}@options.{key}.{name}={name}" for name in dict.fromkeys(names)]
+    return chosen
+
+
+def _expand(
+    plain: Plain,
+    options: Mapping[str, Mapping[str, Plain]],
+    axes: Mapping[str, list[Any]],
+    groups: Mapping[str, list[str]],
+) -> list[Plain]:
+    """The product of the axes. A parameter of a swept group is set in those options that have it."""
+    settings = {key: values for key, values in axes.items() if key not in groups}
+    known = _dotted(plain) | {
+        f"{group}.{key}" for group, nodes in options.items() for node in nodes.values() for key in _dotted(node)
+    }
+    for key in settings:
+        if key not in known:
+            parent, dot, _ = key.rpartition(".")
+            raise unknown("setting", key, {k for k in known | groups.keys() if k.rpartition(".")[0] == parent and dot in k})
+    names = list(axes)
+    # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
+    lists = [[axes[name]] if name == "seeds" and len(axes[name]) > 1 else axes[name] for name in names]
+    cells = []
+    for values in itertools.product(*lists):
+        cell = dict(plain)
+        point = dict(zip(names, values, strict=True))
+        for group in options:
+            cell[group] = options[group][str(point[group])]
+        for key, value in point.items():
+            if key in settings:
+                _set(cell, key.split("."), value)
+        cells.append(cell)
+    return cells
+
+
+def _set(cell: Plain, path: list[str], value: Any) -> None:
+    """Set a value where the path exists, copying the nodes on the way: they are shared between cells."""
+    *parents, last = path
+    for parent in parents:
+        if parent not in cell:
+            return
+        cell[parent] = dict(cell[parent])
+        cell = cell[parent]
+    if last in cell:
+        cell[last] = deepcopy(value)
+
+
+def _dotted(node: Mapping[str, Any]) -> set[str]:
+    """Every leaf of a nested dictionary as ``a.b.c``."""
+    leaves: set[str] = set()
+    for key, value in node.items():
+        leaves |= {f"{key}.{leaf}" for leaf in _dotted(value)} if isinstance(value, dict) else {key}
+    return leaves
+
+
+def _resolve(cell: Plain) -> Plain:
+    """Replace ``${key}`` by the cell's own value; nothing else, above all no environment variable, can be named."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    text = repr(cell)
+    if "${" not in text:
+        return cell
+    if "${oc." in text or "${hydra:" in text:
+        raise InputError("a config may only refer to its own keys, as ${depth}")
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(cell), resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(_one_line(error)) from None
+    return {str(key): value for key, value in resolved.items()} if isinstance(resolved, dict) else cell
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,138 @@
+"""Data sets: loaded as arrays, split by a named stream, standardised with training statistics.
+
+A new data set is one function returning :class:`~initbench.data.arrays.Arrays`, one line in :data:`SOURCES`
+and one YAML in ``configs/dataset/``. Nothing here imports torch.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initbench.data.arrays import Arrays
+from initbench.data.bundled import digits, synthetic
+from initbench.data.downloads import cifar10, idx
+from initbench.data.files import csv, image_folder, npz
+from initbench.errors import InputError
+from initbench.seeding import permutation
+
+__all__ = ["SOURCES", "STANDARDIZE", "Arrays", "DatasetSpec", "Split", "load", "split", "statistics"]
+
+SOURCES: dict[str, Callable[..., Arrays]] = {
+    "digits": digits,
+    "synthetic": synthetic,
+    "idx": idx,
+    "cifar10": cifar10,
+    "npz": npz,
+    "csv": csv,
+    "image_folder": image_folder,
+}
+
+STANDARDIZE = ("global", "feature", "none")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """How to obtain and prepare a data set.
+
+    Attributes:
+        name: the name in tables.
+        source: a key of :data:`SOURCES`.
+        options: the source's arguments, as (name, value) pairs.
+        val: size of the validation split: a fraction (< 1) of the non-test samples, or a count.
+        test: size of the test split where the source brings no test set of its own.
+        standardize: ``global`` (one mean and one standard deviation, for images), ``feature`` (one per column, for
+            tables) or ``none``.
+        sha256: the content hash the data must have; None where it is not known before loading.
+    """
+
+    name: str
+    source: str
+    options: tuple[tuple[str, Any], ...] = ()
+    val: float = 0.2
+    test: float = 0.2
+    standardize: str = "global"
+    sha256: str | None = None
+
+
+@lru_cache(maxsize=4)
+def load(spec: DatasetSpec) -> Arrays:
+    """The arrays of a data set, checked against the hash that is expected of them.
+
+    Raises:
+        InputError: a file is missing, damaged, malformed, or not the one expected; no network.
+    """
+    arrays = SOURCES[spec.source](**dict(spec.options))
+    if spec.sha256 is not None and arrays.sha256 != spec.sha256:
+        raise InputError(
+            f"data set '{spec.name}' has content hash {arrays.sha256[:16]}, not the expected {spec.sha256[:16]}; "
+            "set dataset.sha256=null to use it as a data set of its own"
+        )
+    return arrays
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the training, validation and test samples; disjoint, together all rows."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split(arrays: Arrays, spec: DatasetSpec) -> Split:
+    """Split the rows, stratified by class, by the stream ``(0, "split")``: the same split for every seed.
+
+    Raises:
+        InputError: a split would be empty, or a class would be missing from the training samples.
+    """
+    n = len(arrays.y)
+    rows = np.arange(n - arrays.n_test)
+    test = np.arange(n - arrays.n_test, n)
+    if not arrays.n_test:
+        rows, test = _take(rows, arrays.y, spec.test, "test")
+    train, val = _take(rows, arrays.y, spec.val, "val")
+    for name, part in (("train", train), ("val", val), ("test", test)):
+        if not len(part):
+            raise InputError(f"data set '{spec.name}' ({n} samples): the {name} split is empty")
+    missing = np.setdiff1d(arrays.y, arrays.y[train])
+    if missing.size:
+        raise InputError(f"data set '{spec.name}': class {missing[0]} has no training sample")
+    return Split(train, val, test)
+
+
+def _take(
+    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, name: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``(rest, taken)``, both sorted: ``size`` rows in equal proportion from every class."""
+    n_taken = round(size * len(rows)) if size < 1 else int(size)
+    order = rows[permutation(len(rows), 0, "split", name)]
+    by_class = order[np.argsort(y[order], kind="stable")]
+    # Rank of each row within its class, as a fraction: taking the smallest ranks takes every class alike.
+    counts = np.bincount(y[by_class])
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(by_class)) - starts[y[by_class]]
+    by_rank = by_class[np.argsort((rank + 0.5) / counts[y[by_class]], kind="stable")]
+    return np.sort(by_rank[n_taken:]), np.sort(by_rank[:n_taken])
+
+
+def statistics(x: NDArray[Any], rows: NDArray[np.int64], how: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the given rows, each ``[features]``; constant features get deviation 1."""
+    n_features = x.shape[1]
+    if how == "none":
+        return np.zeros(n_features), np.ones(n_features)
+    axis = 0 if how == "feature" else None
+    count = len(rows) * (1 if how == "feature" else n_features)
+    mean = sum(block.sum(axis) for block in _blocks(x, rows)) / count
+    variance = sum(((block - mean) ** 2).sum(axis) for block in _blocks(x, rows)) / count
+    std = np.sqrt(np.where(variance > 0, variance, 1.0))
+    return np.broadcast_to(mean, (n_features,)).copy(), np.broadcast_to(std, (n_features,)).copy()
+
+
+def _blocks(x: NDArray[Any], rows: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """The given rows in float64, a few at a time: a float64 copy of all of MNIST would be 400 MB."""
+    for i in range(0, len(rows), 4096):
+        yield x[rows[i : i + 4096]].astype(np.float64)

@@ -1,0 +1,71 @@
+"""What every data set source returns: samples and labels as arrays, with a hash of the whole content."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initbench.errors import InputError
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Samples and labels of one data set.
+
+    Attributes:
+        x: ``[n, features]``, uint8 (pixels, kept compact) or float32.
+        y: ``[n]``, int64, classes ``0 .. n_classes-1``.
+        n_test: the last ``n_test`` rows are the data set's own test set; 0 where it brings none.
+    """
+
+    x: NDArray[np.uint8] | NDArray[np.float32]
+    y: NDArray[np.int64]
+    n_test: int = 0
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return int(self.y.max()) + 1
+
+    @cached_property
+    def sha256(self) -> str:
+        """The content hash: types, shapes, values and the place of the test set; part of every record."""
+        x, y = np.ascontiguousarray(self.x), np.ascontiguousarray(self.y, np.int64)
+        digest = hashlib.sha256(f"initbench-data/1 {x.dtype.str} {x.shape} {self.n_test}".encode())
+        digest.update(x.data)
+        digest.update(y.data)
+        return digest.hexdigest()
+
+
+def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_test: int = 0) -> Arrays:
+    """Arrays from samples and labels a user supplied.
+
+    Args:
+        x: ``[n, ...]``, flattened to ``[n, features]``; uint8 stays, everything else becomes float32.
+        labels: ``[n]`` integers or texts; classes are numbered in sorted order.
+        where: the file, for messages.
+        n_test: how many of the last rows are the test set.
+
+    Raises:
+        InputError: nothing there, sizes that differ, values that are not finite numbers, fewer than two classes.
+    """
+    if x.ndim < 2 or labels.ndim != 1 or len(x) != len(labels) or x.size == 0:
+        raise InputError(f"{where}: need samples [n, ...] and labels [n], got shapes {x.shape} and {labels.shape}")
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"{where}: samples must be numbers, got type {x.dtype}")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError(f"{where}: a label is missing or not finite")
+    x = x.reshape(len(x), -1)
+    if x.dtype != np.uint8:
+        x = x.astype(np.float32)
+        rows = np.flatnonzero(~np.isfinite(x).all(axis=1))
+        if rows.size:
+            raise InputError(f"{where}: sample {rows[0]} holds a value that is missing or not finite")
+    classes, y = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"{where}: need at least 2 classes, got {len(classes)}")
+    if len(classes) > len(labels) // 2:
+        raise InputError(f"{where}: {len(classes)} classes in {len(labels)} samples; is this column a class label?")
+    return Arrays(x, y.astype(np.int64), n_test)  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""A user's own data: NumPy archive, table, or folder of images."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initbench.data.arrays import Arrays, checked
+from initbench.errors import InputError
+
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+def _existing(path: str | None, source: str) -> Path:
+    if not path:
+        raise InputError(f"dataset={source} needs dataset.path=…")
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise InputError(f"dataset.path={path} does not exist")
+    return found
+
+
+def npz(path: str | None) -> Arrays:
+    """A NumPy archive with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``. Never unpickled."""
+    file = _existing(path, "npz")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            parts = {name: archive[name] for name in archive.files}
+    # Whatever a damaged archive makes NumPy raise is the same news to the user.
+    except (OSError, ValueError, EOFError, KeyError, SyntaxError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file} is not a readable .npz archive ({str(error).splitlines()[0][:100]})") from None
+    if {"x_train", "y_train", "x_test", "y_test"} <= parts.keys():
+        x_train, x_test = parts["x_train"], parts["x_test"]
+        if x_train.shape[1:] != x_test.shape[1:]:
+            raise InputError(f"{file}: x_train and x_test differ in shape: {x_train.shape[1:]}, {x_test.shape[1:]}")
+        labels = np.concatenate([parts["y_train"], parts["y_test"]])
+        return checked(np.concatenate([x_train, x_test]), labels, str(file), n_test=len(x_test))
+    if {"x", "y"} <= parts.keys():
+        return checked(parts["x"], parts["y"], str(file))
+    raise InputError(
+        f"{file} holds {', '.join(sorted(parts)) or 'nothing'}; needed: x and y, or x_train, y_train, x_test, y_test"
+    )
+
+
+def csv(path: str | None, label: str | None = None, header: bool = True) -> Arrays:
+    """A table of numbers with one column of class labels.
+
+    Args:
+        path: the file; compressed files are read by their ending.
+        label: the column of the labels by name (or number where there is no header); the last one if None.
+        header: whether the first row names the columns.
+    """
+    import pandas as pd
+
+    file = _existing(path, "csv")
+    try:
+        table = pd.read_csv(file, header=0 if header else None)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file} is not a readable table ({str(error).splitlines()[0][:100]})") from None
+    table.columns = [str(column) for column in table.columns]
+    if header and len(table.columns) and all(_is_number(column) for column in table.columns):
+        raise InputError(f"{file}: the first row holds numbers, not names; set dataset.header=false")
+    column = label if label is not None else (table.columns[-1] if len(table.columns) else "")
+    if column not in table.columns:
+        raise InputError(f"{file} has no column '{column}' for dataset.label; it has {', '.join(table.columns[:20])}")
+    features = table.drop(columns=column)
+    texts = [name for name, dtype in features.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+    if texts:
+        raise InputError(f"{file}: column '{texts[0]}' holds values that are not numbers")
+    if table[column].isna().any():
+        raise InputError(f"{file}: row {int(table[column].isna().argmax())} has no label")
+    labels = table[column].to_numpy()
+    return checked(features.to_numpy(), labels if labels.dtype.kind in "biuf" else labels.astype(str), str(file))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def image_folder(path: str | None, size: int | None = None, gray: bool = False) -> Arrays:
+    """Images sorted into one folder per class, below ``train/`` and ``test/`` or directly below ``path``.
+
+    Args:
+        path: the folder.
+        size: edge length in pixels to which every image is resized; None: all must have one size already.
+        gray: one grey channel instead of three colours.
+    """
+    folder = _existing(path, "image_folder")
+    parts = [folder / "train", folder / "test"] if (folder / "train").is_dir() else [folder]
+    pixels: list[NDArray[np.uint8]] = []
+    labels: list[str] = []
+    counts = []
+    for part in parts:
+        for label, file in _images(part):
+            pixels.append(_read_image(file, size, gray))
+            labels.append(label)
+            if pixels[-1].shape != pixels[0].shape:
+                raise InputError(f"{file} differs in size from the first image; set dataset.size=PIXELS to resize all")
+        counts.append(len(labels))
+    if not labels:
+        raise InputError(f"{folder} holds no images in class folders ({', '.join(sorted(_IMAGES))})")
+    return checked(np.stack(pixels), np.array(labels), str(folder), n_test=counts[-1] - counts[0])
+
+
+def _images(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The class and path of every image below ``folder``, in an order that depends on names only."""
+    for class_folder in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []:
+        for file in sorted(class_folder.rglob("*")):
+            if file.suffix.lower() in _IMAGES:
+                yield class_folder.name, file
+
+
+def _read_image(file: Path, size: int | None, gray: bool) -> NDArray[np.uint8]:
+    """One image as bytes, ``[height, width]`` if grey, else ``[3, height, width]``."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            image = image.convert("L" if gray else "RGB")
+            if size is not None and image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            array = np.asarray(image, np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file} is not a readable image ({str(error).splitlines()[0][:100]})") from None
+    return array if gray else array.transpose(2, 0, 1)

@@ -1,0 +1,1 @@
+"""The training engine: stacked networks, tensors and numbers in, histories out."""

@@ -1,0 +1,30 @@
+"""The errors a user can cause, each with the exit code the command line answers with."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InitbenchError(Exception):
+    """An error told to the user in one line, without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(InitbenchError):
+    """What the user asked for cannot be done: a name, a value, a file or a device is wrong."""
+
+    exit_code = 2
+
+
+class StorageError(InitbenchError):
+    """The results folder cannot be read or written."""
+
+    exit_code = 4
+
+
+def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
+    """The error for a name that is not in a set: the nearest valid name, then the whole set."""
+    names = sorted(allowed)
+    near = get_close_matches(got, names, n=1)
+    hint = f", did you mean '{near[0]}'?" if near else "."
+    return InputError(f"unknown {what} '{got}'{hint} Choose from: {', '.join(names)}")

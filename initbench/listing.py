@@ -1,0 +1,68 @@
+"""What ``initbench list`` shows: every option of a group with its formula, source and defaults. Needs no torch."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from initbench.activations import ACTIVATIONS, rms_gain, torch_gain
+from initbench.config import option_files
+from initbench.data import SOURCES
+from initbench.initializers import LAWS
+from initbench.report.document import Table
+
+Node = dict[str, Any]
+
+
+def listing(group: str, config_dir: Path | None = None) -> Table:
+    """The table of one group; a key of :data:`GROUPS`."""
+    folder, header, row = GROUPS[group]
+    rows = []
+    for name, file in sorted(option_files(folder, config_dir).items()):
+        node = yaml.safe_load(file.read_text()) or {}
+        rows.append((name, *row(node)))
+    return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
+
+
+def _params(node: Node, *without: str) -> str:
+    shown = {key: value for key, value in node.items() if key not in without and value is not None}
+    return " ".join(f"{key}={f'{value:.6g}' if isinstance(value, float) else value}" for key, value in shown.items())
+
+
+def _initializer(node: Node) -> tuple[str, ...]:
+    law = LAWS[node["law"]]
+    return law.formula, _params(law.defaults | node, "name", "law"), law.source
+
+
+def _activation(node: Node) -> tuple[str, ...]:
+    name, params = node["name"], {key: value for key, value in node.items() if key != "name"}
+    known = torch_gain(name, params)
+    return (
+        ACTIVATIONS[name].formula,
+        _params(params) or "–",
+        f"{rms_gain(name, params):.4f}",
+        "–" if known is None else f"{known:.4f}",
+    )
+
+
+def _dataset(node: Node) -> tuple[str, ...]:
+    about = inspect.getdoc(SOURCES[node["source"]]) or ""
+    return " ".join(about.split("\n\n")[0].split()), _params(node, "name", "source", "sha256")
+
+
+def _preset(node: Node) -> tuple[str, ...]:
+    settings = {f"{key}": value for key, value in node.items() if key not in ("defaults", "sweep")}
+    return (_params({**(node.get("sweep") or {}), **settings}).replace(",", ", "),)
+
+
+# Name for the user: folder of the options, further columns, and how to fill them.
+GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]] = {
+    "initializers": ("init", ("law", "defaults", "source"), _initializer),
+    "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch"), _activation),
+    "datasets": ("dataset", ("what", "defaults"), _dataset),
+    "models": ("model", ("defaults",), lambda node: (_params(node, "name") or "depth, width, activation",)),
+    "optimizers": ("optimizer", ("defaults",), lambda node: (_params(node, "name"),)),
+    "experiments": ("experiment", ("settings",), _preset),
+}

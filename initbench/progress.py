@@ -1,0 +1,58 @@
+"""Progress of long work on stderr: bars with rate and time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+_SECONDS_BETWEEN_LINES = 10
+
+
+def say(text: str) -> None:
+    """One line to the user, on stderr."""
+    print(f"initbench: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A function that counts work done, out of ``total`` trial-steps, and shows it."""
+    console = Console(stderr=True)
+    with _bar(console, total) if console.is_terminal else _lines(total) as advance:
+        yield advance
+
+
+class _Rate(ProgressColumn):
+    """Trial-steps per second: optimizer steps, summed over the trials that make them side by side."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f} trial-steps/s")
+
+
+@contextmanager
+def _bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate())
+    with Progress(*columns, TimeRemainingColumn(compact=True), console=console, speed_estimate_period=10) as bar:
+        task = bar.add_task("training", total=total)
+        yield lambda amount: bar.advance(task, amount)
+
+
+@contextmanager
+def _lines(total: int) -> Iterator[Callable[[int], None]]:
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(amount: int) -> None:
+        nonlocal done, last
+        done += amount
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            rate = done / (now - start)
+            left = int((total - done) / rate)
+            say(f"training {done / total:.0%}, {rate:,.0f} trial-steps/s, {left // 60}:{left % 60:02d} left")
+
+    yield advance

@@ -1,0 +1,1 @@
+"""The reporter: records in, tables out. Imports no torch."""

@@ -1,0 +1,85 @@
+"""A document as text: on the terminal, as Markdown; and the trials as CSV."""
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from initbench.report.document import Block, Heading, Paragraph, Table
+from initbench.report.frame import Record, to_frame
+
+
+def to_terminal(blocks: Iterable[Block], console: Console) -> None:
+    """Print a document; a table too wide for the terminal is cut into blocks of columns."""
+    for block in blocks:
+        if isinstance(block, Heading):
+            console.print(f"\n[bold]{escape(block.text)}[/bold]")
+        elif isinstance(block, Paragraph):
+            console.print(escape(block.text), style="dim", highlight=False)
+        else:
+            for part in _fitting(block, console.width):
+                console.print(_rich(part))
+
+
+def _rich(table: Table) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for number, name in enumerate(table.header):
+        wrap = number in table.left and number > 0
+        rich.add_column(escape(name), justify="left" if number in table.left else "right", no_wrap=not wrap)
+    for number, row in enumerate(table.rows):
+        last_run = number == len(table.rows) - table.n_summary - 1
+        rich.add_row(*map(escape, row), end_section=bool(table.n_summary) and last_run)
+    return rich
+
+
+def _fitting(table: Table, width: int) -> list[Table]:
+    """The table, or parts of it that repeat the first column, none wider than ``width`` characters if possible."""
+    if len(table.left) > 1:
+        return [table]
+    sizes = [max(len(row[i]) for row in (table.header, *table.rows)) + 2 for i in range(len(table.header))]
+    parts: list[list[int]] = [[]]
+    for column in range(1, len(sizes)):
+        if parts[-1] and sizes[0] + 2 + sum(sizes[i] for i in parts[-1]) + sizes[column] > width:
+            parts.append([])
+        parts[-1].append(column)
+    return [
+        Table(
+            tuple(table.header[i] for i in (0, *part)),
+            tuple(tuple(row[i] for i in (0, *part)) for row in table.rows),
+            table.n_summary,
+        )
+        for part in parts
+    ]
+
+
+def to_markdown(blocks: Iterable[Block]) -> str:
+    """A document as GitHub-flavoured Markdown."""
+    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"## {block.text}"
+    if isinstance(block, Paragraph):
+        return block.text
+    rule = ["---" if i in block.left else "---:" for i in range(len(block.header))]
+    first_summary = len(block.rows) - block.n_summary
+    rows = [
+        tuple(f"**{cell}**" if number >= first_summary and cell else cell for cell in row)
+        for number, row in enumerate(block.rows)
+    ]
+    return "\n".join(_line(row) for row in (block.header, rule, *rows))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def to_csv(records: Iterable[Record]) -> str:
+    """One row per trial, with every column of the table of trials."""
+    text = io.StringIO()
+    to_frame(records).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()

@@ -1,0 +1,100 @@
+"""A trial's identity: everything that decides its numbers, typed and frozen; and nothing else.
+
+A :class:`Cell` is one setting with all its seeds, a trial is a cell and one seed. Where the work runs (device,
+threads, chunk, folder) is not here: it is recorded as provenance and changes no key.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from initbench.data import DatasetSpec
+
+# Raised by hand whenever the training code changes what a trial's numbers are.
+RECIPE = 1
+
+Params = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name from a table, with its parameters."""
+
+    name: str
+    params: Params = ()
+
+
+@dataclass(frozen=True)
+class Init:
+    """An initializer: the name it goes by, its law, the law's resolved parameters, and the rule for biases."""
+
+    name: str
+    law: str
+    params: Params = ()
+    bias: str = "zeros"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting. ``width`` has one entry per hidden layer, ``len(width) == depth``.
+
+    ``depth=0`` is softmax regression (one weight matrix), ``depth=1`` has one hidden layer (two matrices),
+    ``depth=2`` two (three). ``lr`` is per step, ``warmup`` in epochs.
+    """
+
+    dataset: DatasetSpec
+    model: str
+    depth: int
+    width: tuple[int, ...]
+    activation: Named
+    init: Init
+    optimizer: Named
+    lr: float
+    schedule: str
+    warmup: float
+    epochs: int
+    batch_size: int
+
+    def identity(self, seed: int, sha256: str) -> dict[str, Any]:
+        """What makes a trial this trial, as plain JSON values.
+
+        Args:
+            seed: the trial's seed.
+            sha256: the content hash of the data set.
+        """
+        return {
+            "recipe": RECIPE,
+            "dataset": {
+                "name": self.dataset.name,
+                "sha256": sha256,
+                "val": self.dataset.val,
+                "test": self.dataset.test,
+                "standardize": self.dataset.standardize,
+            },
+            "model": self.model,
+            "depth": self.depth,
+            "width": list(self.width),
+            "activation": {"name": self.activation.name, **dict(self.activation.params)},
+            "init": {
+                "name": self.init.name,
+                "law": self.init.law,
+                **dict(self.init.params),
+                "bias": self.init.bias,
+            },
+            "optimizer": {"name": self.optimizer.name, **dict(self.optimizer.params)},
+            "lr": self.lr,
+            "schedule": self.schedule,
+            "warmup": self.warmup,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "precision": "float32",
+            "seed": seed,
+        }
+
+
+def trial_key(identity: Mapping[str, Any]) -> str:
+    """The trial's key: 128 bits of the hash of its identity in canonical JSON, as 32 hex digits."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
