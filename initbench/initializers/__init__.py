@@ -49,7 +49,7 @@ class Law:
 
 
 LAWS: dict[str, Law] = {
-    "constant": Law(constant, "value", "folklore; Rumelhart et al. 1986 on symmetry"),
+    "constant": Law(constant, "w = value", "folklore; Rumelhart et al. 1986 on symmetry"),
     "normal": Law(normal, "N(mean, std²)", "std 0.01: Krizhevsky et al. 2012"),
     "uniform": Law(uniform, "U(low, high)", "±0.05: Keras RandomUniform"),
     "uniform_fan_in": Law(uniform_fan_in, "U(±1/√fan_in)", "torch.nn.Linear; article D2"),

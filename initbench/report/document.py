@@ -138,7 +138,7 @@ def _beside_d4(summary: pd.DataFrame, names: Sequence[str]) -> list[Block]:
         )
         for name in names
     )
-    table = Table(("technique", "measured", "failed", "rank", "article D4", "rank", "difference"), rows)
+    table = Table(("technique", "measured", "failed", "rank", "article D4", "rank", "diff."), rows)
     return [table, Paragraph(_order(measured["mean"].astype(float), article["mean"]))]
 
 
