@@ -236,7 +236,8 @@ def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) ->
 
     from initbench.errors import StorageError
     from initbench.report.document import document
-    from initbench.report.render import to_csv, to_markdown, to_terminal
+    from initbench.report.frame import to_csv
+    from initbench.report.render import to_markdown, to_terminal
 
     try:
         if form is Format.rich and out is None:

@@ -42,28 +42,23 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    groups = {path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()}
     search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            # Hydra knows the user's folder only once it has composed with it.
-            base = hydra_compose("config", search)
-            groups = {name: loader.get_group_options(name) for name in loader.list_groups("") if name != "hydra"}
-            axes = _parse(overrides, groups, loader)
+            axes = _parse(overrides, groups)
             chosen = _group_overrides(axes, groups)
             if "experiment" in axes:
                 preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
                 assert isinstance(preset, dict)
                 sweep = [f"{key}={value}" for key, value in (preset.get("sweep") or {}).items()]
-                axes = _parse(sweep, groups, loader) | axes
+                axes = _parse(sweep, groups) | axes
                 chosen = _group_overrides(axes, groups)
-            base = hydra_compose("config", search + chosen)
-            composed = OmegaConf.to_container(base, resolve=False)
+            composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_one_line(error)) from None
     assert isinstance(composed, dict)
@@ -96,13 +91,13 @@ def parse_filters(overrides: Sequence[str]) -> dict[str, list[Any] | Callable[[S
     return filters
 
 
-def _read(text: str, loader: Any = None) -> Any:
+def _read(text: str) -> Any:
     """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        (override,) = OverridesParser.create(config_loader=loader).parse_overrides([text])
+        (override,) = OverridesParser.create().parse_overrides([text])
     except HydraException:
         raise InputError(f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10") from None
     if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
@@ -112,16 +107,20 @@ def _read(text: str, loader: Any = None) -> Any:
     return override
 
 
-def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]], loader: Any) -> dict[str, list[Any]]:
+def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str, list[Any]]:
     """Key to list of values, one value where it is no sweep, in the order in which the keys first appear."""
+    from hydra.core.override_parser.types import Glob
+
     axes: dict[str, list[Any]] = {}
     for text in overrides:
-        override = _read(text, loader)
-        key = override.key_or_group
-        if override.is_sweep_override():
-            values = [getattr(value, "text", value) for value in override.sweep_iterator()]
+        override = _read(text)
+        key, value = override.key_or_group, override.value()
+        if isinstance(value, Glob):
+            values: list[Any] = value.filter(groups.get(key, []))
+        elif override.is_sweep_override():
+            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
         else:
-            values = [override.value()]
+            values = [value]
         if not values:
             raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
         if len(values) > 1 and key in _SINGLE:

@@ -11,7 +11,7 @@ from initbench.activations import ACTIVATIONS, rms_gain, torch_gain
 from initbench.config import option_files
 from initbench.data import SOURCES
 from initbench.initializers import LAWS
-from initbench.report.document import Table
+from initbench.report.blocks import Table
 
 Node = dict[str, Any]
 

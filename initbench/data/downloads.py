@@ -6,6 +6,7 @@ Files lie where torchvision puts and expects them, so an existing torchvision fo
 import contextlib
 import gzip
 import hashlib
+import math
 import os
 import pickle
 import tempfile
@@ -149,9 +150,9 @@ def _parse_idx(folder: Path, file: _IdxFile) -> NDArray[np.uint8]:
         if file.md5:
             _check(content, file.md5, path)
     # Header: 0, 0, type (8 = uint8), number of dimensions; then each size as a big-endian uint32.
-    n_dims = content[3] if content[:3] == b"\0\0\x08" and len(content) > 4 else 0
-    sizes = np.frombuffer(content[4 : 4 + 4 * n_dims], ">u4").astype(np.int64) if n_dims else np.empty(0, np.int64)
-    if len(sizes) != n_dims or not n_dims or int(sizes.prod()) != len(content) - 4 - 4 * n_dims:
+    n_dims = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
+    sizes = [int.from_bytes(content[4 * i : 4 * i + 4], "big") for i in range(1, n_dims + 1)]
+    if not sizes or math.prod(sizes) != len(content) - 4 - 4 * n_dims:
         raise InputError(f"{path} is not a whole idx file of bytes; delete it to have it downloaded again")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(sizes)
 

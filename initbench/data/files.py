@@ -26,10 +26,10 @@ def npz(path: str | None) -> Arrays:
     """A NumPy archive with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``. Never unpickled."""
     file = _existing(path, "npz")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             parts = {name: archive[name] for name in archive.files}
     # Whatever a damaged archive makes NumPy raise is the same news to the user.
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{file} is not a readable .npz archive ({str(error).splitlines()[0][:100]})") from None
     if {"x_train", "y_train", "x_test", "y_test"} <= parts.keys():
         x_train, x_test = parts["x_train"], parts["x_test"]

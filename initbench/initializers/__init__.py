@@ -52,17 +52,17 @@ LAWS: dict[str, Law] = {
     "constant": Law(constant, "w = value", "folklore; Rumelhart et al. 1986 on symmetry"),
     "normal": Law(normal, "N(mean, std²)", "std 0.01: Krizhevsky et al. 2012"),
     "uniform": Law(uniform, "U(low, high)", "±0.05: Keras RandomUniform"),
-    "uniform_fan_in": Law(uniform_fan_in, "U(±1/√fan_in)", "torch.nn.Linear; article D2"),
-    "lecun_normal": Law(lecun_normal, "N(0, gain²/fan_in)", "LeCun et al. 1998"),
-    "lecun_uniform": Law(lecun_uniform, "U(±gain·√(3/fan_in))", "LeCun et al. 1998"),
-    "glorot_normal": Law(glorot_normal, "N(0, gain²·2/(fan_in+fan_out))", "Glorot & Bengio 2010"),
-    "glorot_uniform": Law(glorot_uniform, "U(±gain·√(6/(fan_in+fan_out)))", "Glorot & Bengio 2010"),
-    "he_normal": Law(he_normal, "N(0, gain²/fan)", "He et al. 2015, arXiv:1502.01852"),
-    "he_uniform": Law(he_uniform, "U(±gain·√(3/fan))", "He et al. 2015, arXiv:1502.01852"),
-    "variance_scaling": Law(variance_scaling, "variance scale/fan", "TensorFlow, Keras, JAX"),
-    "orthogonal": Law(orthogonal, "gain·Q, Q Haar-orthogonal", "Saxe et al. 2014, arXiv:1312.6120"),
+    "uniform_fan_in": Law(uniform_fan_in, "U(±1 / √fan_in)", "torch.nn.Linear; article D2"),
+    "lecun_normal": Law(lecun_normal, "N(0, gain² / fan_in)", "LeCun et al. 1998"),
+    "lecun_uniform": Law(lecun_uniform, "U(±gain · √(3 / fan_in))", "LeCun et al. 1998"),
+    "glorot_normal": Law(glorot_normal, "N(0, 2·gain² / (fan_in + fan_out))", "Glorot & Bengio 2010"),
+    "glorot_uniform": Law(glorot_uniform, "U(±gain · √(6 / (fan_in + fan_out)))", "Glorot & Bengio 2010"),
+    "he_normal": Law(he_normal, "N(0, gain² / fan)", "He et al. 2015, arXiv:1502.01852"),
+    "he_uniform": Law(he_uniform, "U(±gain · √(3 / fan))", "He et al. 2015, arXiv:1502.01852"),
+    "variance_scaling": Law(variance_scaling, "variance scale / fan", "TensorFlow, Keras, JAX"),
+    "orthogonal": Law(orthogonal, "gain · Q, Q Haar-orthogonal", "Saxe et al. 2014, arXiv:1312.6120"),
     "sparse": Law(sparse, "k weights N(0, std²) per unit, rest 0", "Martens 2010"),
-    "positive": Law(positive, "|N(0, gain²/fan_in)|", "no paper: He's magnitudes without signs"),
+    "positive": Law(positive, "|N(0, gain² / fan_in)|", "no paper: He's magnitudes without signs"),
 }
 
 BIASES = ("zeros", "uniform_fan_in")
@@ -80,7 +80,7 @@ def draw(law: str, shape: Sequence[int], rng: np.random.Generator, **params: Any
 
 
 def draw_bias(rule: str, weight_shape: Sequence[int], rng: np.random.Generator) -> Weight:
-    """The bias that goes with a weight: ``zeros``, or torch's ``uniform_fan_in``, U(±1/√fan_in) of that weight."""
+    """The bias that goes with a weight: ``zeros``, or torch's ``uniform_fan_in``, U(±1 / √fan_in) of that weight."""
     if rule == "zeros":
         return np.zeros(weight_shape[0], np.float32)
     if rule == "uniform_fan_in":

@@ -1,42 +1,15 @@
-"""What a report says, as plain blocks that any format can render: headings, paragraphs and tables."""
+"""What a report says: a section per setting, with its runs, its laws, and the article beside it."""
 
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from initbench.report.articles import D4
+from initbench.report.blocks import Block, Heading, Paragraph, Table
 from initbench.report.frame import Record, to_frame
-
-
-@dataclass(frozen=True)
-class Heading:
-    """The title of a section."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """Running text."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text. The first column names the rows; the last ``n_summary`` rows sum up the others."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    n_summary: int = 0
-    left: tuple[int, ...] = (0,)
-
-
-Block = Heading | Paragraph | Table
 
 
 def document(records: Iterable[Record]) -> list[Block]:

@@ -1,5 +1,6 @@
 """Records as a table: one row per trial. Needs no torch; anyone's records with the same fields will do."""
 
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -73,6 +74,13 @@ def _named(node: Mapping[str, Any]) -> str:
 
 def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def to_csv(records: Iterable[Record]) -> str:
+    """One row per trial, with every column of the table of trials."""
+    text = io.StringIO()
+    to_frame(records).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
 
 
 def select(records: Iterable[Record], filters: Mapping[str, Wanted]) -> list[Record]:

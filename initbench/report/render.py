@@ -1,6 +1,5 @@
-"""A document as text: on the terminal, as Markdown; and the trials as CSV."""
+"""Blocks as text: on the terminal and as Markdown."""
 
-import io
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -8,8 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from initbench.report.document import Block, Heading, Paragraph, Table
-from initbench.report.frame import Record, to_frame
+from initbench.report.blocks import Block, Heading, Paragraph, Table
 
 
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:
@@ -28,7 +26,7 @@ def _rich(table: Table) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, name in enumerate(table.header):
         wrap = number in table.left and number > 0
-        rich.add_column(escape(name), justify="left" if number in table.left else "right", no_wrap=not wrap)
+        rich.add_column(escape(name), justify="left" if number in table.left else "right", no_wrap=not wrap, overflow="fold")
     for number, row in enumerate(table.rows):
         last_run = number == len(table.rows) - table.n_summary - 1
         rich.add_row(*map(escape, row), end_section=bool(table.n_summary) and last_run)
@@ -76,10 +74,3 @@ def _markdown(block: Block) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def to_csv(records: Iterable[Record]) -> str:
-    """One row per trial, with every column of the table of trials."""
-    text = io.StringIO()
-    to_frame(records).to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()

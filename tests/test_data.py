@@ -1,0 +1,323 @@
+"""Reading, checking and splitting data; downloads run torchvision's real code against a local server."""
+
+import functools
+import gzip
+import hashlib
+import http.server
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision.datasets
+from PIL import Image
+
+from initbench.data import SOURCES, STANDARDIZE, Arrays, DatasetSpec, downloads, load, split, statistics
+from initbench.errors import InputError
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def small_mnist(n_train: int = 60, n_test: int = 20) -> dict[str, bytes]:
+    rng = np.random.default_rng(0)
+    return {
+        f"{part}-{kind}": idx_bytes(array)
+        for part, n in (("train", n_train), ("t10k", n_test))
+        for kind, array in (
+            ("images-idx3-ubyte", rng.integers(0, 256, (n, 28, 28), np.uint8)),
+            ("labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8)),
+        )
+    }
+
+
+def write_raw(root: Path, name: str, files: dict[str, bytes]) -> None:
+    (root / name / "raw").mkdir(parents=True)
+    for file, content in files.items():
+        (root / name / "raw" / file).write_bytes(content)
+
+
+def test_idx_files_are_read_as_torchvision_reads_them(tmp_path: Path) -> None:
+    write_raw(tmp_path, "FashionMNIST", small_mnist())
+    arrays = SOURCES["idx"](torchvision="FashionMNIST", root=str(tmp_path))
+    train = torchvision.datasets.FashionMNIST(str(tmp_path), train=True)
+    test = torchvision.datasets.FashionMNIST(str(tmp_path), train=False)
+    assert arrays.n_test == 20
+    assert (arrays.x[:60] == train.data.flatten(1).numpy()).all()
+    assert (arrays.x[60:] == test.data.flatten(1).numpy()).all()
+    assert (arrays.y == np.concatenate([train.targets.numpy(), test.targets.numpy()])).all()
+
+
+def test_a_file_of_mnist_that_is_not_mnist_is_refused(tmp_path: Path) -> None:
+    write_raw(tmp_path, "MNIST", small_mnist())
+    with pytest.raises(InputError, match="train-images-idx3-ubyte is damaged .* delete it"):
+        SOURCES["idx"](torchvision="MNIST", root=str(tmp_path))
+
+
+def test_an_archive_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    write_raw(tmp_path, "KMNIST", {f"{name}.gz": gzip.compress(data) for name, data in small_mnist().items()})
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte.gz is damaged"):
+        SOURCES["idx"](torchvision="KMNIST", root=str(tmp_path))
+
+
+@pytest.mark.parametrize("length", [0, 3, 4, 15, 16, 200, 60 * 784 + 15])
+def test_a_cut_idx_file_is_refused(tmp_path: Path, length: int) -> None:
+    files = small_mnist()
+    files["train-images-idx3-ubyte"] = files["train-images-idx3-ubyte"][:length]
+    write_raw(tmp_path, "FashionMNIST", files)
+    with pytest.raises(InputError, match="is not a whole idx file"):
+        SOURCES["idx"](torchvision="FashionMNIST", root=str(tmp_path))
+
+
+@pytest.fixture
+def fashion_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web server with four small files that torchvision and initbench take for Fashion-MNIST."""
+    folder = tmp_path_factory.mktemp("server")
+    archives = {f"{name}.gz": gzip.compress(data) for name, data in small_mnist().items()}
+    for name, content in archives.items():
+        (folder / name).write_bytes(content)
+    sums = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in archives.items()}
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *args: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    fashion = torchvision.datasets.FashionMNIST
+    monkeypatch.setattr(fashion, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    monkeypatch.setattr(fashion, "resources", [(name, sums[name]) for name, _ in fashion.resources])
+    files = tuple(file._replace(md5_gz=sums[f"{file.name}.gz"]) for file in downloads._IDX_SETS["FashionMNIST"])
+    monkeypatch.setitem(downloads._IDX_SETS, "FashionMNIST", files)
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("fashion_server")
+def test_a_missing_set_is_downloaded_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "new" / "root"
+    arrays = SOURCES["idx"](torchvision="FashionMNIST", root=str(root))
+    assert arrays.x.shape == (80, 784)
+    assert "%" in capsys.readouterr().err
+    assert sorted(path.name for path in root.iterdir()) == ["FashionMNIST"]
+    again = SOURCES["idx"](torchvision="FashionMNIST", root=str(root))
+    assert again.sha256 == arrays.sha256
+    assert "%" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", [{"torchvision": "MNIST"}, {"torchvision": "KMNIST"}, {}])
+def test_no_network_is_one_line_and_leaves_nothing(tmp_path: Path, source: dict[str, str]) -> None:
+    root = tmp_path / "root"
+    with pytest.raises(InputError, match=r"cannot be downloaded \(.+\); connect to the network, or set dataset.root"):
+        SOURCES["idx" if source else "cifar10"](**source, root=str(root))
+    assert not root.exists()
+
+
+def test_a_torchvision_that_cannot_be_imported_is_told_with_the_remedy(tmp_path: Path) -> None:
+    broken = tmp_path / "torchvision"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    code = textwrap.dedent("""
+        import sys
+        from initbench.cli import main
+        main(["run", "dataset=mnist", f"dataset.root={sys.argv[1]}/none"])
+    """)
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}", "PATH": "", "HOME": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 2
+    errors = [line for line in answer.stderr.splitlines() if "error" in line]
+    assert len(errors) == 1
+    assert "operator torchvision::nms does not exist" in errors[0]
+    assert "pip install --force-reinstall torch torchvision" in errors[0]
+
+
+def test_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    arrays = SOURCES["digits"]()
+    assert arrays.x.dtype == np.uint8
+    assert (arrays.x == load_digits().data).all()
+    assert (arrays.y == load_digits().target).all()
+
+
+def test_content_that_is_not_the_expected_is_refused() -> None:
+    spec = DatasetSpec("digits", "digits", sha256="0" * 64)
+    with pytest.raises(InputError, match="not the expected 0000"):
+        load(spec)
+
+
+def test_the_content_hash_sees_values_types_shapes_and_the_test_set() -> None:
+    x, y = np.zeros((6, 2), np.uint8), np.array([0, 1] * 3)
+    variants = [
+        Arrays(x, y),
+        Arrays(x.astype(np.float32), y),
+        Arrays(x.reshape(3, 4), y[:3]),
+        Arrays(x, y, n_test=2),
+        Arrays(x, 1 - y),
+        Arrays(x + 1, y),
+    ]
+    assert len({arrays.sha256 for arrays in variants}) == len(variants)
+    assert Arrays(x.copy(order="F"), y).sha256 == variants[0].sha256
+
+
+def test_splits_are_disjoint_whole_and_stratified() -> None:
+    spec = DatasetSpec("digits", "digits", val=0.25, test=100)
+    arrays = load(spec)
+    parts = split(arrays, spec)
+    assert sorted(np.concatenate([parts.train, parts.val, parts.test])) == list(range(1797))
+    assert len(parts.test) == 100
+    assert len(parts.val) == round(0.25 * 1697)
+    share = np.bincount(arrays.y) / len(arrays.y)
+    for rows in (parts.train, parts.val, parts.test):
+        assert np.abs(np.bincount(arrays.y[rows], minlength=10) - share * len(rows)).max() <= 1
+
+
+def test_a_test_set_that_the_data_brings_is_kept() -> None:
+    arrays = Arrays(np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20) % 2, n_test=6)
+    parts = split(arrays, DatasetSpec("own", "npz", val=4))
+    assert parts.test.tolist() == list(range(14, 20))
+    assert (len(parts.train), len(parts.val)) == (10, 4)
+
+
+@pytest.mark.parametrize(
+    ("y", "val", "test", "message"),
+    [
+        ([0, 1] * 10, 20, 0.1, "the train split is empty"),
+        ([0, 1] * 10, 0.01, 0.1, "the val split is empty"),
+        ([0] * 18 + [1], 0.9, 0.2, "class 1 has no training sample"),
+    ],
+)
+def test_an_impossible_split_is_told(y: list[int], val: float, test: float, message: str) -> None:
+    arrays = Arrays(np.zeros((len(y), 2), np.float32), np.array(y))
+    with pytest.raises(InputError, match=message):
+        split(arrays, DatasetSpec("own", "npz", val=val, test=test))
+
+
+@pytest.mark.parametrize("how", STANDARDIZE)
+def test_training_rows_are_standardised(how: str) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((9000, 5)) * [1, 2, 3, 4, 0] + [0, 1, 2, 3, 4]).astype(np.float32)
+    rows = np.arange(0, 9000, 2)
+    mean, std = statistics(x, rows, how)
+    z = (x[rows] - mean) / std
+    if how == "global":
+        assert z.mean() == pytest.approx(0, abs=1e-6)
+        assert z.std() == pytest.approx(1, abs=1e-6)
+    elif how == "feature":
+        np.testing.assert_allclose(z.mean(0), 0, atol=1e-6)
+        np.testing.assert_allclose(z.std(0), [1, 1, 1, 1, 0], atol=1e-6)
+    else:
+        assert (z == x[rows]).all()
+
+
+def test_npz(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 3, 4)), np.array(["cat", "dog"] * 10)
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    arrays = SOURCES["npz"](str(tmp_path / "a.npz"))
+    assert arrays.x.shape == (20, 12)
+    assert arrays.y.tolist() == [0, 1] * 10
+    np.savez(tmp_path / "b.npz", x_train=x[:15], y_train=y[:15], x_test=x[15:], y_test=y[15:])
+    both = SOURCES["npz"](str(tmp_path / "b.npz"))
+    assert both.n_test == 5
+    assert (both.x == arrays.x).all()
+
+
+def test_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,kind,b\n" + "1,x,2.5\n3,y,4\n" * 5)
+    arrays = SOURCES["csv"](str(tmp_path / "a.csv"), label="kind")
+    assert arrays.x[:2].tolist() == [[1, 2.5], [3, 4]]
+    assert arrays.y.tolist() == [0, 1] * 5
+    (tmp_path / "b.csv").write_text("1,2,7\n3,4,8\n" * 5)
+    assert SOURCES["csv"](str(tmp_path / "b.csv"), header=False).y.tolist() == [0, 1] * 5
+
+
+def test_image_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for label in ("a", "b"):
+            folder = tmp_path / part / label
+            folder.mkdir(parents=True)
+            for i in range(4 if part == "train" else 2):
+                Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).save(folder / f"{i}.png")
+    arrays = SOURCES["image_folder"](str(tmp_path))
+    assert arrays.x.shape == (12, 108)
+    assert arrays.x.dtype == np.uint8
+    assert arrays.n_test == 4
+    assert arrays.y.tolist() == [0] * 4 + [1] * 4 + [0, 0, 1, 1]
+    expected = torchvision.datasets.ImageFolder(str(tmp_path / "train"))
+    assert (arrays.x[0].reshape(3, 6, 6) == np.asarray(expected[0][0]).transpose(2, 0, 1)).all()
+    assert SOURCES["image_folder"](str(tmp_path), size=3, gray=True).x.shape == (12, 9)
+
+
+def bad_files(folder: Path) -> list[tuple[str, dict[str, object], str]]:
+    """Source, arguments and what the message must say, for files that cannot serve."""
+    np.savez(folder / "names.npz", a=np.zeros(3))
+    np.savez(folder / "sizes.npz", x=np.zeros((4, 2)), y=np.zeros(3))
+    np.savez(folder / "text.npz", x=np.array([["a"], ["b"]] * 2), y=np.arange(4) % 2)
+    np.savez(folder / "nan.npz", x=np.array([[1.0], [np.nan], [2], [3]]), y=np.arange(4) % 2)
+    np.savez(folder / "one.npz", x=np.zeros((4, 2)), y=np.zeros(4))
+    np.savez(folder / "object.npz", x=np.array([{}, {}], object), y=np.arange(2))
+    whole = (folder / "sizes.npz").read_bytes()
+    (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.npz").write_bytes(b"")
+    with open(folder / "single.npz", "wb") as file:
+        np.save(file, np.zeros((4, 2)))
+    (folder / "empty.csv").write_text("")
+    (folder / "text.csv").write_text("a,b,y\n1,x,0\n2,y,1\n")
+    (folder / "ragged.csv").write_text("a,b\n1,2\n1,2,3,4\n")
+    (folder / "gap.csv").write_text("a,y\n1,0\n,1\n2,0\n3,1\n")
+    (folder / "nolabel.csv").write_text("a,y\n1,0\n2,\n3,1\n")
+    (folder / "regression.csv").write_text("a,y\n1,0.1\n2,0.2\n3,0.3\n")
+    (folder / "header.csv").write_text("1,2\n3,4\n")
+    (folder / "bytes.csv").write_bytes(bytes(range(256)))
+    (folder / "none").mkdir()
+    (folder / "images" / "a").mkdir(parents=True)
+    (folder / "images" / "a" / "1.png").write_bytes(b"not an image")
+    for number, size in enumerate([(4, 4), (4, 5)]):
+        (folder / "sizes" / "ab"[number]).mkdir(parents=True)
+        Image.new("L", size).save(folder / "sizes" / "ab"[number] / "1.png")
+    cases = [
+        ("npz", "names.npz", "holds a; needed: x and y"),
+        ("npz", "sizes.npz", "got shapes"),
+        ("npz", "text.npz", "samples must be numbers"),
+        ("npz", "nan.npz", "sample 1 holds a value that is missing"),
+        ("npz", "one.npz", "at least 2 classes"),
+        ("npz", "object.npz", "not a readable .npz"),
+        ("npz", "cut.npz", "not a readable .npz"),
+        ("npz", "empty.npz", "not a readable .npz"),
+        ("npz", "single.npz", "not a readable .npz"),
+        ("npz", "missing.npz", "does not exist"),
+        ("csv", "empty.csv", "not a readable table"),
+        ("csv", "text.csv", "column 'b' holds values that are not numbers"),
+        ("csv", "ragged.csv", "not a readable table"),
+        ("csv", "gap.csv", "sample 1 holds a value that is missing"),
+        ("csv", "nolabel.csv", "row 1 has no label"),
+        ("csv", "regression.csv", "3 classes in 3 samples"),
+        ("csv", "header.csv", "set dataset.header=false"),
+        ("csv", "bytes.csv", "not a readable table"),
+        ("image_folder", "none", "holds no images in class folders"),
+        ("image_folder", "images", "1.png is not a readable image"),
+        ("image_folder", "sizes", "set dataset.size=PIXELS"),
+        ("image_folder", "empty.csv", "holds no images"),
+    ]
+    return [(source, {"path": str(folder / name)}, message) for source, name, message in cases]
+
+
+def test_files_that_cannot_serve_are_told_in_one_line(tmp_path: Path) -> None:
+    for source, arguments, message in [
+        *bad_files(tmp_path),
+        ("npz", {"path": None}, "needs dataset.path"),
+        ("csv", {"path": str(tmp_path / "text.csv"), "label": "z"}, "has no column 'z' for dataset.label; it has a, b, y"),
+    ]:
+        with pytest.raises(InputError) as error:
+            SOURCES[source](**arguments)
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
