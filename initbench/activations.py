@@ -45,7 +45,8 @@ def _leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
 
 def _gelu(x: Array) -> Array:
-    return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    phi: Array = 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
+    return x * phi
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -48,7 +48,18 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     if equals:
         return [f"{key}={done}{comma}{name}" for name in option_files(key) if name.startswith(last)]
     groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
-    scalars = ("depth", "width", "lr", "schedule", "warmup", "epochs", "batch_size", "seeds", "device", "results")
+    scalars = (
+        "depth",
+        "width",
+        "lr",
+        "schedule",
+        "warmup",
+        "epochs",
+        "batch_size",
+        "seeds",
+        "device",
+        "results",
+    )
     return [f"{name}=" for name in sorted((*groups, *scalars)) if name.startswith(incomplete)]
 
 
@@ -63,7 +74,9 @@ Overrides = Annotated[
 ]
 ConfigDir = Annotated[
     Path | None,
-    typer.Option(help="A folder of your own with config groups, e.g. DIR/init/mine.yaml.", exists=True, file_okay=False),
+    typer.Option(
+        help="A folder of your own with config groups, e.g. DIR/init/mine.yaml.", exists=True, file_okay=False
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
 ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
@@ -111,16 +124,13 @@ def report(
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
     from initbench import records
+    from initbench.config import parse_filters
     from initbench.report.frame import select
 
-    filters = [text for text in what or [] if "=" in text]
-    wanted = {}
-    if filters:
-        from initbench.config import parse_filters
-
-        wanted = parse_filters(filters)
+    wanted = parse_filters([text for text in what or [] if "=" in text])
     folders = [Path(text) for text in what or [] if "=" not in text]
-    folders += [Path(str(folder)) for folder in wanted.pop("results", [] if folders else ["results"])]
+    named = wanted.pop("results", [] if folders else ["results"])
+    folders += map(Path, named) if isinstance(named, list) else []
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
@@ -135,7 +145,8 @@ def report(
 @app.command("list", epilog="Example:  initbench list initializers")
 def list_(
     group: Annotated[
-        str | None, typer.Argument(help="initializers, activations, datasets, models, optimizers or experiments.")
+        str | None,
+        typer.Argument(help="initializers, activations, datasets, models, optimizers or experiments."),
     ] = None,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -169,16 +180,14 @@ def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_
     loaded = records.load([asked.results])
     _warn(loaded.damaged)
     planned = plan(asked, loaded.records)
-    n_trials, n_todo = len(planned.trials), len(planned.todo)
     if dry_run:
         _print_plan(planned)
         return
     if planned.todo:
-        say(f"{n_trials} trials: {n_trials - n_todo} already done, {n_todo} to train")
         _train(planned, asked.device, asked.results, asked.experiment)
         loaded = records.load([asked.results])
     else:
-        say(f"nothing to train: all {n_trials} trials have their records in {asked.results}")
+        say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
     _print_report([loaded.records[trial.key] for trial in planned.trials], Format.rich, None)
 
 
@@ -194,10 +203,13 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str) ->
     try:
         device = runner.find_device(device_name)
         runner.check(planned.todo)
+        todo = runner.chunks(planned.todo, device.type)
+        n_steps = sum(map(runner.n_steps, todo))
         folder = results / experiment / "records"
         records.check_writable(folder)
-        todo = runner.chunks(planned.todo, device.type)
-        with progress(sum(map(runner.n_steps, todo))) as advance:
+        n_done = len(planned.trials) - len(planned.todo)
+        say(f"{len(planned.trials)} trials: {n_done} already done, {len(planned.todo)} to train on {device}")
+        with progress(n_steps) as advance:
             for _ in runner.run(todo, device, folder, advance):
                 pass
     except _Stopped as stopped:
@@ -228,7 +240,9 @@ def _print_plan(planned: "Plan") -> None:
             f"{cell.dataset.name} {cell.model} depth={cell.depth} width={width or '-'} {cell.activation.name} "
             f"init={cell.init.name} {cell.optimizer.name} lr={cell.lr:g}: {n_done} done, {n_todo} to do"
         )
-    print(f"{len(counts)} cells, {len(planned.trials)} trials: {len(planned.trials) - len(todo)} done, {len(todo)} to do")
+    print(
+        f"{len(counts)} cells, {len(planned.trials)} trials: {len(planned.trials) - len(todo)} done, {len(todo)} to do"
+    )
 
 
 def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) -> None:

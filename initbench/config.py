@@ -5,12 +5,15 @@ packages of their own, and the cells are products of the parts (a composition pe
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from initbench.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Glob
 
 Plain = dict[str, Any]
 
@@ -46,7 +49,9 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    groups = {path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()}
+    groups = {
+        path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()
+    }
     search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
@@ -70,20 +75,22 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     return [_resolve(cell) for cell in cells]
 
 
-def parse_filters(overrides: Sequence[str]) -> dict[str, list[Any] | Callable[[Sequence[str]], list[str]]]:
-    """``init=he,xavier depth=10`` as the values wanted of each key; a ``glob()`` is a function from names to names.
+def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
+    """``init=he,xavier depth=10`` as the values wanted of each key, or the pattern their names must match.
 
     Raises:
         InputError: an override that cannot be read.
     """
+    if not overrides:
+        return {}
     from hydra.core.override_parser.types import Glob
 
-    filters: dict[str, list[Any] | Callable[[Sequence[str]], list[str]]] = {}
+    filters: dict[str, list[Any] | Glob] = {}
     for text in overrides:
         override = _read(text)
         value = override.value()
         if isinstance(value, Glob):
-            filters[override.key_or_group] = lambda names, glob=value: glob.filter(list(names))
+            filters[override.key_or_group] = value
         elif override.is_sweep_override():
             filters[override.key_or_group] = [getattr(item, "text", item) for item in override.sweep_iterator()]
         else:
@@ -162,7 +169,11 @@ def _expand(
     for key in settings:
         if key not in known:
             parent, dot, _ = key.rpartition(".")
-            raise unknown("setting", key, {k for k in known | groups.keys() if k.rpartition(".")[0] == parent and dot in k})
+            raise unknown(
+                "setting",
+                key,
+                {k for k in known | groups.keys() if k.rpartition(".")[0] == parent and dot in k},
+            )
     names = list(axes)
     # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
     lists = [[axes[name]] if name == "seeds" and len(axes[name]) > 1 else axes[name] for name in names]

@@ -1,7 +1,7 @@
 """The records: what training leaves behind and all that a report reads.
 
 One immutable file per finished chunk, ``<results>/<experiment>/records/<chunk>.jsonl``: a header line (format,
-environment), one line per trial, a footer line with the count and the hash of everything above it. A file is written
+environment), one line per trial, a footer line with the hash of everything above it. A file is written
 under a temporary name and published whole, so there is no lock, no half-written record, and nothing to clean up: a
 killed run loses the chunk in flight. ``cat``, ``rsync`` and ``git`` work on it; merging is copying files together.
 """
@@ -51,7 +51,7 @@ def publish(folder: Path, header: Mapping[str, Any], records: Sequence[Record]) 
     lines = [json.dumps({"format": FORMAT, "chunk": chunk, **header}, allow_nan=False)]
     lines += [json.dumps(record, allow_nan=False) for record in records]
     body = "".join(f"{line}\n" for line in lines).encode()
-    footer = json.dumps({"count": len(records), "sha256": hashlib.sha256(body).hexdigest()})
+    footer = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
     temporary = folder / f".{chunk}.{uuid.uuid4().hex}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,12 +74,23 @@ def _link(temporary: Path, target: Path) -> None:
     try:
         os.link(temporary, target)
     except FileExistsError:
-        pass
+        # A whole file is the same chunk, finished by another process first. A damaged one is set aside, not deleted.
+        if not _is_whole(target):
+            os.replace(target, target.with_name(f"{target.name}.damaged"))
+            os.link(temporary, target)
     except OSError as error:
         # File systems without hard links; two writers of one chunk write the same numbers.
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
             raise
         os.replace(temporary, target)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _parse(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
@@ -119,7 +130,7 @@ def load(folders: Iterable[Path]) -> Loaded:
             raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
         try:
             header, records = _parse(content)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             loaded.damaged.append(f"{path} is damaged ({error}); its trials count as not done")
             continue
         if header["format"] > FORMAT:
@@ -145,6 +156,4 @@ def _parse(content: bytes) -> tuple[dict[str, Any], list[Record]]:
     if not isinstance(footer, dict) or footer.get("sha256") != hashlib.sha256(content[:start]).hexdigest():
         raise ValueError("its checksum is wrong")
     header, *records = [json.loads(line) for line in content[:start].splitlines()]
-    if len(records) != footer["count"]:
-        raise ValueError("its number of records is wrong")
     return header, records

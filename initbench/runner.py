@@ -233,7 +233,9 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Weights], history: Histo
     n_majority = int(np.bincount(load(spec).y[parts.test]).max())
     final_weights = [w.cpu().numpy() for w in history.weights]
     final_biases = [b.cpu().numpy() for b in history.biases]
-    curves = {name: getattr(history, name).tolist() for name in ("train_loss", "train_correct", "val_loss", "val_correct")}
+    curves = {
+        name: getattr(history, name).tolist() for name in ("train_loss", "train_correct", "val_loss", "val_correct")
+    }
     final_loss = {name: values.tolist() for name, values in history.final_loss.items()}
     final_correct = {name: values.tolist() for name, values in history.final_correct.items()}
     result = []

@@ -21,7 +21,12 @@ def ask(*overrides: str, config_dir: Path | None = None) -> Request:
 
 def test_defaults() -> None:
     (cell,) = ask().cells
-    assert (cell.dataset.name, cell.init.name, cell.activation.name, cell.optimizer.name) == ("digits", "he", "relu", "sgd")
+    assert (cell.dataset.name, cell.init.name, cell.activation.name, cell.optimizer.name) == (
+        "digits",
+        "he",
+        "relu",
+        "sgd",
+    )
     assert (cell.depth, cell.width, cell.lr, cell.epochs) == (2, (128, 128), 0.1, 30)
     assert ask().seeds == tuple(range(10))
     assert ask().experiment == "run"
@@ -148,8 +153,9 @@ def test_planning_a_thousand_cells_takes_under_two_seconds() -> None:
 # What identifies a trial, with a change to each field.
 CHANGES = [
     "dataset=synthetic", "dataset.val=0.3", "dataset.test=0.1", "dataset.standardize=feature", "dataset.name=other",
-    "depth=3", "width=64", "activation=tanh", "activation=leaky_relu", "init=xavier", "init.gain=1", "init.mode=fan_out",
-    "init.bias=uniform_fan_in", "optimizer=adam", "optimizer.momentum=0.5", "optimizer.nesterov=true",
+    "depth=3", "width=64", "activation=tanh", "activation=leaky_relu", "init=xavier", "init.gain=1",
+    "init.mode=fan_out", "init.bias=uniform_fan_in", "optimizer=adam",
+    "optimizer.momentum=0.5", "optimizer.nesterov=true",
     "optimizer.weight_decay=0.1", "lr=0.2", "schedule=linear", "warmup=1", "epochs=3", "batch_size=64",
 ]  # fmt: skip
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +77,7 @@ def test_a_cut_idx_file_is_refused(tmp_path: Path, length: int) -> None:
 
 
 @pytest.fixture
-def fashion_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def fashion_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A web server with four small files that torchvision and initbench take for Fashion-MNIST."""
     folder = tmp_path_factory.mktemp("server")
     archives = {f"{name}.gz": gzip.compress(data) for name, data in small_mnist().items()}
@@ -88,6 +90,8 @@ def fashion_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # urllib keeps the opener, and with it the proxies, of its first use.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     fashion = torchvision.datasets.FashionMNIST
     monkeypatch.setattr(fashion, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     monkeypatch.setattr(fashion, "resources", [(name, sums[name]) for name, _ in fashion.resources])
@@ -315,7 +319,11 @@ def test_files_that_cannot_serve_are_told_in_one_line(tmp_path: Path) -> None:
     for source, arguments, message in [
         *bad_files(tmp_path),
         ("npz", {"path": None}, "needs dataset.path"),
-        ("csv", {"path": str(tmp_path / "text.csv"), "label": "z"}, "has no column 'z' for dataset.label; it has a, b, y"),
+        (
+            "csv",
+            {"path": str(tmp_path / "text.csv"), "label": "z"},
+            "has no column 'z' for dataset.label; it has a, b, y",
+        ),
     ]:
         with pytest.raises(InputError) as error:
             SOURCES[source](**arguments)

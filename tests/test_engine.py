@@ -42,7 +42,11 @@ def make_data(features: int = 33, classes: int = 7, n: int = 300, dtype: torch.d
 
 
 def initial(
-    data: Data, width: Sequence[int], seeds: Sequence[int], law: str = "he_normal", bias: str = "uniform_fan_in"
+    data: Data,
+    width: Sequence[int],
+    seeds: Sequence[int],
+    law: str = "he_normal",
+    bias: str = "uniform_fan_in",
 ) -> tuple[list[Tensor], list[Tensor]]:
     weights, biases = [], []
     for i, shape in enumerate(layer_shapes(data.x.shape[1], width, data.n_classes)):
@@ -89,7 +93,14 @@ def train_stack(
 
 
 def train_plainly(
-    data: Data, width: Sequence[int], seed: int, activation: str, optimizer: str, lr: float, batch: int, epochs: int
+    data: Data,
+    width: Sequence[int],
+    seed: int,
+    activation: str,
+    optimizer: str,
+    lr: float,
+    batch: int,
+    epochs: int,
 ) -> tuple[list[nn.Linear], list[list[float]]]:
     """The same training as anyone would write it: nn.Module, autograd, torch.optim, one network."""
     weights, biases = initial(data, width, [seed])

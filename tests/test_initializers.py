@@ -144,7 +144,11 @@ def test_fans() -> None:
         ("uniform", {"low": 1.0, "high": 1.0}, "low must be below high"),
         ("he_normal", {"gain": 0.0}, "gain must be > 0"),
         ("he_normal", {"mode": "fan"}, "mode must be one of fan_in, fan_out, fan_avg; got 'fan'"),
-        ("variance_scaling", {"distribution": "cauchy"}, "distribution must be one of normal, uniform, truncated"),
+        (
+            "variance_scaling",
+            {"distribution": "cauchy"},
+            "distribution must be one of normal, uniform, truncated",
+        ),
         ("variance_scaling", {"scale": -1.0}, "scale must be >= 0"),
         ("orthogonal", {"gain": -1.0}, "gain must be > 0"),
         ("sparse", {"k": 2000}, "k must be between 1 and fan_in, here 1024; got 2000"),

@@ -28,7 +28,12 @@ class _IdxFile(NamedTuple):
     md5: str | None = None
 
 
-_IDX_NAMES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")
+_IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "t10k-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 # The sums of the archives are torchvision's own; those of MNIST's extracted files are the canonical ones.
 _IDX_SETS: dict[str, tuple[_IdxFile, ...]] = {
@@ -167,6 +172,7 @@ def _download(name: str, root: Path) -> None:
             f"({_first_line(error)}); install torch and torchvision of one release from one index, e.g. "
             "pip install --force-reinstall torch torchvision"
         ) from None
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as folder:
@@ -178,7 +184,8 @@ def _download(name: str, root: Path) -> None:
                     path.replace(target)
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
-            root.rmdir()
+            for empty in made:
+                empty.rmdir()
         raise InputError(
             f"{name} is not in {root} and cannot be downloaded ({_first_line(error)}); "
             "connect to the network, or set dataset.root=DIR to a torchvision folder that holds it"

@@ -122,10 +122,10 @@ def _read_image(file: Path, size: int | None, gray: bool) -> NDArray[np.uint8]:
 
     try:
         with Image.open(file) as image:
-            image = image.convert("L" if gray else "RGB")
-            if size is not None and image.size != (size, size):
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
-            array = np.asarray(image, np.uint8)
+            pixels = image.convert("L" if gray else "RGB")
+            if size is not None and pixels.size != (size, size):
+                pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
+            array = np.asarray(pixels, np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} is not a readable image ({str(error).splitlines()[0][:100]})") from None
     return array if gray else array.transpose(2, 0, 1)

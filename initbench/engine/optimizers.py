@@ -51,7 +51,12 @@ class Optimizer:
         param.addcmul_(lr, direction, value=-1)
 
     def _adam(
-        self, param: Tensor, grad: Tensor, moments: tuple[Tensor, ...], lr: Tensor, hyper: Mapping[str, Tensor]
+        self,
+        param: Tensor,
+        grad: Tensor,
+        moments: tuple[Tensor, ...],
+        lr: Tensor,
+        hyper: Mapping[str, Tensor],
     ) -> None:
         if "weight_decay" in hyper and self.name == "adamw":
             param.mul_(1 - lr * hyper["weight_decay"])

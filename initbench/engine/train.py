@@ -136,7 +136,8 @@ def train(
 
     Args:
         data: all samples, on the device of the parameters.
-        weights: per layer ``[trial, in, out]``; not modified. ``biases``: ``[trial, out]``.
+        weights: per layer ``[trial, in, out]``; not modified.
+        biases: per layer ``[trial, out]``; not modified.
         activation: elementwise function between the layers.
         orders: epoch to row numbers ``[order, n_train]``, the order in which the samples are seen.
         order_of: ``[trial]``, which of the orders each trial follows.
@@ -179,7 +180,9 @@ def train(
         for i in range(n_steps):
             rows = pad(order[:, i * batch : (i + 1) * batch], (0, -batch % _LANE))
             n_real = min(batch, n_train - i * batch)
-            losses, hits = _step(stack, data, rows, order_of, n_real, optimizer, lr * _factor(schedule, step, n_steps, warmup))
+            losses, hits = _step(
+                stack, data, rows, order_of, n_real, optimizer, lr * _factor(schedule, step, n_steps, warmup)
+            )
             bad_at = torch.where(~losses.isfinite() & (bad_at < 0), step, bad_at)
             epoch_loss += losses.double() * n_real
             epoch_correct += hits
@@ -260,7 +263,8 @@ def _evaluate(stack: _Stack, data: Data, rows: Tensor) -> tuple[Tensor, Tensor]:
     n_trials = len(stack.trials)
     loss = torch.zeros(n_trials, dtype=torch.float64, device=rows.device)
     correct = torch.zeros(n_trials, dtype=torch.int64, device=rows.device)
-    for part in rows.split(_EVAL_ROWS):
+    for start in range(0, len(rows), _EVAL_ROWS):
+        part = rows[start : start + _EVAL_ROWS]
         n_real = len(part)
         part = pad(part, (0, -n_real % _LANE))
         logits = stack.logits(data.gather(part).expand(n_trials, -1, -1))

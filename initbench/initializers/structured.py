@@ -11,7 +11,7 @@ Weight = NDArray[np.float32]
 
 
 def orthogonal(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
-    """gain · a Haar-random (semi-)orthogonal matrix of shape ``[out, in·kernel]``.
+    """A Haar-random (semi-)orthogonal matrix of shape ``[out, in·kernel]``, times ``gain``.
 
     ``W Wᵀ = gain²·I`` where out <= in·kernel, else ``Wᵀ W = gain²·I``. The QR is done in float64, and the signs of
     R's diagonal are moved into Q, without which Q would not be Haar (Mezzadri 2006, arXiv:math-ph/0609050).

@@ -95,7 +95,9 @@ def _laws(trials: pd.DataFrame, names: Sequence[str]) -> Table:
 
 def _beside_d4(summary: pd.DataFrame, names: Sequence[str]) -> list[Block]:
     """The article's figures beside the measured ones, and its order beside the measured order."""
-    article = pd.DataFrame({name: {"mean": pd.Series(D4[name]).mean(), "sd": pd.Series(D4[name]).std()} for name in names}).T
+    article = pd.DataFrame(
+        {name: {"mean": pd.Series(D4[name]).mean(), "sd": pd.Series(D4[name]).std()} for name in names}
+    ).T
     measured = summary.loc[list(names)]
     rank = measured["mean"].astype(float).round(4).rank(ascending=False, method="min")
     article_rank = article["mean"].rank(ascending=False, method="min")

@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -11,8 +11,17 @@ from initbench.errors import InputError, unknown
 
 Record = dict[str, Any]
 
-# A filter value: something to compare with, or a function from the names present to those it matches.
-Wanted = Sequence[Any] | Callable[[Sequence[str]], Sequence[str]]
+
+class Pattern(Protocol):
+    """Names by pattern, as Hydra's ``glob()`` gives them."""
+
+    def filter(self, names: list[str]) -> list[str]:
+        """Those of the names that match."""
+        ...
+
+
+# What a filter wants: one of some values, or a name that matches.
+Wanted = Sequence[Any] | Pattern
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -99,7 +108,7 @@ def select(records: Iterable[Record], filters: Mapping[str, Wanted]) -> list[Rec
         values = {json.dumps(value): value for value in present.values() if value is not None}
         if not values:
             raise unknown("setting", key, {name for record in kept for name in _settings(record["trial"])})
-        found = wanted([str(value) for value in values.values()]) if callable(wanted) else wanted
+        found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in values.values()])
         kept = [record for record in kept if _matches(present[record["key"]], found)]
         if not kept:
             shown = ", ".join(sorted((str(value) for value in values.values()), key=_natural))

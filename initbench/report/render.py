@@ -26,7 +26,12 @@ def _rich(table: Table) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, name in enumerate(table.header):
         wrap = number in table.left and number > 0
-        rich.add_column(escape(name), justify="left" if number in table.left else "right", no_wrap=not wrap, overflow="fold")
+        rich.add_column(
+            escape(name),
+            justify="left" if number in table.left else "right",
+            no_wrap=not wrap,
+            overflow="fold",
+        )
     for number, row in enumerate(table.rows):
         last_run = number == len(table.rows) - table.n_summary - 1
         rich.add_row(*map(escape, row), end_section=bool(table.n_summary) and last_run)

@@ -1,0 +1,361 @@
+"""The command line as a user meets it: exit codes, the one line, what is on disk before and after."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Answer
+from test_report import HEADER, make_record
+
+from initbench import records
+
+Initbench = Callable[..., Answer]
+
+SMALL = ("dataset=synthetic", "epochs=2", "width=16", "batch_size=32")
+
+
+def stored(folder: str = "results") -> dict[str, Any]:
+    """The records of a results folder by key, without what may differ from run to run."""
+    found = records.load([Path(folder)]).records
+    return {key: {k: v for k, v in record.items() if k != "header"} for key, record in found.items()}
+
+
+def test_run_trains_ten_seeds_and_a_second_run_nothing(initbench: Initbench) -> None:
+    first = initbench("run", "init=he", "activation=relu", "seeds=10", *SMALL)
+    assert first.code == 0
+    assert "10 trials: 0 already done, 10 to train" in first.err
+    files = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*.jsonl")}
+    second = initbench("run", "init=he", "activation=relu", "seeds=10", *SMALL)
+    assert second.code == 0
+    assert "nothing to train: all 10 trials have their records in results" in second.err
+    assert second.out == first.out
+    assert {path: path.stat().st_mtime_ns for path in Path("results").rglob("*.jsonl")} == files
+
+
+def test_only_what_is_missing_is_trained(initbench: Initbench) -> None:
+    initbench("run", "init=he", "seeds=2", *SMALL)
+    before = stored()
+    wider = initbench("run", "init=he,xavier", "depth=2,10", "seeds=3", *SMALL)
+    assert "12 trials: 2 already done, 10 to train" in wider.err
+    after = stored()
+    assert len(after) == 12
+    assert {key: after[key] for key in before} == before
+    assert len(re.findall("synthetic · mlp depth (2|10)", wider.out)) == 2
+
+
+def test_a_trial_is_the_same_alone_and_among_ten(initbench: Initbench) -> None:
+    setting = ("dataset=digits", "epochs=3", "width=[50,30]", "batch_size=50")
+    initbench("run", "init=he,constant,sparse", "seeds=10", "results=many", *setting)
+    initbench("run", "init=he", "seeds=[7]", "results=one", *setting)
+    (key,) = alone = stored("one")
+    assert stored("many")[key] == alone[key]
+    assert alone[key]["weights"]["initial"] != alone[key]["weights"]["final"]
+
+
+def test_a_record_says_all_that_happened(initbench: Initbench) -> None:
+    initbench("run", "init=he", "seeds=[4]", *SMALL)
+    (record,) = stored().values()
+    assert record["trial"]["seed"] == 4
+    assert record["trial"]["init"] == {
+        "name": "he",
+        "law": "he_normal",
+        "gain": 2**0.5,
+        "mode": "fan_in",
+        "bias": "zeros",
+    }
+    assert record["n_total"] == {"train": 256, "val": 64, "test": 80}
+    assert record["n_majority"] == 20
+    assert len(record["history"]["val_correct"]) == 3
+    assert record["history"]["val_correct"][-1] == record["n_correct"]["val"]
+    assert all(isinstance(n, int) for n in record["n_correct"].values())
+    assert record["n_correct"]["test"] > 40
+    (header,) = {json.dumps(r["header"]["environment"]) for r in records.load([Path("results")]).records.values()}
+    assert json.loads(header)["device"] == "cpu"
+
+
+def test_a_diverged_trial_is_a_result(initbench: Initbench) -> None:
+    answer = initbench("run", "init=he", "lr=1e30", "seeds=2", *SMALL)
+    assert answer.code == 0
+    assert {record["outcome"] for record in stored().values()} == {"diverged"}
+    assert all(record["n_correct"] is None and record["diverged_at"] >= 1 for record in stored().values())
+    assert "div" in answer.out
+    assert "2/2" in answer.out
+
+
+def test_reproduce_is_the_ten_techniques_beside_the_article(initbench: Initbench) -> None:
+    answer = initbench("reproduce", "epochs=1", "seeds=2")
+    assert answer.code == 0
+    assert len(stored()) == 20
+    assert list(Path("results").iterdir()) == [Path("results/d4")]
+    assert "97.55 ± 0.30" in answer.out
+    assert "Order of the means, measured:" in answer.out
+
+
+def test_the_smoke_preset_runs(initbench: Initbench) -> None:
+    assert initbench("run", "experiment=smoke").code == 0
+    assert len(stored()) == 12
+
+
+def test_report_formats_and_files(initbench: Initbench) -> None:
+    initbench("run", "init=he,xavier", "seeds=2", *SMALL)
+    shown = initbench("report")
+    assert "he" in shown.out
+    markdown = initbench("report", "init=he", "--format", "markdown")
+    assert "| run | he |" in markdown.out
+    assert initbench("report", "results=results", "--format", "csv", "--out", "trials.csv").out == ""
+    assert len(Path("trials.csv").read_text().splitlines()) == 5
+    assert initbench("report", "results/run", "--out", "report.txt").code == 0
+    assert "he" in Path("report.txt").read_text()
+
+
+def test_dry_run_shows_the_plan_and_does_nothing(initbench: Initbench) -> None:
+    initbench("run", "init=he", "seeds=2", *SMALL)
+    files = sorted(Path().rglob("*"))
+    answer = initbench("run", "init=he,xavier", "seeds=3", "--dry-run", *SMALL)
+    assert "init=he sgd lr=0.1: 2 done, 1 to do" in answer.out
+    assert "2 cells, 6 trials: 2 done, 4 to do" in answer.out
+    assert sorted(Path().rglob("*")) == files
+
+
+def test_config_prints_the_resolved_settings(initbench: Initbench) -> None:
+    import yaml
+
+    cells = list(yaml.safe_load_all(initbench("run", "init=he,xavier", "lr=0.3", "--config").out))
+    assert [(cell["init"]["name"], cell["lr"]) for cell in cells] == [("he", 0.3), ("xavier", 0.3)]
+    assert not Path("results").exists()
+
+
+def test_multirun_is_accepted_and_changes_nothing(initbench: Initbench) -> None:
+    plain = initbench("run", "depth=1,2", "--dry-run", *SMALL)
+    assert initbench("run", "-m", "depth=1,2", "--dry-run", *SMALL) == plain
+
+
+def test_a_users_folder(initbench: Initbench, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "init").mkdir(parents=True)
+    (tmp_path / "mine" / "init" / "half.yaml").write_text("name: half\nlaw: normal\nstd: 0.5\n")
+    answer = initbench("run", "init=half", "seeds=1", "--config-dir", "mine", *SMALL)
+    assert answer.code == 0
+    assert "half" in answer.out
+    assert "half" in initbench("list", "init", "--config-dir", "mine").out
+
+
+def test_own_data(initbench: Initbench) -> None:
+    rows = "".join(f"{i % 3 + 0.1 * (i % 7)},{i % 5},{'abc'[i % 3]}\n" for i in range(120))
+    Path("wine.csv").write_text("acid,sugar,kind\n" + rows)
+    answer = initbench("run", "dataset=csv", "dataset.path=wine.csv", "init=he", "seeds=2", "epochs=20", "width=16")
+    assert answer.code == 0
+    assert "wine · mlp depth 2" in answer.out
+    assert min(record["n_correct"]["test"] for record in stored().values()) > 15
+
+
+@pytest.mark.parametrize(
+    "group", ["initializers", "init", "activations", "datasets", "models", "optimizers", "experiments"]
+)
+def test_list(initbench: Initbench, group: str) -> None:
+    answer = initbench("list", group)
+    assert answer.code == 0
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+def test_list_shows_formula_source_and_defaults(initbench: Initbench) -> None:
+    text = " ".join(initbench("list", "initializers").out.split())
+    assert "N(0, gain² / fan)" in text
+    assert "gain=1.41421" in text
+    assert "He et al. 2015" in text
+
+
+# Command line, exit code, and what the one line must say. Nothing may be on disk afterwards.
+BAD = [
+    ("run init=xaver", 2, "unknown init 'xaver', did you mean 'xavier'?"),
+    ("run depht=3", 2, "unknown setting 'depht', did you mean 'depth'?"),
+    ("run lr=fast", 2, "lr must be a finite number > 0; got 'fast'"),
+    ("run seeds=-1", 2, "seeds must be a whole number >= 1; got -1"),
+    ("run seeds=[]", 2, "seeds is an empty list"),
+    ("run depth=-1", 2, "depth must be a whole number >= 0; got -1"),
+    ("run lr=nan", 2, "lr must be a finite number > 0; got NaN"),
+    ("run epochs=0", 2, "epochs must be a whole number >= 1; got 0"),
+    ("reproduce epochs=0", 2, "epochs must be a whole number >= 1; got 0"),
+    ("run dataset=csv dataset.path=none.csv", 2, "dataset.path=none.csv does not exist"),
+    ("run dataset=npz", 2, "dataset=npz needs dataset.path=…"),
+    ("run dataset=mnist", 2, "MNIST is not in"),
+    ("run dataset=cifar10 dataset.root=data", 2, "cannot be downloaded"),
+    ("run device=cuda:7", 2, "device=cuda:7: torch finds"),
+    (
+        "run init=sparse width=8 depth=2",
+        2,
+        "init 'sparse' on layer 1 of shape (8, 8): k must be between 1 and fan_in, here 8",
+    ),
+    ("run dataset.val=5000", 2, "data set 'digits' (1797 samples): the train split is empty"),
+    ("run results=/proc/initbench epochs=1", 4, "cannot write to results folder /proc/initbench/run/records"),
+    ("run --config-dir none", 2, "'none' does not exist"),
+    ("run --fast", 2, "No such option: --fast"),
+    ("train", 2, "No such command 'train'"),
+    ("list initialisers", 2, "unknown group 'initialisers', did you mean 'initializers'?"),
+    ("report", 2, "there is no results folder results; 'initbench reproduce' makes one"),
+    ("report --format pdf", 2, "'pdf' is not one of 'rich', 'markdown', 'csv'"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "message"), BAD, ids=[line for line, *_ in BAD])
+def test_bad_input_is_one_line_and_leaves_nothing(initbench: Initbench, line: str, code: int, message: str) -> None:
+    answer = initbench(*line.split())
+    assert answer.code == code
+    (error,) = answer.err.splitlines()
+    assert error.startswith("initbench: error: ")
+    assert message in error
+    assert answer.out == ""
+    assert not list(Path().iterdir())
+
+
+def test_a_malformed_file_is_one_line(initbench: Initbench) -> None:
+    Path("bad.csv").write_text("a,b\n1,2\n1,2,3,4\n")
+    answer = initbench("run", "dataset=csv", "dataset.path=bad.csv")
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1
+    assert "bad.csv is not a readable table" in answer.err
+
+
+def test_a_results_folder_that_is_a_file(initbench: Initbench) -> None:
+    Path("taken").write_text("")
+    answer = initbench("run", "results=taken", *SMALL)
+    assert answer.code == 4
+    assert "cannot write to results folder taken/run/records: Not a directory" in answer.err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(initbench: Initbench) -> None:
+    Path("locked").mkdir(mode=0o500)
+    assert initbench("run", "results=locked", *SMALL).code == 4
+
+
+def test_reports_on_nothing(initbench: Initbench) -> None:
+    Path("results").mkdir()
+    empty = initbench("report")
+    assert (empty.code, len(empty.err.splitlines())) == (2, 1)
+    assert "no records in results" in empty.err
+    initbench("run", "init=he", "seeds=1", *SMALL)
+    selected = initbench("report", "init=xavier")
+    assert (selected.code, selected.out) == (2, "")
+    assert "no records with init=xavier; there are records with init: he" in selected.err
+    assert initbench("report", "--format", "csv", "--out", "none/x.csv").code == 4
+
+
+def test_a_damaged_record_is_told_and_trained_again(initbench: Initbench) -> None:
+    initbench("run", "init=he", "seeds=2", *SMALL)
+    before = stored()
+    (file,) = Path("results").rglob("*.jsonl")
+    file.write_bytes(file.read_bytes()[:-20])
+    again = initbench("run", "init=he", "seeds=2", *SMALL)
+    assert again.code == 0
+    assert f"{file} is damaged" in again.err
+    assert stored() == before
+
+
+def test_help_has_examples(initbench: Initbench) -> None:
+    for command in ("run", "reproduce", "report", "list"):
+        answer = initbench(command, "--help")
+        assert answer.code == 0
+        assert f"initbench {command}" in answer.out.split("Example:")[1]
+
+
+def script(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", f"from initbench.cli import main; main({list(arguments)!r})"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_how_to_go_on_and_resumes(initbench: Initbench, number: signal.Signals, code: int) -> None:
+    setting = ("init=he,xavier", "seeds=4", "width=1024", "epochs=6")
+    process = subprocess.Popen(script("run", *setting), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 60
+    while not list(Path().rglob("*.jsonl")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, err = process.communicate()
+    assert time.monotonic() - sent < 5
+    assert process.returncode == code
+    assert "stopped; finished chunks are kept, the same command resumes" in err
+    assert "Traceback" not in err
+    kept = stored()
+    assert 0 < len(kept) < 8
+    resumed = initbench("run", *setting)
+    assert f"8 trials: {len(kept)} already done, {8 - len(kept)} to train" in resumed.err
+    whole = initbench("run", "results=whole", *setting)
+    assert stored("whole") == stored()
+    assert whole.out == resumed.out
+
+
+NO_TORCH = (
+    "import sys, initbench.cli\ntry: initbench.cli.main({})\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+)
+
+
+def imports_torch(*arguments: str) -> bool:
+    code = NO_TORCH.format(list(arguments))
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return answer.stdout.splitlines()[-1] == "True"
+
+
+def test_what_only_reads_imports_no_torch(initbench: Initbench) -> None:
+    assert imports_torch("run", "init=he", "seeds=1", *SMALL)
+    for arguments in (
+        ["--help"],
+        ["list"],
+        ["report"],
+        ["report", "init=he"],
+        ["run", "--dry-run", "init=glob(*)", "dataset=mnist"],
+        ["run", "init=he", "seeds=1", *SMALL],
+    ):
+        assert not imports_torch(*arguments)
+
+
+def seconds(*arguments: str) -> float:
+    """The shortest of three whole processes: the machine's noise only ever adds."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(script(*arguments), stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def test_help_and_list_answer_in_half_a_second() -> None:
+    assert seconds("--help") < 0.5
+    assert seconds("list") < 0.5
+
+
+def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
+    history = {name: [1.0] * 30 for name in ("train_loss", "train_correct", "val_loss", "val_correct")}
+    header = dict(HEADER)
+    for chunk in range(20):
+        trials = [
+            make_record(init, seed, 50 + seed % 40) for init in "abcde" for seed in range(10 * chunk, 10 * chunk + 10)
+        ]
+        bare = [{k: v for k, v in trial.items() if k != "header"} | {"history": history} for trial in trials]
+        records.publish(Path("results/run/records"), header, bare)
+    assert len(stored()) == 1000
+    assert seconds("report") < 2
+    assert seconds("report", "init=a", "--format", "csv") < 2
+
+
+def test_completion_offers_groups_and_options() -> None:
+    import typer
+
+    from initbench.cli import _complete, app
+
+    context = typer.main.get_command(app).make_context("initbench", ["run"])
+    context.params = {"overrides": []}
+    assert _complete(context, "in") == ["init="]
+    assert _complete(context, "init=x") == ["init=xavier", "init=xavier_normal", "init=xavier_uniform"]
+    assert _complete(context, "init=he,z") == ["init=he,zero"]
+    assert "seeds=" in _complete(context, "se")

@@ -1,0 +1,171 @@
+"""The store: whole files or none, every damage found, nothing ever replaced."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from initbench import records
+from initbench.errors import StorageError
+
+
+def some(*keys: str, value: int = 1) -> list[dict[str, object]]:
+    return [{"key": key, "n_correct": value} for key in keys]
+
+
+def header(minute: int = 0) -> dict[str, str]:
+    return {"finished": f"2026-01-01T00:{minute:02d}:00+00:00"}
+
+
+def test_what_is_published_is_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "records"
+    file = records.publish(folder, header(), some("a", "b"))
+    assert [path.name for path in folder.iterdir()] == [file.name]
+    for root in (tmp_path, tmp_path / "run", folder):
+        loaded = records.load([root])
+        assert not loaded.damaged
+        assert {key: record["n_correct"] for key, record in loaded.records.items()} == {"a": 1, "b": 1}
+        assert loaded.records["a"]["header"]["format"] == records.FORMAT
+
+
+def test_a_finished_chunk_is_never_replaced(tmp_path: Path) -> None:
+    file = records.publish(tmp_path, header(), some("a"))
+    before = file.read_bytes()
+    assert records.publish(tmp_path, header(1), some("a", value=2)) == file
+    assert file.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_of_two_records_of_a_trial_the_first_finished_counts(tmp_path: Path) -> None:
+    records.publish(tmp_path, header(2), some("a", "b", value=2))
+    records.publish(tmp_path, header(1), some("a", value=1))
+    loaded = records.load([tmp_path]).records
+    assert (loaded["a"]["n_correct"], loaded["b"]["n_correct"]) == (1, 2)
+
+
+def test_every_truncation_and_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    file = records.publish(tmp_path, header(), some("a", "b"))
+    good = file.read_bytes()
+    damages = [good[:length] for length in range(len(good))]
+    damages += [
+        good[:i] + bytes([good[i] ^ (1 << bit)]) + good[i + 1 :] for i in range(len(good) - 1) for bit in range(8)
+    ]
+    damages += [good + b"\n", good + good, b"\0" * len(good)]
+    for content in damages:
+        file.write_bytes(content)
+        loaded = records.load([tmp_path])
+        # A flip in the footer may leave its meaning, e.g. in the name of a field that is not read.
+        if loaded.records:
+            assert {key: record["n_correct"] for key, record in loaded.records.items()} == {"a": 1, "b": 1}
+        else:
+            assert len(loaded.damaged) == 1
+            assert str(file) in loaded.damaged[0]
+
+
+def test_one_damaged_file_hides_no_other(tmp_path: Path) -> None:
+    records.publish(tmp_path, header(), some("a"))
+    records.publish(tmp_path, header(), some("b")).write_bytes(b"x")
+    loaded = records.load([tmp_path])
+    assert set(loaded.records) == {"a"}
+    assert len(loaded.damaged) == 1
+
+
+def test_a_damaged_file_makes_room_and_is_kept(tmp_path: Path) -> None:
+    file = records.publish(tmp_path, header(), some("a"))
+    file.write_bytes(b"damaged")
+    records.publish(tmp_path, header(), some("a"))
+    assert set(records.load([tmp_path]).records) == {"a"}
+    assert file.with_name(f"{file.name}.damaged").read_bytes() == b"damaged"
+
+
+def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "FORMAT", 2)
+    records.publish(tmp_path, header(), some("a"))
+    monkeypatch.setattr(records, "FORMAT", 1)
+    with pytest.raises(StorageError, match="of format 2, written by a newer initbench"):
+        records.load([tmp_path])
+
+
+def test_numbers_that_json_has_not_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.publish(tmp_path, header(), [{"key": "a", "loss": float("nan")}])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", ["fsync", "link"])
+def test_a_failing_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(StorageError, match="cannot write .*: No space left on device"):
+        records.publish(tmp_path, header(), some("a"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    records.publish(tmp_path, header(), some("a"))
+    assert set(records.load([tmp_path]).records) == {"a"}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_many_writers_of_the_same_chunks_lose_and_double_nothing(tmp_path: Path) -> None:
+    def write() -> None:
+        for number in range(20):
+            records.publish(tmp_path, header(), some(f"a{number}", f"b{number}"))
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(tmp_path.iterdir())) == 20
+    loaded = records.load([tmp_path])
+    assert len(loaded.records) == 40
+    assert not loaded.damaged
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from initbench import records
+for number in itertools.count():
+    records.publish(Path(sys.argv[1]), {"finished": ""}, [{"key": f"{number}-{i}", "x": "y" * 500} for i in range(50)])
+    print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_nothing_that_was_published(tmp_path: Path) -> None:
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.003 * attempt)
+        process.send_signal(signal.SIGKILL)
+        said = [0, *map(int, process.stdout.read().split())]
+        process.wait()
+        process.stdout.close()
+        loaded = records.load([folder])
+        assert not loaded.damaged
+        assert {f"{number}-{i}" for number in said for i in range(50)} <= set(loaded.records)
+        assert len(loaded.records) % 50 == 0
+
+
+def test_files_are_plain_text(tmp_path: Path) -> None:
+    lines = records.publish(tmp_path, header(), some("a", "b")).read_text().splitlines()
+    first, *trials, footer = map(json.loads, lines)
+    assert first["chunk"]
+    assert [trial["key"] for trial in trials] == ["a", "b"]
+    assert set(footer) == {"sha256"}
