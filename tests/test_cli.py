@@ -1,7 +1,6 @@
 """The command line as a user meets it: exit codes, the one line, what is on disk before and after."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -228,12 +227,6 @@ def test_a_results_folder_that_is_a_file(initbench: Initbench) -> None:
     answer = initbench("run", "results=taken", *SMALL)
     assert answer.code == 4
     assert "cannot write to results folder taken/run/records: Not a directory" in answer.err
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission(initbench: Initbench) -> None:
-    Path("locked").mkdir(mode=0o500)
-    assert initbench("run", "results=locked", *SMALL).code == 4
 
 
 def test_reports_on_nothing(initbench: Initbench) -> None:

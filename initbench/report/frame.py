@@ -86,9 +86,9 @@ def _number(value: Any) -> str:
 
 
 def to_csv(records: Iterable[Record]) -> str:
-    """One row per trial, with every column of the table of trials."""
+    """One row per trial: every column of :func:`to_frame` but the long ``setting``."""
     text = io.StringIO()
-    to_frame(records).to_csv(text, index=False, lineterminator="\n")
+    to_frame(records).drop(columns="setting").to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()
 
 
