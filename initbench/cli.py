@@ -1,9 +1,11 @@
 """The command line: reads arguments, calls the library, prints. Results on stdout, everything else on stderr."""
 
+import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -151,16 +153,15 @@ def list_(
     config_dir: ConfigDir = None,
 ) -> None:
     """What can be chosen: names with formula, source and defaults."""
-    from rich.console import Console
-
     from initbench.listing import GROUPS, listing
-    from initbench.report.render import to_terminal
+    from initbench.report.render import Terminal, to_terminal
 
     names = {folder: name for name, (folder, *_) in GROUPS.items()} | {name: name for name in GROUPS}
     if group is not None and group not in names:
         raise unknown("group", group, GROUPS)
     tables = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)]
-    to_terminal(tables, Console())
+    with _reader_may_leave():
+        to_terminal(tables, Terminal())
 
 
 def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_config: bool) -> None:
@@ -246,30 +247,40 @@ def _print_plan(planned: "Plan") -> None:
 
 
 def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) -> None:
-    from rich.console import Console
-
     from initbench.errors import StorageError
     from initbench.report.document import document
     from initbench.report.frame import to_csv
-    from initbench.report.render import to_markdown, to_terminal
+    from initbench.report.render import Terminal, to_markdown, to_terminal
 
+    if form is Format.rich and out is None:
+        with _reader_may_leave():
+            to_terminal(document(chosen), Terminal())
+        return
+    if form is Format.rich:
+        page = io.StringIO()
+        to_terminal(document(chosen), Terminal(file=page, width=100))
+        text = page.getvalue()
+    else:
+        text = to_csv(chosen) if form is Format.csv else to_markdown(document(chosen))
+    if out is None:
+        with _reader_may_leave():
+            sys.stdout.write(text)
+        return
     try:
-        if form is Format.rich and out is None:
-            to_terminal(document(chosen), Console())
-        elif form is Format.rich:
-            assert out is not None
-            with open(out, "w", encoding="utf-8") as file:
-                to_terminal(document(chosen), Console(file=file, width=100))
-        else:
-            text = to_csv(chosen) if form is Format.csv else to_markdown(document(chosen))
-            if out is None:
-                sys.stdout.write(text)
-            else:
-                out.write_text(text, encoding="utf-8")
-    except BrokenPipeError:
-        raise
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Whoever reads our stdout may close it early, as ``| head`` does: that is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Else the interpreter would fail to flush what is left when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warn(lines: Sequence[str]) -> None:
@@ -287,13 +298,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"initbench: error: {error}", file=sys.stderr)
         code = error.exit_code
     except TyperException as error:
-        message = error.format_message()
-        print(f"initbench: error: {message}" if message else "", file=sys.stderr)
+        # Empty where the help was the answer; pydantic, which typer checks values with, adds words of its own.
+        message = error.format_message().replace("Value error, ", "")
+        if message:
+            print(f"initbench: error: {message}", file=sys.stderr)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except BrokenPipeError:
-        # The reader of a pipe has seen enough; nothing is left to flush into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code)

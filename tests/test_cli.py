@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, the one line, what is on disk before and after."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -199,7 +200,7 @@ BAD = [
     ("train", 2, "No such command 'train'"),
     ("list initialisers", 2, "unknown group 'initialisers', did you mean 'initializers'?"),
     ("report", 2, "there is no results folder results; 'initbench reproduce' makes one"),
-    ("report --format pdf", 2, "'pdf' is not one of 'rich', 'markdown', 'csv'"),
+    ("report --format pdf", 2, "'--format': 'pdf' is not one of 'rich', 'markdown', 'csv'"),
 ]
 
 
@@ -250,6 +251,16 @@ def test_a_damaged_record_is_told_and_trained_again(initbench: Initbench) -> Non
     assert again.code == 0
     assert f"{file} is damaged" in again.err
     assert stored() == before
+
+
+def test_a_closed_pipe_is_no_error(initbench: Initbench) -> None:
+    initbench("run", "init=glob(*)", "seeds=1", *SMALL)
+    for command in (["report"], ["list"], ["report", "--format", "csv"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        answer = subprocess.run(script(*command), stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_help_has_examples(initbench: Initbench) -> None:

@@ -126,10 +126,11 @@ def test_columns_are_in_the_articles_order_and_variants_are_told_apart() -> None
 
 
 def test_every_setting_is_a_section() -> None:
-    blocks = document([make_record(depth=depth, width=[64] * depth) for depth in (0, 2)])
+    blocks = document([make_record(depth=depth, width=[64] * depth) for depth in (10, 0, 2)])
     assert [block.text for block in blocks if isinstance(block, Heading)] == [
-        "digits · mlp depth 0 · relu",
-        "digits · mlp depth 2, width 64 · relu",
+        "digits · mlp depth 0 · relu · lr 0.1",
+        "digits · mlp depth 2, width 64 · relu · lr 0.1",
+        "digits · mlp depth 10, width 64 · relu · lr 0.1",
     ]
 
 

@@ -17,7 +17,7 @@ def document(records: Iterable[Record]) -> list[Block]:
     kept = list(records)
     frame = to_frame(kept)
     blocks: list[Block] = []
-    for setting, trials in frame.groupby("setting", sort=True):
+    for setting, trials in frame.groupby("setting", sort=False):
         blocks += _section(json.loads(str(setting)), trials)
     return [*blocks, Paragraph(_provenance(kept))]
 
@@ -114,33 +114,38 @@ def _beside_d4(summary: pd.DataFrame, names: Sequence[str]) -> list[Block]:
         for name in names
     )
     table = Table(("technique", "measured", "failed", "rank", "article D4", "rank", "diff."), rows)
-    return [table, Paragraph(_order(measured["mean"].astype(float), article["mean"]))]
+    return [table, *_order(measured["mean"].astype(float), article["mean"])]
 
 
-def _order(measured: pd.Series, article: pd.Series) -> str:
+def _order(measured: pd.Series, article: pd.Series) -> list[Block]:
+    """The techniques by their means; two cannot be said to agree or disagree on an order."""
+
     def listed(means: pd.Series) -> str:
         return " > ".join(means.sort_values(ascending=False, kind="stable").index)
 
+    if len(article) < 3:
+        return []
     both = pd.DataFrame({"measured": measured, "article": article}).dropna()
     text = f"Order of the means, measured: {listed(both['measured'])}. In D4: {listed(article)}."
-    if len(both) > 2 and both["measured"].nunique() > 1:
+    if both["measured"].nunique() > 1:
         correlation = both["measured"].rank().corr(both["article"].rank())
         text += f" Rank correlation (Spearman) {correlation:.2f} over {len(both)} techniques."
-    return text
+    return [Paragraph(text)]
 
 
 def _title(row: pd.Series) -> str:
     width = sorted(set(row["width"].split()))
     layers = f"depth {row['depth']}" + (f", width {row['width'] if len(width) > 1 else width[0]}" if width else "")
-    return f"{row['dataset']} · {row['model']} {layers} · {row['activation']}"
+    return f"{row['dataset']} · {row['model']} {layers} · {row['activation']} · lr {row['lr']:g}"
 
 
 def _protocol(setting: dict[str, Any], trials: pd.DataFrame) -> str:
     row = trials.iloc[0]
     warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
+    epochs = _counted(row["epochs"], "epoch")
     return (
-        f"Protocol: fixed. {row['optimizer']}, lr {row['lr']:g} ({row['schedule']}{warmup}), {row['epochs']} epochs of "
-        f"batches of {row['batch_size']}; {row['train_total']:,} training, {row['val_total']:,} validation and "
+        f"Protocol: fixed. {row['optimizer']}, lr {row['lr']:g} ({row['schedule']}{warmup}), {epochs} of batches of "
+        f"{row['batch_size']}; {row['train_total']:,} training, {row['val_total']:,} validation and "
         f"{row['test_total']:,} test samples (content {setting['dataset']['sha256'][:12]}), "
         f"inputs standardised ({setting['dataset']['standardize']})."
     )
@@ -178,7 +183,11 @@ def _provenance(records: Sequence[Record]) -> str:
         env = record["header"]["environment"]
         text = (
             f"initbench {env['initbench']}, torch {env['torch']}, Python {env['python']}, {env['system']}, "
-            f"{env['device']} ({env['processor']}, {env['threads']} threads)"
+            f"{env['device']} ({env['processor']}, {_counted(env['threads'], 'thread')})"
         )
         counts[text] = counts.get(text, 0) + 1
-    return "Made with " + "; ".join(f"{text}: {n} trials" for text, n in sorted(counts.items())) + "."
+    return "Made with " + "; ".join(f"{text}: {_counted(n, 'trial')}" for text, n in sorted(counts.items())) + "."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

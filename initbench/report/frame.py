@@ -31,7 +31,8 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     table share, i.e. the identity without initializer and seed.
     """
     frame = pd.DataFrame([_row(record) for record in records])
-    return frame if frame.empty else frame.sort_values(["setting", "init", "init_params", "seed"], ignore_index=True)
+    order = ["dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "seed"]
+    return frame if frame.empty else frame.sort_values(order, ignore_index=True)
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -10,6 +10,14 @@ from rich.table import Table as RichTable
 from initbench.report.blocks import Block, Heading, Paragraph, Table
 
 
+class Terminal(Console):
+    """A console that leaves a closed pipe to its caller, as every other writer does."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by Rich in the handler of the error, which goes on."""
+        raise
+
+
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:
     """Print a document; a table too wide for the terminal is cut into blocks of columns."""
     for block in blocks:
