@@ -39,16 +39,20 @@ class Format(StrEnum):
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Options of a group after ``GROUP=``, else the keys; the shell may have split the word at ``=``."""
+    """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
     from initbench.config import config_folder, option_files
 
-    typed = (ctx.params.get("overrides") or [])[-1:]
-    key, equals, start = incomplete.rpartition("=")
-    if not equals and typed and typed[0].endswith("="):
-        key, equals, start = typed[0][:-1], "=", incomplete
-    done, comma, last = start.rpartition(",")
+    typed = ["", *(ctx.params.get("overrides") or [])]
+    if incomplete == "=":
+        key, equals, start, prefix = typed[-1], "=", "", ""
+    elif typed[-1] == "=":
+        key, equals, start, prefix = typed[-2], "=", incomplete, ""
+    else:
+        key, equals, start = incomplete.rpartition("=")
+        prefix = f"{key}="
     if equals:
-        return [f"{key}={done}{comma}{name}" for name in option_files(key) if name.startswith(last)]
+        done, comma, last = start.rpartition(",")
+        return [f"{prefix}{done}{comma}{name}" for name in option_files(key) if name.startswith(last)]
     groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
     scalars = (
         "depth",

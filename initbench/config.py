@@ -48,6 +48,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     groups = {
         path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()
@@ -60,11 +61,15 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
             if "experiment" in axes:
                 preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
                 assert isinstance(preset, dict)
-                sweep = [f"{key}={value}" for key, value in (preset.get("sweep") or {}).items()]
+                if not isinstance(preset.get("sweep", {}), dict):
+                    raise InputError(
+                        f"the sweep of experiment '{axes['experiment'][0]}' must be KEY: VALUES, one per line"
+                    )
+                sweep = [f"{key}={value}" for key, value in preset.get("sweep", {}).items()]
                 axes = _parse(sweep, groups) | axes
                 chosen = _group_overrides(axes, groups)
             composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise InputError(_one_line(error)) from None
     assert isinstance(composed, dict)
     plain: Plain = {str(key): value for key, value in composed.items()}

@@ -27,6 +27,24 @@ OPTIMIZERS: dict[str, dict[str, float | bool]] = {
 }
 
 
+# The settings there are, and what a file of each group must hold.
+_GROUPS = {
+    "dataset": ("name", "source", "val", "standardize", "epochs"),
+    "model": ("name",),
+    "activation": ("name",),
+    "init": ("name", "law"),
+    "optimizer": ("name",),
+}
+_SCALARS = (
+    *("depth", "width", "lr", "schedule", "warmup", "epochs", "batch_size"),
+    *("seeds", "device", "results", "experiment"),
+)
+_SETTINGS = (*_GROUPS, *_SCALARS)
+
+# More than anyone means, and still small enough to plan.
+_MOST = 1_000_000
+
+
 @dataclass(frozen=True)
 class Request:
     """What a command line asks for: cells times seeds, where to run them, where to keep the records."""
@@ -44,6 +62,9 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
     Raises:
         InputError: a value of the wrong type or outside its range, or a name that is not in its table.
     """
+    for name in cells[0]:
+        if name not in _SETTINGS:
+            raise unknown("setting", name, _SETTINGS)
     first = cells[0]
     seeds = _seeds(*(cell["seeds"] for cell in cells))
     device = _text("device", first["device"])
@@ -56,6 +77,13 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
 
 
 def _cell(plain: Mapping[str, Any]) -> Cell:
+    for group, keys in _GROUPS.items():
+        node = plain[group]
+        if not isinstance(node, Mapping):
+            raise InputError(f"{group} must hold settings, one KEY: VALUE per line; got {_shown(node)}")
+        for key in keys:
+            if key not in node:
+                raise InputError(f"{group} {_shown(node.get('name'))} lacks '{key}'")
     depth = _whole("depth", plain["depth"], 0)
     epochs = plain["epochs"] if plain["epochs"] is not None else plain["dataset"]["epochs"]
     activation = _activation(plain["activation"])
@@ -112,7 +140,7 @@ def _activation(node: Mapping[str, Any]) -> Named:
 
 
 def _init(node: Mapping[str, Any], activation: Named) -> Init:
-    law = _choice("init.law", node.get("law"), LAWS)
+    law = _choice("init.law", node["law"], LAWS)
     defaults = LAWS[law].defaults
     params = {key: value for key, value in node.items() if key not in ("name", "law", "bias")}
     for key, value in params.items():
@@ -175,7 +203,7 @@ def _seeds(*values: Any) -> tuple[int, ...]:
     seeds: dict[int, None] = {}
     for value in values:
         if isinstance(value, list):
-            seeds |= dict.fromkeys(_whole("seeds", item, 0) for item in value)
+            seeds |= dict.fromkeys(_whole("seeds", item, 0, 2**64 - 1) for item in value)
         else:
             seeds |= dict.fromkeys(range(_whole("seeds", value, 1)))
     if not seeds:
@@ -183,9 +211,11 @@ def _seeds(*values: Any) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def _whole(name: str, value: Any, least: int) -> int:
+def _whole(name: str, value: Any, least: int, most: int = _MOST) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name} must be a whole number >= {least}; got {_shown(value)}")
+    if value > most:
+        raise InputError(f"{name} must be at most {most:,}; got {value:,}")
     return value
 
 

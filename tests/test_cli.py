@@ -356,10 +356,16 @@ def test_completion_offers_groups_and_options() -> None:
     import typer
 
     from initbench.cli import _complete, app
+    from initbench.config import option_files
 
     context = typer.main.get_command(app).make_context("initbench", ["run"])
     context.params = {"overrides": []}
     assert _complete(context, "in") == ["init="]
     assert _complete(context, "init=x") == ["init=xavier", "init=xavier_normal", "init=xavier_uniform"]
     assert _complete(context, "init=he,z") == ["init=he,zero"]
+    context.params = {"overrides": ["init"]}
+    assert _complete(context, "=") == list(option_files("init"))
+    context.params = {"overrides": ["init", "="]}
+    assert _complete(context, "he,z") == ["he,zero"]
+    context.params = {"overrides": []}
     assert "seeds=" in _complete(context, "se")

@@ -79,6 +79,7 @@ def test_gain_by_name_depends_on_the_activation() -> None:
         ("seeds=[3,7]", (3, 7)),
         ("seeds=3,7", (3, 7)),
         ("seeds=[0]", (0,)),
+        ("seeds=[20261122]", (20261122,)),
         ("seeds=range(5,8)", (5, 6, 7)),
     ],
 )
@@ -140,6 +141,38 @@ def test_a_users_file_may_refer_to_settings_but_to_nothing_else(tmp_path: Path) 
     assert ks == [3, 5]
     with pytest.raises(InputError, match="may only refer to its own keys"):
         ask("init=spy", config_dir=tmp_path)
+
+
+# A user's file, the override that uses it, and what the one line must say.
+BAD_FILES = {
+    "init/a.yaml": ("name: [", "init=a", "init/a.yaml"),
+    "init/b.yaml": ("law: normal", "init=b", "init null lacks 'name'"),
+    "init/c.yaml": ("name: c", "init=c", "init 'c' lacks 'law'"),
+    "init/d.yaml": ("- a", "init=d", "init must hold settings"),
+    "init/e.yaml": ("name: e\nlaw: normal\nfoo: 1", "init=e", "unknown setting 'init.foo'"),
+    "init/f.yaml": ("name: f\nlaw: normal\n_target_: os.system", "init=f", "unknown setting 'init._target_'"),
+    "init/g.yaml": ("name: g\nlaw: normal\nstd: ${nope}", "init=g", "Interpolation key 'nope' not found"),
+    "dataset/a.yaml": ("name: a\nsource: digits", "dataset=a", "dataset 'a' lacks 'val'"),
+    "experiment/a.yaml": ("# @package _global_\nsweep: 3", "experiment=a", "the sweep of experiment 'a' must be KEY"),
+    "experiment/b.yaml": ("# @package _global_\nbogus: 3", "experiment=b", "unknown setting 'bogus'"),
+    "experiment/c.yaml": ("# @package _global_\nsweep: {init: nope}", "experiment=c", "unknown init 'nope'"),
+    "experiment/d.yaml": (
+        "# @package _global_\ndefaults: [override /init: x]",
+        "experiment=d",
+        "Could not find 'init/x'",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", BAD_FILES)
+def test_a_users_file_that_is_wrong_is_told_in_one_line(tmp_path: Path, file: str) -> None:
+    content, override, message = BAD_FILES[file]
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InputError) as error:
+        ask(override, config_dir=tmp_path)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_planning_a_thousand_cells_takes_under_two_seconds() -> None:
@@ -225,6 +258,7 @@ BAD = {
     "seeds=-3": "seeds must be a whole number >= 1; got -3",
     "seeds=[]": "seeds is an empty list",
     "seeds=[-1]": "seeds must be a whole number >= 0; got -1",
+    "seeds=9999999999": "seeds must be at most 1,000,000; got 9,999,999,999",
     "seeds=ten": "seeds must be a whole number >= 1; got 'ten'",
     "device=gpu": "device must be auto, cpu, cuda or cuda:N; got 'gpu'",
     "results=": "results must be a text; got ''",
