@@ -47,9 +47,14 @@ def chunks(todo: Iterable[Trial], device: str) -> list[list[Trial]]:
     for cell, trials in shapes.items():
         trials.sort(key=lambda trial: trial.seed)
         n_params = sum(out * (fan_in + 1) for out, fan_in in _layer_shapes(cell))
-        size = max(1, min(_STACK_TRIALS, _STACK_BYTES[device] // (4 * n_params)))
+        size = stack_size(n_params, device)
         result += [trials[i : i + size] for i in range(0, len(trials), size)]
     return result
+
+
+def stack_size(n_params: int, device: str) -> int:
+    """How many networks of ``n_params`` parameters to train side by side on a ``cpu`` or ``cuda`` device."""
+    return max(1, min(_STACK_TRIALS, _STACK_BYTES[device] // (4 * n_params)))
 
 
 def n_steps(chunk: Sequence[Trial]) -> int:
