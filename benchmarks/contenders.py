@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from initbench.activations import torch_linearized
 from initbench.engine.optimizers import Optimizer
-from initbench.engine.train import Data, Schedule, train
+from initbench.engine.stack import Data
+from initbench.engine.train import Schedule, train
 from initbench.initializers import draw
 from initbench.models.mlp import layer_shapes
 from initbench.seeding import permutation, stream
@@ -158,7 +160,7 @@ def initbench(problem: Problem, stack: int) -> Run:
 
         start = time.perf_counter()
         history = train(
-            data, weights, biases, torch.relu, orders, torch.arange(n_trials, device=device),
+            data, weights, biases, torch_linearized("relu"), orders, torch.arange(n_trials, device=device),
             Optimizer("sgd", {"momentum": torch.full((n_trials,), MOMENTUM, device=device)}),
             Schedule(torch.full((n_trials,), LR, device=device), 1, problem.batch), progress,
         )  # fmt: skip

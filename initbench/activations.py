@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
+    # From the gradient of an output to the gradient of its input.
+    Pullback = Callable[[torch.Tensor], torch.Tensor]
+
 Array = NDArray[np.float64]
 
 # Klambauer et al. 2017 (arXiv:1706.02515), eq. 14: the fixed point with mean 0 and variance 1.
@@ -94,3 +97,39 @@ def torch_function(name: str, params: Mapping[str, Any] | None = None) -> "Calla
         return lambda x: x
     function = getattr(torch.nn.functional, name)
     return lambda x: function(x, **(params or {}))
+
+
+def torch_linearized(
+    name: str, params: Mapping[str, Any] | None = None
+) -> "Callable[[torch.Tensor], tuple[torch.Tensor, Pullback]]":
+    """The activation together with its derivative, for training without a graph.
+
+    Returns:
+        A function from a tensor, which it may overwrite, to the activations and their pullback: the function that maps
+        the gradient of the activations, which it may overwrite, to the gradient of the tensor.
+    """
+    import torch
+
+    function, aten = torch_function(name, params), torch.ops.aten
+
+    def relu(x: torch.Tensor) -> "tuple[torch.Tensor, Pullback]":
+        h = x.relu_()
+        return h, lambda grad: aten.threshold_backward.grad_input(grad, h, 0, grad_input=grad)
+
+    def tanh(x: torch.Tensor) -> "tuple[torch.Tensor, Pullback]":
+        h = x.tanh_()
+        return h, lambda grad: aten.tanh_backward.grad_input(grad, h, grad_input=grad)
+
+    def sigmoid(x: torch.Tensor) -> "tuple[torch.Tensor, Pullback]":
+        h = x.sigmoid_()
+        return h, lambda grad: aten.sigmoid_backward.grad_input(grad, h, grad_input=grad)
+
+    def by_autograd(x: torch.Tensor) -> "tuple[torch.Tensor, Pullback]":
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            h = function(leaf)
+        return h.detach(), lambda grad: torch.autograd.grad(h, leaf, grad)[0]
+
+    if name == "identity":
+        return lambda x: (x, lambda grad: grad)
+    return {"relu": relu, "tanh": tanh, "sigmoid": sigmoid}.get(name, by_autograd)

@@ -37,7 +37,18 @@ def _bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate())
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console, speed_estimate_period=10) as bar:
         task = bar.add_task("training", total=total)
-        yield lambda amount: bar.advance(task, amount)
+        shown, done = time.monotonic(), 0
+
+        # Some steps take a fraction of a millisecond: tell Rich of many at once.
+        def advance(amount: int) -> None:
+            nonlocal shown, done
+            done += amount
+            if time.monotonic() - shown > 0.1:
+                shown = time.monotonic()
+                bar.update(task, completed=done)
+
+        yield advance
+        bar.update(task, completed=done)
 
 
 @contextmanager

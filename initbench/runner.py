@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from initbench import __version__, records
-from initbench.activations import torch_function
+from initbench.activations import torch_linearized
 from initbench.data import DatasetSpec, Split, load, split, statistics
 from initbench.engine.optimizers import Optimizer
-from initbench.engine.train import SPLITS, Data, History, Schedule, train
+from initbench.engine.stack import Data
+from initbench.engine.train import SPLITS, History, Schedule, train
 from initbench.errors import InputError
 from initbench.initializers import LAWS, draw, draw_bias
 from initbench.models.mlp import layer_shapes
@@ -205,7 +206,7 @@ def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int
         data,
         weights,
         biases,
-        torch_function(cell.activation.name, dict(cell.activation.params)),
+        torch_linearized(cell.activation.name, dict(cell.activation.params)),
         orders,
         torch.tensor([seeds.index(trial.seed) for trial in chunk], device=device),
         _optimizer(cell.optimizer, len(chunk), device),

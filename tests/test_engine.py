@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from initbench.activations import ACTIVATIONS, torch_function
+from initbench.activations import ACTIVATIONS, torch_function, torch_linearized
 from initbench.engine.optimizers import Optimizer, schedule_factor
-from initbench.engine.train import Data, History, Schedule, train
+from initbench.engine.stack import Data
+from initbench.engine.train import History, Schedule, train
 from initbench.initializers import draw, draw_bias
 from initbench.models.mlp import layer_shapes
 from initbench.seeding import permutation, stream
@@ -84,7 +85,7 @@ def train_stack(
         data,
         weights,
         biases,
-        torch_function(activation),
+        torch_linearized(activation),
         lambda epoch: torch.stack([data.train[permutation(len(data.train), s, "order", str(epoch))] for s in orders]),
         torch.tensor([orders.index(s) for s in seeds]),
         make_optimizer(optimizer, len(seeds), dtype),
@@ -245,7 +246,7 @@ def test_a_nan_in_the_initial_weights_is_divergence_at_step_0() -> None:
     weights, biases = initial(data, (16,), [0, 1])
     weights[0][0] = float("nan")
     history = train(
-        data, weights, biases, torch.relu, lambda epoch: data.train[None], torch.tensor([0, 0]),
+        data, weights, biases, torch_linearized("relu"), lambda epoch: data.train[None], torch.tensor([0, 0]),
         make_optimizer("sgd", 2, torch.float32), Schedule(torch.tensor([0.1, 0.1]), 1, 32),
     )  # fmt: skip
     assert history.diverged_at.tolist() == [0, -1]
@@ -256,7 +257,7 @@ def test_equal_units_stay_equal(activation: str) -> None:
     data = make_data()
     weights, biases = initial(data, (16, 16), [0], "constant", "zeros")
     history = train(
-        data, weights, biases, torch_function(activation), lambda epoch: data.train[None], torch.tensor([0]),
+        data, weights, biases, torch_linearized(activation), lambda epoch: data.train[None], torch.tensor([0]),
         make_optimizer("momentum", 1, torch.float32), Schedule(torch.tensor([0.1]), 10, 32),
     )  # fmt: skip
     first, second, last = (w[0] for w in history.weights)
@@ -289,7 +290,7 @@ def test_progress_counts_every_step_of_every_living_trial() -> None:
     weights, biases = initial(data, (16,), [0, 1])
     counted: list[int] = []
     train(
-        data, weights, biases, torch.relu, lambda epoch: data.train[None], torch.tensor([0, 0]),
+        data, weights, biases, torch_linearized("relu"), lambda epoch: data.train[None], torch.tensor([0, 0]),
         make_optimizer("sgd", 2, torch.float32), Schedule(torch.tensor([0.1, 0.1]), 2, 32), counted.append,
     )  # fmt: skip
     assert counted == [2] * 2 * math.ceil(150 / 32)
