@@ -20,8 +20,8 @@ from initbench.models.mlp import MLP, Linearized
 LANE = 16
 _EVAL_ROWS = 1024
 
-# Logit of a class that only pads: its probability is exactly zero.
-_NEVER = -1e30
+# Logit of a class that only pads: its probability is exactly zero (and faster to compute than that of any number).
+_NEVER = -float("inf")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Stack:
         x, y = self._for_trials(data.gather(rows)), self._for_trials(y)
         logits = self.net.forward(x).add_(self.class_mask)
         target = y.unsqueeze(2)
-        torch.sum(logits.argmax(2)[:, :n_real] == y[:, :n_real], 1, dtype=log.dtype, out=log[1])
+        torch.sum(logits.max(2).indices[:, :n_real] == y[:, :n_real], 1, dtype=log.dtype, out=log[1])
         log_p = log_softmax(logits, 2)
         torch.sum(log_p.gather(2, target)[:, :n_real, 0], 1, out=log[0]).neg_()
         # d(mean loss) / d(logit) = (softmax - one hot) / n
@@ -135,7 +135,7 @@ class Stack:
             logits = self.net.forward(data.gather(part).expand(len(self), -1, -1)).add_(self.class_mask)[:, :n_real]
             y = data.y[part[:n_real]].expand(len(self), -1)
             loss -= log_softmax(logits, 2).gather(2, y.unsqueeze(2)).squeeze(2).sum(1).double()
-            correct += (logits.argmax(2) == y).sum(1)
+            correct += (logits.max(2).indices == y).sum(1)
         return loss / len(rows), correct
 
 
