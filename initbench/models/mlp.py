@@ -50,7 +50,7 @@ class MLP:
         for layer, mask in enumerate(self.masks):
             h, pullback = self.activation(self._affine(layer))
             if mask is not None:
-                h = h.mul_(mask)
+                h = h * mask
             self._inputs.append(h)
             self._pullbacks.append(pullback)
         return self._affine(len(self.masks))
