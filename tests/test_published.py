@@ -50,3 +50,5 @@ def test_the_learning_rate_table_is_the_published_records() -> None:
         assert line in (TOP / "results" / "README.md").read_text(encoding="utf-8")
     both = [sum(pair) / 2 for pair in zip(*means, strict=True)]
     assert max(range(5), key=both.__getitem__) == 3
+    shown = [f"**{100 * mean:.2f}**" if i == 3 else f"{100 * mean:.2f}" for i, mean in enumerate(both)]
+    assert f"| mean | {' | '.join(shown)} |" in (TOP / "results" / "README.md").read_text(encoding="utf-8")
