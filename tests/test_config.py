@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -121,6 +122,14 @@ def test_tables_and_files_agree() -> None:
     assert set(option_files("model")) == set(MODELS)
     assert {spec["dataset"]["source"] for spec in compose(["dataset=glob(*)"])} == set(SOURCES)
     assert {field.name for field in dataclasses.fields(Optimizer)} >= {"name", "hyper", "nesterov"}
+
+
+def test_every_run_in_the_readme_is_one() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line, comments=True) for line in readme.splitlines() if line.startswith("initbench run ")]
+    assert len(lines) >= 4
+    for line in lines:
+        assert ask(*line[2:]).cells
 
 
 def test_a_users_folder_adds_options_and_experiments(tmp_path: Path) -> None:
