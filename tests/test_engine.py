@@ -1,7 +1,7 @@
 """The stacked engine against plain torch, and its promise: a trial does not depend on its companions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -187,21 +187,30 @@ def test_equals_plain_torch_for_depths_and_batches(width: tuple[int, ...], batch
 
 
 # Widths, features, classes and batch: a usual shape, and one in which nothing is a multiple of anything.
-SHAPES = {"even": ((64, 32), 64, 16, 32), "odd": ((17, 33, 5), 33, 7, 31)}
+SHAPES = {"even": ((64, 32), 64, 16, 32), "odd": ((17, 33, 5), 33, 7, 31), "mnist": ((128,), 784, 10, 128)}
+
+
+@pytest.fixture(params=[1, 2, 4, 8])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Torch's number of threads, whether the machine has so many cores or not."""
+    found = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(found)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "softplus"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_a_trial_is_bit_for_bit_the_same_in_any_company(shape: str, activation: str, optimizer: str) -> None:
+def test_a_trial_is_bit_for_bit_the_same_in_any_company(
+    shape: str, activation: str, optimizer: str, threads: int
+) -> None:
     width, features, classes, batch = SHAPES[shape]
     data = make_data(features, classes)
     lr = 0.003 if optimizer == "adam" else 0.05
 
     def trained(seeds: Sequence[int]) -> History:
-        return train_stack(
-            data, width, seeds, activation=activation, optimizer=optimizer, lr=lr, batch=batch, epochs=10
-        )
+        return train_stack(data, width, seeds, activation=activation, optimizer=optimizer, lr=lr, batch=batch, epochs=4)
 
     alone = {seed: trained([seed]) for seed in range(3)}
     for seeds in ([0, 1, 2], [2, 0, 1, 3, 4, 5, 6, 7, 8, 9], [1] * 5 + [0], [2, 2, 2]):
@@ -209,6 +218,7 @@ def test_a_trial_is_bit_for_bit_the_same_in_any_company(shape: str, activation: 
         for slot, seed in enumerate(seeds):
             if seed in alone:
                 assert_same_trial(alone[seed], 0, together, slot)
+    assert torch.get_num_threads() == threads
 
 
 def assert_same_trial(a: History, i: int, b: History, j: int) -> None:

@@ -2,7 +2,8 @@
 
 Every trial is independent of its companions, bit for bit on a CPU: all per-trial slices are padded to a multiple of
 64 bytes (else the BLAS takes another code path for a slice that starts off such a boundary), padding stays exactly
-zero, and nothing is ever reduced across trials.
+zero, nothing is ever reduced across trials, and there are never more threads than trials (else the BLAS shares a single
+trial's product out among threads, and adds it up in another order).
 """
 
 from collections.abc import Sequence
@@ -150,8 +151,9 @@ def stack(
     net = MLP([], [], [], activation)
     for w, b in zip(weights, biases, strict=True):
         _, fan_in, fan_out = w.shape
-        net.weights.append(pad(w, (0, -fan_out % LANE, 0, -fan_in % LANE)).clone())
-        net.biases.append(pad(b, (0, -fan_out % LANE)).unsqueeze(1).clone())
+        # Row-major whatever the caller's strides: the BLAS takes another way to a transposed result.
+        net.weights.append(pad(w, (0, -fan_out % LANE, 0, -fan_in % LANE)).clone(memory_format=torch.contiguous_format))
+        net.biases.append(pad(b, (0, -fan_out % LANE)).unsqueeze(1).clone(memory_format=torch.contiguous_format))
         units = torch.arange(fan_out + -fan_out % LANE, device=w.device)
         net.masks.append((units < fan_out).to(w.dtype) if fan_out % LANE else None)
     net.masks.pop()

@@ -1,7 +1,8 @@
 """Train a stack of networks side by side: tensors and numbers in, histories out; no files, no configuration."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +82,23 @@ def train(
     Returns:
         The histories and final parameters, in the order of the given trials.
     """
+    with _threads_at_most() as limit_threads:
+        return _train(data, weights, biases, activation, orders, order_of, optimizer, schedule, progress, limit_threads)
+
+
+def _train(
+    data: Data,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    activation: Linearized,
+    orders: Orders,
+    order_of: Tensor,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    progress: Progress,
+    limit_threads: Callable[[int], None],
+) -> History:
+    limit_threads(len(order_of))
     data = data.padded()
     living = stack(weights, biases, activation, data, order_of)
     history = _empty_history(weights, biases, schedule.epochs)
@@ -113,6 +131,7 @@ def train(
             living.keep(kept)
             optimizer.keep(kept)
             lr = lr[kept]
+            limit_threads(max(1, len(kept)))
         if not len(living):
             return history
     for name in SPLITS:
@@ -123,6 +142,16 @@ def train(
     for whole, part in zip(history.weights + history.biases, final_weights + final_biases, strict=True):
         whole[living.trials] = part
     return history
+
+
+@contextmanager
+def _threads_at_most() -> Iterator[Callable[[int], None]]:
+    """A function that lowers torch's number of threads to a limit; the number found is restored in the end."""
+    found = torch.get_num_threads()
+    try:
+        yield lambda limit: torch.set_num_threads(min(found, limit))
+    finally:
+        torch.set_num_threads(found)
 
 
 def _batches(order: Tensor, batch: int) -> Tensor:
