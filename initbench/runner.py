@@ -54,8 +54,12 @@ def chunks(todo: Iterable[Trial], device: str) -> list[list[Trial]]:
 
 
 def stack_size(n_params: int, device: str) -> int:
-    """How many networks of ``n_params`` parameters to train side by side on a ``cpu`` or ``cuda`` device."""
-    return max(1, min(_STACK_TRIALS, _STACK_BYTES[device] // (4 * n_params)))
+    """How many networks of ``n_params`` parameters to train side by side on a ``cpu`` or ``cuda`` device.
+
+    On a CPU at least one for each thread: the engine never uses more threads than it has trials.
+    """
+    least = torch.get_num_threads() if device == "cpu" else 1
+    return max(least, min(_STACK_TRIALS, _STACK_BYTES[device] // (4 * n_params)))
 
 
 def n_steps(chunk: Sequence[Trial]) -> int:
