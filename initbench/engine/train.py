@@ -54,6 +54,22 @@ class History:
     biases: list[Tensor]
 
 
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    """Leave torch's number of threads as it was found."""
+    found = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(found)
+
+
+def _use_at_most(n_threads: int) -> None:
+    """Lower torch's number of threads to a limit; why there may be no more than trials is told in ``stack``."""
+    torch.set_num_threads(min(torch.get_num_threads(), n_threads))
+
+
+@_threads_restored()
 @torch.no_grad()
 def train(
     data: Data,
@@ -82,23 +98,7 @@ def train(
     Returns:
         The histories and final parameters, in the order of the given trials.
     """
-    with _threads_at_most() as limit_threads:
-        return _train(data, weights, biases, activation, orders, order_of, optimizer, schedule, progress, limit_threads)
-
-
-def _train(
-    data: Data,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    activation: Linearized,
-    orders: Orders,
-    order_of: Tensor,
-    optimizer: Optimizer,
-    schedule: Schedule,
-    progress: Progress,
-    limit_threads: Callable[[int], None],
-) -> History:
-    limit_threads(len(order_of))
+    _use_at_most(len(order_of))
     data = data.padded()
     living = stack(weights, biases, activation, data, order_of)
     history = _empty_history(weights, biases, schedule.epochs)
@@ -131,7 +131,7 @@ def _train(
             living.keep(kept)
             optimizer.keep(kept)
             lr = lr[kept]
-            limit_threads(max(1, len(kept)))
+            _use_at_most(max(1, len(kept)))
         if not len(living):
             return history
     for name in SPLITS:
@@ -142,16 +142,6 @@ def _train(
     for whole, part in zip(history.weights + history.biases, final_weights + final_biases, strict=True):
         whole[living.trials] = part
     return history
-
-
-@contextmanager
-def _threads_at_most() -> Iterator[Callable[[int], None]]:
-    """A function that lowers torch's number of threads to a limit; the number found is restored in the end."""
-    found = torch.get_num_threads()
-    try:
-        yield lambda limit: torch.set_num_threads(min(found, limit))
-    finally:
-        torch.set_num_threads(found)
 
 
 def _batches(order: Tensor, batch: int) -> Tensor:
