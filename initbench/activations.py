@@ -4,6 +4,7 @@ The NumPy functions are the definitions (they give the gains by quadrature and n
 uses torch's function of the same name, and a test holds the two together.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class Activation:
     function: Callable[..., Array]
     formula: str
     torch_gain: float | Callable[..., float] | None = None
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """The parameters, at most one, and their default values, read off the function's signature."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _elu(x: Array, alpha: float = 1.0) -> Array:

@@ -198,7 +198,7 @@ def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_
 
 def _train(planned: "Plan", device_name: str, results: Path, experiment: str) -> None:
     """Train what is to do; on a signal stop at once, and say how to go on."""
-    from initbench import records, runner
+    from initbench import drawing, records, runner
     from initbench.progress import progress, say
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -207,8 +207,8 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str) ->
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         device = runner.find_device(device_name)
-        runner.check(planned.todo)
-        todo = runner.chunks(planned.todo, device.type)
+        drawing.check(planned.todo)
+        todo = runner.chunks(planned.todo, device)
         n_steps = sum(map(runner.n_steps, todo))
         folder = results / experiment / "records"
         records.check_writable(folder)

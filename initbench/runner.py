@@ -1,6 +1,7 @@
 """Train the missing trials, chunk by chunk, and describe what happened in records."""
 
 import hashlib
+import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,30 +12,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from initbench import __version__, records
-from initbench.activations import torch_linearized
+from initbench import __version__, drawing, records
 from initbench.data import DatasetSpec, Split, load, split, statistics
-from initbench.engine.optimizers import Optimizer
-from initbench.engine.stack import Data
-from initbench.engine.train import SPLITS, History, Schedule, train
+from initbench.drawing import Params
+from initbench.engine import compiled, stacked
+from initbench.engine.compiled import blas
+from initbench.engine.problem import SPLITS, History, Networks, Orders, Rule, Samples, Schedule
 from initbench.errors import InputError
-from initbench.initializers import LAWS, draw, draw_bias
-from initbench.models.mlp import layer_shapes
-from initbench.seeding import permutation, stream
+from initbench.initializers import LAWS
+from initbench.models.mlp import MLP
+from initbench.seeding import permutation
 from initbench.sweep import Trial
 from initbench.trial import Cell, Named
 
-# Parameters of one stack, in bytes. On two cores 10 to 40 networks of 784-128-128-10 (4.7 to 19 MB) train equally fast
-# per network, and a small chunk loses little to a kill; on a GPU, not measured yet, a stack should fill the device.
-_STACK_BYTES = {"cpu": 5_000_000, "cuda": 500_000_000}
-_STACK_TRIALS = 256
+# A chunk on a CPU is about this much work of its threads: what a kill may cost.
+_CHUNK_SECONDS = 10.0
+# What one thread makes of a network of middling size; only the size of a chunk follows from it.
+_FLOPS_PER_SECOND = 1e11
+# The part of a GPU's free memory that one stack may fill, and the most trials of a chunk anywhere.
+_MEMORY_SHARE = 0.6
+_CHUNK_TRIALS = 1024
 
-Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-
-def chunks(todo: Iterable[Trial], device: str) -> list[list[Trial]]:
+def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     """Trials of one shape, side by side; all initializers of a seed together, since they see the same batches.
 
     Raises:
@@ -47,19 +48,26 @@ def chunks(todo: Iterable[Trial], device: str) -> list[list[Trial]]:
     result = []
     for cell, trials in shapes.items():
         trials.sort(key=lambda trial: trial.seed)
-        n_params = sum(out * (fan_in + 1) for out, fan_in in _layer_shapes(cell))
-        size = stack_size(n_params, device)
+        size = chunk_size(cell, device)
         result += [trials[i : i + size] for i in range(0, len(trials), size)]
     return result
 
 
-def stack_size(n_params: int, device: str) -> int:
-    """How many networks of ``n_params`` parameters to train side by side on a ``cpu`` or ``cuda`` device.
+def chunk_size(cell: Cell, device: torch.device) -> int:
+    """How many trials of a cell to train, and write to disk, together.
 
-    On a CPU at least one for each thread: the engine never uses more threads than it has trials.
+    On a CPU each thread trains one network at a time, and a chunk is some seconds of that. On a GPU a chunk is one
+    stack, as large as the memory allows.
     """
-    least = torch.get_num_threads() if device == "cpu" else 1
-    return max(least, min(_STACK_TRIALS, _STACK_BYTES[device] // (4 * n_params)))
+    n_weights = sum(math.prod(shape) for shape in drawing.shapes(cell).values())
+    if device.type == "cpu":
+        flops = 6 * n_weights * len(_split(cell.dataset).train) * cell.epochs
+        each = max(1, round(_CHUNK_SECONDS * _FLOPS_PER_SECOND / flops))
+        return min(_CHUNK_TRIALS, each * compiled.n_threads())
+    # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.
+    numbers = 4 * n_weights + cell.batch_size * (2 * load(cell.dataset).x.shape[1] + 4 * sum(cell.width))
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(_CHUNK_TRIALS, int(_MEMORY_SHARE * free / (4 * numbers))))
 
 
 def n_steps(chunk: Sequence[Trial]) -> int:
@@ -67,21 +75,6 @@ def n_steps(chunk: Sequence[Trial]) -> int:
     cell = chunk[0].cell
     n_train = len(_split(cell.dataset).train)
     return len(chunk) * cell.epochs * -(-n_train // cell.batch_size)
-
-
-def check(todo: Iterable[Trial]) -> None:
-    """Draw every initializer once for its layers, so that one that cannot serve is told before any training.
-
-    Raises:
-        InputError: a law refuses a layer's shape, or draws something that is not finite.
-    """
-    seen = set()
-    for trial in todo:
-        shapes = tuple(_layer_shapes(trial.cell))
-        if (trial.cell.init, shapes) in seen:
-            continue
-        seen.add((trial.cell.init, shapes))
-        _draw(trial)
 
 
 def find_device(name: str) -> torch.device:
@@ -133,7 +126,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "processor": name,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
+        **({"threads": compiled.n_threads(), "blas": blas.chosen().name} if device.type == "cpu" else {}),
     }
 
 
@@ -154,95 +147,77 @@ def _split(spec: DatasetSpec) -> Split:
     return split(load(spec), spec)
 
 
-def _layer_shapes(cell: Cell) -> list[tuple[int, int]]:
-    arrays = load(cell.dataset)
-    return layer_shapes(arrays.x.shape[1], cell.width, arrays.n_classes)
-
-
-def _draw(trial: Trial) -> Weights:
-    """The initial weight ``[out, in]`` and bias ``[out]`` of every layer, each from a stream of its own."""
-    init, layers = trial.cell.init, []
-    for number, shape in enumerate(_layer_shapes(trial.cell)):
-        try:
-            weight = draw(init.law, shape, stream(trial.seed, "init", f"layers.{number}.weight"), **dict(init.params))
-        except ValueError as error:
-            raise InputError(f"init '{init.name}' on layer {number} of shape {shape}: {error}") from None
-        if weight.shape != shape or not np.isfinite(weight).all():
-            raise InputError(f"init '{init.name}' on layer {number}: not a finite weight of shape {shape}")
-        layers.append((weight, draw_bias(init.bias, shape, stream(trial.seed, "init", f"layers.{number}.bias"))))
-    return layers
-
-
 @lru_cache(maxsize=2)
-def _data_on(spec: DatasetSpec, device: torch.device) -> Data:
+def _samples(spec: DatasetSpec) -> Samples:
     arrays, parts = load(spec), _split(spec)
     mean, std = statistics(arrays.x, parts.train, spec.standardize)
-
-    def tensor(array: NDArray[Any]) -> torch.Tensor:
-        return torch.tensor(array, device=device)
-
-    return Data(
-        x=tensor(arrays.x),
-        y=tensor(arrays.y),
-        mean=tensor(mean.astype(np.float32)),
-        std=tensor(std.astype(np.float32)),
-        train=tensor(parts.train),
-        val=tensor(parts.val),
-        test=tensor(parts.test),
+    return Samples(
+        x=arrays.x,
+        y=arrays.y,
+        mean=mean.astype(np.float32),
+        std=std.astype(np.float32),
+        train=parts.train,
+        val=parts.val,
+        test=parts.test,
         n_classes=arrays.n_classes,
     )
 
 
 def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[records.Record]:
-    """Draw, stack, train, and describe what happened to every trial."""
-    cell, data = chunk[0].cell, _data_on(chunk[0].cell.dataset, device)
-    layers = [_draw(trial) for trial in chunk]
-    weights = [torch.tensor(np.stack([w.T for w, _ in layer]), device=device) for layer in zip(*layers, strict=True)]
-    biases = [torch.tensor(np.stack([b for _, b in layer]), device=device) for layer in zip(*layers, strict=True)]
-    seeds = list(dict.fromkeys(trial.seed for trial in chunk))
-    train_rows = _split(cell.dataset).train
-
-    def orders(epoch: int) -> torch.Tensor:
-        rows = [train_rows[permutation(len(train_rows), seed, "order", f"epoch.{epoch}")] for seed in seeds]
-        return torch.tensor(np.stack(rows), device=device)
-
-    history = train(
-        data,
-        weights,
-        biases,
-        torch_linearized(cell.activation.name, dict(cell.activation.params)),
-        orders,
-        torch.tensor([seeds.index(trial.seed) for trial in chunk], device=device),
-        _optimizer(cell.optimizer, len(chunk), device),
-        Schedule(
-            lr=torch.tensor([trial.cell.lr for trial in chunk], device=device),
-            epochs=cell.epochs,
-            batch_size=cell.batch_size,
-            name=cell.schedule,
-            warmup=cell.warmup,
-        ),
-        progress,
+    """Draw, train, and describe what happened to every trial."""
+    cell, n_trials = chunk[0].cell, len(chunk)
+    samples = _samples(cell.dataset)
+    initial = [drawing.initial(trial) for trial in chunk]
+    networks = Networks(
+        {name: np.stack([params[name] for params in initial]) for name in initial[0]},
+        cell.activation.name,
+        dict(cell.activation.params),
     )
-    return _describe(chunk, layers, history)
+    schedule = Schedule(
+        lr=np.array([trial.cell.lr for trial in chunk]),
+        epochs=np.full(n_trials, cell.epochs),
+        batch_size=cell.batch_size,
+        name=cell.schedule,
+        warmup=cell.warmup,
+    )
+    seeds = list(dict.fromkeys(trial.seed for trial in chunk))
+    orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(samples, seeds))
+    rule = _rule(cell.optimizer, n_trials)
+    if device.type == "cpu":
+        history = compiled.train(samples, networks, rule, schedule, orders, progress)
+    else:
+        history = stacked.train(samples, networks, _build(networks), rule, schedule, orders, progress, device)
+    return _describe(chunk, initial, history)
 
 
-def _optimizer(named: Named, n_trials: int, device: torch.device) -> Optimizer:
+def _order(samples: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
+    # All initializers of a seed follow one order, at about the same time.
+    @lru_cache(maxsize=64)
+    def rows(order: int, epoch: int) -> Any:
+        return samples.train[permutation(len(samples.train), seeds[order], "order", f"epoch.{epoch}")]
+
+    return rows
+
+
+def _build(networks: Networks) -> Callable[..., MLP]:
+    return lambda params: MLP(params, networks.activation, networks.activation_params)
+
+
+def _rule(named: Named, n_trials: int) -> Rule:
     hyper = {
-        name: torch.full((n_trials,), float(value), device=device)
+        name: np.full(n_trials, float(value))
         for name, value in named.params
         if name != "nesterov" and (name != "weight_decay" or value)
     }
-    return Optimizer(named.name, hyper, nesterov=bool(dict(named.params).get("nesterov")))
+    return Rule(named.name, hyper, nesterov=bool(dict(named.params).get("nesterov")))
 
 
-def _describe(chunk: Sequence[Trial], initial: Sequence[Weights], history: History) -> list[records.Record]:
+def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: History) -> list[records.Record]:
     """One record per trial: integers where things are counted, null where there is no number."""
     spec = chunk[0].cell.dataset
     parts = _split(spec)
     n_total = {name: len(getattr(parts, name)) for name in SPLITS}
     n_majority = int(np.bincount(load(spec).y[parts.test]).max())
-    final_weights = [w.cpu().numpy() for w in history.weights]
-    final_biases = [b.cpu().numpy() for b in history.biases]
     curves = {
         name: getattr(history, name).tolist() for name in ("train_loss", "train_correct", "val_loss", "val_correct")
     }
@@ -251,7 +226,7 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Weights], history: Histo
     result = []
     for i, (trial, start, at) in enumerate(zip(chunk, initial, history.diverged_at.tolist(), strict=True)):
         ok = at < 0
-        end = [(w[i].T, b[i]) for w, b in zip(final_weights, final_biases, strict=True)]
+        end = {name: values[i] for name, values in history.params.items()}
         result.append(
             {
                 "key": trial.key,
@@ -275,10 +250,9 @@ def _number(value: float) -> float | int | None:
     return None if value == -1 or not np.isfinite(value) else value
 
 
-def _hash(layers: Weights) -> str:
+def _hash(params: Params) -> str:
     """16 hex digits of the parameters' bytes: the cheapest check of reproducibility there is."""
     digest = hashlib.sha256()
-    for weight, bias in layers:
-        digest.update(np.ascontiguousarray(weight).data)
-        digest.update(np.ascontiguousarray(bias).data)
+    for values in params.values():
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()[:16]

@@ -191,7 +191,7 @@ BAD = [
     (
         "run init=sparse width=8 depth=2",
         2,
-        "init 'sparse' on layer 1 of shape (8, 8): k must be between 1 and fan_in, here 8",
+        "init 'sparse' on layers.1 of shape (8, 8): k must be between 1 and fan_in, here 8",
     ),
     ("run dataset.val=5000", 2, "data set 'digits' (1797 samples): the train split is empty"),
     ("run results=/proc/initbench epochs=1", 4, "cannot write to results folder /proc/initbench/run/records"),
@@ -277,7 +277,11 @@ def script(*arguments: str) -> list[str]:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_how_to_go_on_and_resumes(initbench: Initbench, number: signal.Signals, code: int) -> None:
     setting = ("init=he,xavier", "seeds=4", "width=1024", "epochs=6")
-    process = subprocess.Popen(script("run", *setting), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    small_chunks = "import initbench.runner; initbench.runner._CHUNK_SECONDS = 0.01; "
+    python, c, code_of_script = script("run", *setting)
+    process = subprocess.Popen(
+        [python, c, small_chunks + code_of_script], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     deadline = time.monotonic() + 60
     while not list(Path().rglob("*.jsonl")):
         assert process.poll() is None

@@ -1,40 +1,59 @@
-"""The stacked engine against plain torch, and its promise: a trial does not depend on its companions."""
+"""Both engines against plain torch, and the promise that a trial does not depend on its companions."""
 
 import math
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from initbench.activations import ACTIVATIONS, torch_function, torch_linearized
-from initbench.engine.optimizers import Optimizer, schedule_factor
-from initbench.engine.stack import Data
-from initbench.engine.train import History, Schedule, train
+from initbench.activations import ACTIVATIONS, torch_function
+from initbench.engine import compiled, stacked
+from initbench.engine.compiled import blas
+from initbench.engine.compiled.activations import ACTIVATIONS as NUMBERED
+from initbench.engine.compiled.activations import activate
+from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule, schedule_factor
 from initbench.initializers import draw, draw_bias
-from initbench.models.mlp import layer_shapes
+from initbench.models.mlp import MLP, parameters
 from initbench.seeding import permutation, stream
 
 OPTIMIZERS = {
     "sgd": ("sgd", {"momentum": 0.0}, False),
-    "momentum": ("sgd", {"momentum": 0.9, "weight_decay": 1e-3}, False),
+    "momentum": ("sgd", {"momentum": 0.9}, False),
+    "decay": ("sgd", {"momentum": 0.9, "weight_decay": 1e-3}, False),
     "nesterov": ("sgd", {"momentum": 0.8}, True),
+    "nesterov decay": ("sgd", {"momentum": 0.8, "weight_decay": 1e-3}, True),
     "adam": ("adam", {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 1e-3}, False),
     "adamw": ("adamw", {"beta1": 0.8, "beta2": 0.99, "eps": 1e-7, "weight_decay": 0.1}, False),
 }
 
 
-def make_data(features: int = 33, classes: int = 7, n: int = 300, dtype: torch.dtype = torch.float32) -> Data:
+def train_compiled(samples: Samples, networks: Networks, *rest: Any, **options: Any) -> History:
+    return compiled.train(samples, networks, *rest, **options)
+
+
+def train_stacked(samples: Samples, networks: Networks, *rest: Any, **options: Any) -> History:
+    build = partial(MLP, activation=networks.activation, activation_params=networks.activation_params)
+    return stacked.train(samples, networks, build, *rest, **options)
+
+
+ENGINES: dict[str, Callable[..., History]] = {"compiled": train_compiled, "stacked": train_stacked}
+engines = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+
+
+def make_samples(features: int = 33, classes: int = 7, n: int = 300, dtype: Any = np.float32) -> Samples:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, features)) + 2
-    y = (x[:, :classes].argmax(1)).astype(np.int64)
-    rows = torch.arange(n)
-    return Data(
-        x=torch.tensor(x, dtype=dtype),
-        y=torch.tensor(y),
-        mean=torch.full((features,), 2.0, dtype=dtype),
-        std=torch.full((features,), 1.5, dtype=dtype),
+    rows = np.arange(n)
+    return Samples(
+        x=x.astype(dtype),
+        y=x[:, :classes].argmax(1),
+        mean=np.full(features, 2.0, dtype),
+        std=np.full(features, 1.5, dtype),
         train=rows[: n // 2],
         val=rows[n // 2 : 3 * n // 4],
         test=rows[3 * n // 4 :],
@@ -43,28 +62,26 @@ def make_data(features: int = 33, classes: int = 7, n: int = 300, dtype: torch.d
 
 
 def initial(
-    data: Data,
-    width: Sequence[int],
-    seeds: Sequence[int],
-    law: str = "he_normal",
-    bias: str = "uniform_fan_in",
-) -> tuple[list[Tensor], list[Tensor]]:
-    weights, biases = [], []
-    for i, shape in enumerate(layer_shapes(data.x.shape[1], width, data.n_classes)):
-        ws = [draw(law, shape, stream(seed, "init", f"layers.{i}.weight")).T for seed in seeds]
-        bs = [draw_bias(bias, shape, stream(seed, "init", f"layers.{i}.bias")) for seed in seeds]
-        weights.append(torch.tensor(np.stack(ws), dtype=data.mean.dtype))
-        biases.append(torch.tensor(np.stack(bs), dtype=data.mean.dtype))
-    return weights, biases
+    samples: Samples, width: Sequence[int], seeds: Sequence[int], law: str = "he_normal", bias: str = "uniform_fan_in"
+) -> dict[str, Any]:
+    shapes = parameters(samples.x.shape[1], width, samples.n_classes)
+    drawn: dict[str, list[Any]] = {name: [] for name in shapes}
+    for seed in seeds:
+        for name, shape in shapes.items():
+            rng, layer = stream(seed, "init", name), name.rpartition(".")[0]
+            is_bias = name.endswith("bias")
+            drawn[name].append(draw_bias(bias, shapes[f"{layer}.weight"], rng) if is_bias else draw(law, shape, rng))
+    return {name: np.stack(values).astype(samples.mean.dtype) for name, values in drawn.items()}
 
 
-def make_optimizer(name: str, n_trials: int, dtype: torch.dtype) -> Optimizer:
+def make_rule(name: str, n_trials: int) -> Rule:
     kind, hyper, nesterov = OPTIMIZERS[name]
-    return Optimizer(kind, {k: torch.full((n_trials,), v, dtype=dtype) for k, v in hyper.items()}, nesterov)
+    return Rule(kind, {key: np.full(n_trials, value) for key, value in hyper.items()}, nesterov)
 
 
-def train_stack(
-    data: Data,
+def train_many(
+    engine: Callable[..., History],
+    samples: Samples,
     width: Sequence[int],
     seeds: Sequence[int],
     *,
@@ -73,28 +90,34 @@ def train_stack(
     optimizer: str = "momentum",
     lr: float | Sequence[float] = 0.05,
     batch: int = 31,
-    epochs: int = 3,
+    epochs: int | Sequence[int] = 3,
     schedule: str = "constant",
-    warmup: float = 0.0,
+    params: dict[str, Any] | None = None,
+    **options: Any,
 ) -> History:
     """Train one trial per seed, each in its own data order."""
-    weights, biases = initial(data, width, seeds, law)
-    dtype = data.mean.dtype
-    orders = list(dict.fromkeys(seeds))
-    return train(
-        data,
-        weights,
-        biases,
-        torch_linearized(activation),
-        lambda epoch: torch.stack([data.train[permutation(len(data.train), s, "order", str(epoch))] for s in orders]),
-        torch.tensor([orders.index(s) for s in seeds]),
-        make_optimizer(optimizer, len(seeds), dtype),
-        Schedule(torch.tensor(lr, dtype=dtype).expand(len(seeds)), epochs, batch, schedule, warmup),
+    distinct = list(dict.fromkeys(seeds))
+    n_train = len(samples.train)
+    return engine(
+        samples,
+        Networks(params or initial(samples, width, seeds, law), activation, {}),
+        make_rule(optimizer, len(seeds)),
+        Schedule(
+            np.broadcast_to(np.array(lr, float), len(seeds)),
+            np.broadcast_to(np.array(epochs), len(seeds)),
+            batch,
+            schedule,
+        ),
+        Orders(
+            np.array([distinct.index(seed) for seed in seeds]),
+            lambda order, epoch: samples.train[permutation(n_train, distinct[order], "order", str(epoch))],
+        ),
+        **options,
     )
 
 
 def train_plainly(
-    data: Data,
+    samples: Samples,
     width: Sequence[int],
     seed: int,
     activation: str,
@@ -102,13 +125,14 @@ def train_plainly(
     lr: float,
     batch: int,
     epochs: int,
-) -> tuple[list[nn.Linear], list[list[float]]]:
+) -> tuple[dict[str, Tensor], list[list[float]]]:
     """The same training as anyone would write it: nn.Module, autograd, torch.optim, one network."""
-    weights, biases = initial(data, width, [seed])
+    params = initial(samples, width, [seed])
     layers = []
-    for w, b in zip(weights, biases, strict=True):
-        layer = nn.Linear(*w.shape[1:], dtype=data.mean.dtype)
-        layer.weight.data, layer.bias.data = w[0].T.clone(), b[0].clone()
+    for i in range(len(width) + 1):
+        weight, bias = (torch.tensor(params[f"layers.{i}.{kind}"][0]) for kind in ("weight", "bias"))
+        layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+        layer.weight.data, layer.bias.data = weight, bias
         layers.append(layer)
     phi = torch_function(activation)
 
@@ -118,49 +142,55 @@ def train_plainly(
         return layers[-1](x)
 
     kind, hyper, nesterov = OPTIMIZERS[optimizer]
-    params = [p for layer in layers for p in (layer.weight, layer.bias)]
+    trained = [p for layer in layers for p in (layer.weight, layer.bias)]
     weight_decay = hyper.get("weight_decay", 0.0)
     if kind == "sgd":
         opt: torch.optim.Optimizer = torch.optim.SGD(
-            params, lr, momentum=hyper["momentum"], nesterov=nesterov, weight_decay=weight_decay
+            trained, lr, momentum=hyper["momentum"], nesterov=nesterov, weight_decay=weight_decay
         )
     else:
         cls = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
-        opt = cls(params, lr, betas=(hyper["beta1"], hyper["beta2"]), eps=hyper["eps"], weight_decay=weight_decay)
-    x = (data.x - data.mean) / data.std
+        opt = cls(trained, lr, betas=(hyper["beta1"], hyper["beta2"]), eps=hyper["eps"], weight_decay=weight_decay)
+    x, y = torch.tensor((samples.x - samples.mean) / samples.std), torch.tensor(samples.y)
     curves = []
     for epoch in range(epochs):
         loss_sum, n_correct = 0.0, 0
-        order = data.train[permutation(len(data.train), seed, "order", str(epoch))]
+        order = torch.tensor(samples.train[permutation(len(samples.train), seed, "order", str(epoch))])
         for rows in order.split(batch):
             logits = forward(x[rows])
-            loss = nn.functional.cross_entropy(logits, data.y[rows])
+            loss = nn.functional.cross_entropy(logits, y[rows])
             opt.zero_grad()
             loss.backward()
             opt.step()
             loss_sum += loss.item() * len(rows)
-            n_correct += int((logits.argmax(1) == data.y[rows]).sum())
+            n_correct += int((logits.argmax(1) == y[rows]).sum())
         with torch.no_grad():
-            logits = forward(x[data.val])
-            val_loss = nn.functional.cross_entropy(logits, data.y[data.val]).item()
-            val_correct = int((logits.argmax(1) == data.y[data.val]).sum())
+            logits = forward(x[samples.val])
+            val_loss = nn.functional.cross_entropy(logits, y[samples.val]).item()
+            val_correct = int((logits.argmax(1) == y[samples.val]).sum())
         curves.append([loss_sum / len(order), n_correct, val_loss, val_correct])
-    return layers, curves
+    final = {f"layers.{i}.{k}": p.data for i, layer in enumerate(layers) for k, p in layer.named_parameters()}
+    return final, curves
 
 
 def assert_equal_to_plain(
-    width: Sequence[int], activation: str, optimizer: str, lr: float, batch: int, epochs: int
+    engine: Callable[..., History],
+    width: Sequence[int],
+    activation: str,
+    optimizer: str,
+    lr: float,
+    batch: int,
+    epochs: int,
 ) -> None:
-    data = make_data(dtype=torch.float64)
+    samples = make_samples(dtype=np.float64)
     seeds = [0, 3]
-    history = train_stack(
-        data, width, seeds, activation=activation, optimizer=optimizer, lr=lr, batch=batch, epochs=epochs
+    history = train_many(
+        engine, samples, width, seeds, activation=activation, optimizer=optimizer, lr=lr, batch=batch, epochs=epochs
     )
     for i, seed in enumerate(seeds):
-        layers, curves = train_plainly(data, width, seed, activation, optimizer, lr, batch, epochs)
-        for layer, w, b in zip(layers, history.weights, history.biases, strict=True):
-            torch.testing.assert_close(w[i].T, layer.weight.data, rtol=1e-10, atol=1e-12)
-            torch.testing.assert_close(b[i], layer.bias.data, rtol=1e-10, atol=1e-12)
+        final, curves = train_plainly(samples, width, seed, activation, optimizer, lr, batch, epochs)
+        for name, values in final.items():
+            np.testing.assert_allclose(history.params[name][i], values, rtol=1e-10, atol=1e-12)
         train_loss, train_correct, val_loss, val_correct = map(list, zip(*curves, strict=True))
         np.testing.assert_allclose(history.train_loss[i], train_loss, rtol=1e-10)
         np.testing.assert_allclose(history.val_loss[i, 1:], val_loss, rtol=1e-10)
@@ -169,112 +199,178 @@ def assert_equal_to_plain(
 
 
 # 150 training rows in batches of 31 are 5 steps an epoch: 40 epochs are 200 steps.
+@engines
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_equals_plain_torch_for_every_activation(activation: str) -> None:
-    assert_equal_to_plain((17, 33), activation, "momentum", 0.02, 31, 40)
+def test_equals_plain_torch_for_every_activation(engine: Callable[..., History], activation: str) -> None:
+    assert_equal_to_plain(engine, (17, 33), activation, "momentum", 0.02, 31, 40)
 
 
+@engines
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_equals_plain_torch_for_every_optimizer(optimizer: str) -> None:
+def test_equals_plain_torch_for_every_optimizer(engine: Callable[..., History], optimizer: str) -> None:
     lr = 0.002 if optimizer.startswith("adam") else 0.05
-    assert_equal_to_plain((20, 16), "tanh", optimizer, lr, 31, 40)
+    assert_equal_to_plain(engine, (20, 16), "tanh", optimizer, lr, 31, 40)
 
 
+@engines
 @pytest.mark.parametrize("width", [(), (8,), (16, 32, 16, 32, 16)])
 @pytest.mark.parametrize("batch", [1, 32, 1000])
-def test_equals_plain_torch_for_depths_and_batches(width: tuple[int, ...], batch: int) -> None:
-    assert_equal_to_plain(width, "silu", "nesterov", 0.01, batch, 2)
+def test_equals_plain_torch_for_depths_and_batches(
+    engine: Callable[..., History], width: tuple[int, ...], batch: int
+) -> None:
+    assert_equal_to_plain(engine, width, "silu", "nesterov", 0.01, batch, 2)
+
+
+def test_every_activation_is_compiled() -> None:
+    assert set(NUMBERED) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_compiled_activations_are_the_definitions(name: str) -> None:
+    tiny = np.logspace(-30, -1, 200)
+    x = np.concatenate([np.linspace(-30, 30, 20001), tiny, -tiny, [0.0]]).astype(np.float32)
+    parameter = next(iter(ACTIVATIONS[name].defaults.values()), 0.0)
+    value, slope = x.copy(), np.empty_like(x)
+    activate(NUMBERED.index(name), np.float32(parameter), value, slope)
+    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    expected = torch_function(name)(leaf)
+    (expected_slope,) = torch.autograd.grad(expected.sum(), leaf)
+    # float32 resolves 6e-8 of a number; the steps of a formula add up to a few of these, relative to the largest term:
+    # to the value itself, but for gelu to its input, since it multiplies that with a sum that cancels for x < 0.
+    scale = np.abs(x) if name == "gelu" else np.abs(expected.detach().numpy())
+    assert (np.abs(value - expected.detach().numpy()) <= 6e-7 * scale + 1e-37).all()
+    np.testing.assert_allclose(slope, expected_slope, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_compiled_activations_show_what_is_not_a_number(name: str) -> None:
+    value = np.array([np.nan, 1.0], np.float32)
+    activate(NUMBERED.index(name), np.float32(0.1), value, np.empty_like(value))
+    assert np.isnan(value[0])
+    assert np.isfinite(value[1])
 
 
 # Widths, features, classes and batch: a usual shape, and one in which nothing is a multiple of anything.
 SHAPES = {"even": ((64, 32), 64, 16, 32), "odd": ((17, 33, 5), 33, 7, 31), "mnist": ((128,), 784, 10, 128)}
 
 
-@pytest.fixture(params=[1, 2, 4, 8])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Torch's number of threads, whether the machine has so many cores or not."""
-    found = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(found)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "softplus"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
 def test_a_trial_is_bit_for_bit_the_same_in_any_company(
     shape: str, activation: str, optimizer: str, threads: int
 ) -> None:
     width, features, classes, batch = SHAPES[shape]
-    data = make_data(features, classes)
+    samples = make_samples(features, classes)
     lr = 0.003 if optimizer == "adam" else 0.05
-
-    def trained(seeds: Sequence[int]) -> History:
-        return train_stack(data, width, seeds, activation=activation, optimizer=optimizer, lr=lr, batch=batch, epochs=4)
-
-    alone = {seed: trained([seed]) for seed in range(3)}
+    trained = partial(
+        train_many, train_compiled, samples, width, activation=activation, optimizer=optimizer, lr=lr, batch=batch,
+        epochs=4,
+    )  # fmt: skip
+    alone = {seed: trained([seed], threads=1) for seed in range(3)}
     for seeds in ([0, 1, 2], [2, 0, 1, 3, 4, 5, 6, 7, 8, 9], [1] * 5 + [0], [2, 2, 2]):
-        together = trained(seeds)
+        together = trained(seeds, threads=threads)
         for slot, seed in enumerate(seeds):
             if seed in alone:
                 assert_same_trial(alone[seed], 0, together, slot)
-    assert torch.get_num_threads() == threads
 
 
 def assert_same_trial(a: History, i: int, b: History, j: int) -> None:
-    for x, y in zip([*a.weights, *a.biases], [*b.weights, *b.biases], strict=True):
-        assert torch.equal(x[i], y[j])
+    for name, values in a.params.items():
+        assert np.array_equal(values[i], b.params[name][j])
     for name in ("train_loss", "train_correct", "val_loss", "val_correct"):
-        assert getattr(a, name)[i].tolist() == getattr(b, name)[j].tolist()
+        mine, theirs = getattr(a, name)[i], getattr(b, name)[j]
+        assert np.array_equal(mine, theirs[: len(mine)], equal_nan=True)
     for split in ("train", "val", "test"):
         assert a.final_loss[split][i] == b.final_loss[split][j]
         assert a.final_correct[split][i] == b.final_correct[split][j]
 
 
-def test_divergence_ends_one_trial_and_touches_no_other() -> None:
-    data = make_data()
-    lrs = [0.05, 1e30, 0.05, 0.05]
-    history = train_stack(data, (32, 32), [0, 1, 2, 3], lr=lrs, epochs=6)
-    assert history.diverged_at.tolist()[0::2] == [-1, -1]
-    assert history.diverged_at[3] == -1
+def test_every_blas_is_as_accurate_as_float32() -> None:
+    for route in blas.routes():
+        assert blas.is_accurate(route), route.name
+    assert blas.chosen().name in [route.name for route in blas.routes()]
+
+
+def test_a_product_in_bfloat16_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rounded(route: blas.Blas, a: Any, b: Any, times: int = 1) -> Any:
+        return (torch.tensor(a).bfloat16() @ torch.tensor(b).bfloat16()).float().numpy()
+
+    monkeypatch.setattr(blas, "product", rounded)
+    assert not blas.is_accurate(blas.routes()[0])
+
+
+def test_no_global_setting_is_left_changed() -> None:
+    from threadpoolctl import threadpool_info
+
+    def settings() -> Any:
+        return torch.get_num_threads(), torch.get_float32_matmul_precision(), sorted(map(str, threadpool_info()))
+
+    blas.chosen()
+    before = settings()
+    train_many(train_compiled, make_samples(), (8,), [0, 1])
+    assert settings() == before
+
+
+@engines
+def test_divergence_ends_one_trial_and_touches_no_other(engine: Callable[..., History]) -> None:
+    samples = make_samples(dtype=np.float64 if engine is train_stacked else np.float32)
+    overflow = 1e300 if engine is train_stacked else 1e30
+    history = train_many(engine, samples, (32, 32), [0, 1, 2, 3], lr=[0.05, overflow, 0.05, 0.05], epochs=6)
     # The first update overflows; the loss of the second step (step 1) shows it.
-    assert history.diverged_at[1] == 1
+    assert history.diverged_at.tolist() == [-1, 1, -1, -1]
     assert history.train_correct[1].tolist() == [-1] * 6
-    assert history.final_loss["test"][1].isnan()
+    assert np.isnan(history.final_loss["test"][1])
     assert history.val_correct[1, 0] >= 0
+    assert history.val_correct[1, 1:].tolist() == [-1] * 6
     for slot in (0, 2, 3):
-        assert_same_trial(train_stack(data, (32, 32), [slot], epochs=6), 0, history, slot)
+        alone = train_many(engine, samples, (32, 32), [slot], epochs=6)
+        if engine is train_compiled:
+            assert_same_trial(alone, 0, history, slot)
+        np.testing.assert_allclose(alone.train_loss[0], history.train_loss[slot], rtol=1e-10)
 
 
-def test_all_trials_may_diverge() -> None:
-    history = train_stack(make_data(), (16,), [0, 1], lr=1e30)
+@engines
+def test_all_trials_may_diverge(engine: Callable[..., History]) -> None:
+    history = train_many(engine, make_samples(), (16,), [0, 1], lr=1e30)
     assert (history.diverged_at >= 0).all()
 
 
-def test_a_nan_in_the_initial_weights_is_divergence_at_step_0() -> None:
-    data = make_data()
-    weights, biases = initial(data, (16,), [0, 1])
-    weights[0][0] = float("nan")
-    history = train(
-        data, weights, biases, torch_linearized("relu"), lambda epoch: data.train[None], torch.tensor([0, 0]),
-        make_optimizer("sgd", 2, torch.float32), Schedule(torch.tensor([0.1, 0.1]), 1, 32),
-    )  # fmt: skip
+@engines
+def test_a_nan_in_the_initial_weights_is_divergence_at_step_0(engine: Callable[..., History]) -> None:
+    samples = make_samples()
+    params = initial(samples, (16,), [0, 1])
+    params["layers.0.weight"][0] = float("nan")
+    history = train_many(engine, samples, (16,), [0, 1], epochs=1, params=params)
     assert history.diverged_at.tolist() == [0, -1]
 
 
+@engines
+def test_a_trial_may_train_for_fewer_epochs_than_its_companions(engine: Callable[..., History]) -> None:
+    samples = make_samples(dtype=np.float64)
+    together = train_many(engine, samples, (16,), [0, 1, 2], epochs=[4, 2, 3], schedule="cosine")
+    for slot, epochs in enumerate([4, 2, 3]):
+        alone = train_many(engine, samples, (16,), [slot], epochs=epochs, schedule="cosine")
+        np.testing.assert_allclose(together.train_loss[slot, :epochs], alone.train_loss[0], rtol=1e-10)
+        np.testing.assert_allclose(together.final_loss["test"][slot], alone.final_loss["test"][0], rtol=1e-10)
+        assert np.isnan(together.train_loss[slot, epochs:]).all()
+        assert together.diverged_at[slot] == -1
+
+
+@engines
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
-def test_equal_units_stay_equal(activation: str) -> None:
-    data = make_data()
-    weights, biases = initial(data, (16, 16), [0], "constant", "zeros")
-    history = train(
-        data, weights, biases, torch_linearized(activation), lambda epoch: data.train[None], torch.tensor([0]),
-        make_optimizer("momentum", 1, torch.float32), Schedule(torch.tensor([0.1]), 10, 32),
-    )  # fmt: skip
-    first, second, last = (w[0] for w in history.weights)
-    assert not torch.equal(first, weights[0][0])
-    assert (first == first[:, :1]).all()
-    assert (second == second[0, 0]).all()
-    assert (last == last[:1]).all()
+def test_equal_units_stay_equal(engine: Callable[..., History], activation: str) -> None:
+    samples = make_samples()
+    params = initial(samples, (16, 16), [0], "constant", "zeros")
+    history = train_many(engine, samples, (16, 16), [0], activation=activation, lr=0.1, epochs=10, params=params)
+    first, second, last = (history.params[f"layers.{i}.weight"][0] for i in range(3))
+    assert not np.array_equal(first, params["layers.0.weight"][0])
+    # Each of these is a sum of the same numbers, which a BLAS may add up in another order for units at the edge of its
+    # tiles: equal to the rounding of float32.
+    np.testing.assert_allclose(first, np.broadcast_to(first[:1], first.shape), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(second, np.full_like(second, second[0, 0]), rtol=1e-4)
+    np.testing.assert_allclose(last, np.broadcast_to(last[:, :1], last.shape), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine", "linear"])
@@ -295,12 +391,42 @@ def test_schedules_are_torchs(name: str, warmup: int) -> None:
     assert [schedule_factor(name, step, total, warmup) for step in range(total)] == pytest.approx(expected)
 
 
-def test_progress_counts_every_step_of_every_living_trial() -> None:
-    data = make_data()
-    weights, biases = initial(data, (16,), [0, 1])
+@engines
+def test_progress_counts_every_step_of_every_trial(engine: Callable[..., History]) -> None:
     counted: list[int] = []
-    train(
-        data, weights, biases, torch_linearized("relu"), lambda epoch: data.train[None], torch.tensor([0, 0]),
-        make_optimizer("sgd", 2, torch.float32), Schedule(torch.tensor([0.1, 0.1]), 2, 32), counted.append,
-    )  # fmt: skip
-    assert counted == [2] * 2 * math.ceil(150 / 32)
+    train_many(engine, make_samples(), (16,), [0, 1], batch=32, epochs=2, progress=counted.append)
+    assert sum(counted) == 2 * 2 * math.ceil(150 / 32)
+
+
+def test_an_error_stops_the_threads_that_train() -> None:
+    class Stopped(BaseException):
+        pass
+
+    def stop(n_steps: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train_many(train_compiled, make_samples(784, 10), (512, 512), list(range(4)), epochs=1000, progress=stop)
+    assert threading.active_count() == 1
+
+
+def test_a_stack_that_does_not_fit_is_halved_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = make_samples(dtype=np.float64)
+    whole = train_many(train_stacked, samples, (16,), list(range(7)))
+    sizes: list[int] = []
+    forward = MLP.forward
+
+    def with_little_memory(self: MLP, x: Tensor) -> Tensor:
+        if len(self.params["layers.0.weight"]) > 2:
+            raise torch.OutOfMemoryError
+        sizes.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(MLP, "forward", with_little_memory)
+    counted: list[int] = []
+    parts = train_many(train_stacked, samples, (16,), list(range(7)), progress=counted.append)
+    assert max(sizes) == 2
+    assert sum(counted) == 7 * 3 * 5
+    for name, values in whole.params.items():
+        np.testing.assert_allclose(parts.params[name], values, rtol=1e-10)
+    np.testing.assert_allclose(parts.val_loss, whole.val_loss, rtol=1e-10)

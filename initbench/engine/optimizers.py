@@ -1,11 +1,10 @@
-"""Optimizers and learning-rate schedules for stacked parameters.
+"""Optimizers for stacked parameters.
 
 Each update is torch's, written for tensors ``[trial, …, …]``: learning rate, momentum and weight decay are ``[trial]``
 tensors, so every network of a stack may have its own. A gradient comes as a function that adds it to a tensor: momentum
 takes it up without the gradient ever being stored by itself.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,22 +23,24 @@ class Optimizer:
         hyper: name to ``[trial]`` tensor: ``momentum``, or ``beta1``, ``beta2`` and ``eps``; and ``weight_decay``
             unless it is zero for all.
         nesterov: sgd only.
+        step_count: ``[]``, counts from 1; raised by :meth:`begin_step`.
     """
 
     name: str
     hyper: Mapping[str, Tensor]
-    nesterov: bool = False
-    step_count: int = 0
+    nesterov: bool
+    step_count: Tensor
     _state: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hyper = {name: value.view(-1, 1, 1) for name, value in self.hyper.items()}
 
-    def update(self, name: str, param: Tensor, add_gradient: AddGradient, lr: Tensor) -> None:
-        """Update one parameter ``[trial, …, …]``; ``lr`` is ``[trial, 1, 1]``.
+    def begin_step(self) -> None:
+        """Comes before the first update of a step."""
+        self.step_count += 1
 
-        ``step_count`` counts from 1 and is raised by the caller, before the first update of a step.
-        """
+    def update(self, name: str, param: Tensor, add_gradient: AddGradient, lr: Tensor) -> None:
+        """Update one parameter ``[trial, …, …]``; ``lr`` is ``[trial, 1, 1]``."""
         if name not in self._state:
             n_buffers = 1 if self.name == "sgd" and not self.nesterov else 2 if self.name == "sgd" else 3
             self._state[name] = tuple(torch.zeros_like(param) for _ in range(n_buffers))
@@ -83,15 +84,3 @@ class Optimizer:
         """Go on with a part of the trials; ``rows`` are their positions."""
         self.hyper = {name: value[rows] for name, value in self.hyper.items()}
         self._state = {name: tuple(buffer[rows] for buffer in buffers) for name, buffers in self._state.items()}
-
-
-def schedule_factor(name: str, step: int, total: int, warmup: int) -> float:
-    """What the learning rate is multiplied by at ``step`` (0-based) of ``total``.
-
-    Rises linearly over the first ``warmup`` steps, then stays (``constant``) or falls to zero (``cosine``, ``linear``)
-    where step ``total`` would be.
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = (step - warmup) / max(1, total - warmup)
-    return {"constant": 1.0, "cosine": (1 + math.cos(math.pi * progress)) / 2, "linear": 1 - progress}[name]

@@ -1,84 +1,85 @@
 """The multilayer perceptron: ``depth`` hidden layers with one activation, then a linear output layer.
 
-Everything is stacked: weights ``[trial, in, out]``, biases ``[trial, 1, out]``, so that one batched product serves all
-networks of a stack. The backward pass is written by hand: it reuses memory from step to step and hands each layer's
-gradient to the optimizer as two factors, so that the product can be accumulated where it is needed.
+The class is a stack of them, so that one batched product serves all. Its backward pass is written by hand: it reuses
+memory from step to step and hands each layer's gradient to the optimizer as two factors, so that the product can be
+accumulated where it is needed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from initbench.activations import torch_linearized
 
-# From the gradient of an activation's output to that of its input; and an activation together with that.
-Pullback = Callable[[Tensor], Tensor]
-Linearized = Callable[[Tensor], tuple[Tensor, Pullback]]
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def layer_shapes(n_features: int, width: Sequence[int], n_classes: int) -> list[tuple[int, int]]:
-    """The ``(out, in)`` shape of every weight matrix; ``width=()`` is softmax regression, one matrix."""
+def parameters(n_features: int, width: Sequence[int], n_classes: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter in torch's layout; ``width=()`` is softmax regression, one matrix."""
     sizes = [n_features, *width, n_classes]
-    return [(fan_out, fan_in) for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        shapes[f"layers.{layer}.weight"] = (fan_out, fan_in)
+        shapes[f"layers.{layer}.bias"] = (fan_out,)
+    return shapes
 
 
-@dataclass
 class MLP:
-    """The parameters of a stack of perceptrons.
+    """A stack of perceptrons; see :class:`initbench.models.network.Network`."""
 
-    Attributes:
-        weights: per layer ``[trial, in, out]``.
-        biases: per layer ``[trial, 1, out]``.
-        masks: per hidden layer ``[out]`` with 0 for units that only pad, or None where there are none.
-        activation: from pre-activations, which it may overwrite, to activations and their pullback.
-    """
+    def __init__(
+        self, params: "Mapping[str, Tensor]", activation: str, activation_params: Mapping[str, Any] | None = None
+    ) -> None:
+        """Networks with the given parameters, ``[trial, …]`` in torch's layout; they are trained in place."""
+        self.params = dict(params)
+        self.depth = len(params) // 2 - 1
+        self._activation = torch_linearized(activation, activation_params)
+        self._inputs: list[Tensor] = []
+        self._pullbacks: list[Callable[[Tensor], Tensor]] = []
+        self._buffers: dict[tuple[Any, ...], Tensor] = {}
 
-    weights: list[Tensor]
-    biases: list[Tensor]
-    masks: list[Tensor | None]
-    activation: Linearized
-    _inputs: list[Tensor] = field(default_factory=list)
-    _pullbacks: list[Pullback] = field(default_factory=list)
-    _buffers: dict[tuple[str, int], Tensor] = field(default_factory=dict)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits ``[trial, batch, classes]`` of ``x``, ``[trial, batch, features]`` or an expanded view of that.
-
-        The result is overwritten by the next call with a batch of the same size.
-        """
+    def forward(self, x: "Tensor") -> "Tensor":
+        """The logits ``[trial, batch, classes]`` of ``x``, ``[trial, batch, features]`` or an expanded view of that."""
         self._inputs, self._pullbacks = [x], []
-        for layer, mask in enumerate(self.masks):
-            h, pullback = self.activation(self._affine(layer))
-            if mask is not None:
-                h = h * mask
+        for layer in range(self.depth):
+            h, pullback = self._activation(self._affine(layer))
             self._inputs.append(h)
             self._pullbacks.append(pullback)
-        return self._affine(len(self.masks))
+        return self._affine(self.depth)
 
-    def backward(self, grad: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """The gradients of the layers, given that of the last logits, which may be overwritten.
+    def backward(self, grad: "Tensor") -> "Iterator[tuple[str, Tensor, Callable[[Tensor], object]]]":
+        """The gradients of the parameters, from the last layer to the first."""
+        import torch
 
-        Yields ``(layer, input, grad)`` from the last layer to the first: the layer's input ``[trial, batch, in]`` and
-        the gradient of its output ``[trial, batch, out]``. Their product over the batch is the weight's gradient, the
-        sum of ``grad`` over the batch is the bias'. A layer that was yielded may be updated in place.
-        """
-        for layer in range(len(self.weights) - 1, -1, -1):
+        for layer in range(self.depth, -1, -1):
+            weight, bias = self.params[f"layers.{layer}.weight"], self.params[f"layers.{layer}.bias"]
             below = None
             if layer:
-                below = self._buffer("grad", layer, grad.shape[:2] + self.weights[layer].shape[1:2])
-                torch.bmm(grad, self.weights[layer].mT, out=below)
-            yield layer, self._inputs[layer], grad
+                below = self._buffer("grad", layer, (*grad.shape[:2], weight.shape[2]))
+                torch.bmm(grad, weight, out=below)
+            add_to_weight = partial(torch.Tensor.baddbmm_, batch1=grad.mT, batch2=self._inputs[layer])
+            yield f"layers.{layer}.weight", weight, add_to_weight
+            add_to_bias = partial(torch.Tensor.add_, other=grad.sum(1, keepdim=True))
+            yield f"layers.{layer}.bias", bias.unsqueeze(1), add_to_bias
             if below is not None:
                 grad = self._pullbacks[layer - 1](below)
 
-    def _affine(self, layer: int) -> Tensor:
-        x, weight = self._inputs[layer], self.weights[layer]
-        out = self._buffer("affine", layer, (*x.shape[:2], weight.shape[2]))
-        return torch.bmm(x, weight, out=out).add_(self.biases[layer])
+    def keep(self, rows: "Tensor") -> None:
+        """Go on with a part of the trials; ``rows`` are their positions."""
+        self.params = {name: values[rows] for name, values in self.params.items()}
+        self._buffers = {}
 
-    def _buffer(self, name: str, layer: int, shape: Sequence[int]) -> Tensor:
+    def _affine(self, layer: int) -> "Tensor":
+        import torch
+
+        x, weight = self._inputs[layer], self.params[f"layers.{layer}.weight"]
+        out = self._buffer("affine", layer, (*x.shape[:2], weight.shape[1]))
+        return torch.bmm(x, weight.mT, out=out).add_(self.params[f"layers.{layer}.bias"].unsqueeze(1))
+
+    def _buffer(self, name: str, layer: int, shape: tuple[int, ...]) -> "Tensor":
         """Memory for a tensor that is overwritten at every step."""
-        buffer = self._buffers.get((name, layer))
-        if buffer is None or buffer.shape != tuple(shape):
-            buffer = self._buffers[name, layer] = self.weights[layer].new_empty(tuple(shape))
-        return buffer
+        key = (name, layer, shape)
+        if key not in self._buffers:
+            self._buffers[key] = self.params["layers.0.weight"].new_empty(shape)
+        return self._buffers[key]

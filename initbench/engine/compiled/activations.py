@@ -1,0 +1,143 @@
+"""Compiled activations with their slopes."""
+
+import math
+
+from initbench.engine.compiled.elementary import compiled, erf, exp, expm1, log1p, tanh
+
+# Activations: each overwrites pre-activations z by φ(z) and fills in the slope φ'(z); ``a`` is its parameter.
+
+
+@compiled
+def _relu(z, slope, a):
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    for i in range(len(z)):
+        x = z[i]
+        slope[i] = zero if x <= zero else one
+        z[i] = zero if x < zero else x
+
+
+@compiled
+def _leaky_relu(z, slope, a):
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    for i in range(len(z)):
+        x = z[i]
+        d = a if x <= zero else one
+        slope[i] = d
+        z[i] = d * x
+
+
+@compiled
+def _elu(z, slope, a, scale):
+    zero = z.dtype.type(0)
+    for i in range(len(z)):
+        x = z[i]
+        below = scale * a * expm1(x)
+        slope[i] = below + scale * a if x <= zero else scale
+        z[i] = below if x <= zero else scale * x
+
+
+@compiled
+def _gelu(z, slope, a):
+    one, half = z.dtype.type(1), z.dtype.type(0.5)
+    by_root_2, by_root_2_pi = z.dtype.type(1 / math.sqrt(2)), z.dtype.type(1 / math.sqrt(2 * math.pi))
+    for i in range(len(z)):
+        x = z[i]
+        phi = half * (one + erf(x * by_root_2))
+        slope[i] = phi + x * by_root_2_pi * exp(-half * x * x)
+        z[i] = x * phi
+
+
+@compiled
+def _silu(z, slope, a):
+    one = z.dtype.type(1)
+    for i in range(len(z)):
+        x = z[i]
+        s = one / (one + exp(-x))
+        slope[i] = s * (one + x * (one - s))
+        z[i] = x * s
+
+
+@compiled
+def _tanh(z, slope, a):
+    one = z.dtype.type(1)
+    for i in range(len(z)):
+        h = tanh(z[i])
+        slope[i] = one - h * h
+        z[i] = h
+
+
+@compiled
+def _sigmoid(z, slope, a):
+    one = z.dtype.type(1)
+    for i in range(len(z)):
+        h = one / (one + exp(-z[i]))
+        slope[i] = h * (one - h)
+        z[i] = h
+
+
+@compiled
+def _softsign(z, slope, a):
+    one = z.dtype.type(1)
+    for i in range(len(z)):
+        x = z[i]
+        d = one / (one + abs(x))
+        slope[i] = d * d
+        z[i] = x * d
+
+
+@compiled
+def _softplus(z, slope, a):
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    for i in range(len(z)):
+        x = z[i]
+        u = exp(-abs(x))
+        slope[i] = one / (one + u) if x > zero else u / (one + u)
+        z[i] = log1p(u) + (zero if x < zero else x)
+
+
+@compiled
+def _identity(z, slope, a):
+    one = z.dtype.type(1)
+    for i in range(len(slope)):
+        slope[i] = one
+
+
+# The names of the activations by their number in compiled code.
+ACTIVATIONS = (
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softsign", "softplus", "identity",
+)  # fmt: skip
+
+
+@compiled
+def activate(number, a, z, slope):
+    """Overwrite pre-activations ``z`` by their activations and fill in the slopes; both flat, of one length.
+
+    Args:
+        number: the activation's position in :data:`ACTIVATIONS`.
+        a: its parameter (``negative_slope``, ``alpha``), of the type of ``z``.
+        z: pre-activations.
+        slope: the derivative at ``z``.
+    """
+    if number == 0:
+        _relu(z, slope, a)
+    elif number == 1:
+        _leaky_relu(z, slope, a)
+    elif number == 2:
+        _elu(z, slope, a, z.dtype.type(1))
+    elif number == 3:
+        # Klambauer et al. 2017, arXiv:1706.02515, eq. 14.
+        _elu(z, slope, z.dtype.type(1.6732632423543772), z.dtype.type(1.0507009873554805))
+    elif number == 4:
+        _gelu(z, slope, a)
+    elif number == 5:
+        _silu(z, slope, a)
+    elif number == 6:
+        _tanh(z, slope, a)
+    elif number == 7:
+        _sigmoid(z, slope, a)
+    elif number == 8:
+        _softsign(z, slope, a)
+    elif number == 9:
+        _softplus(z, slope, a)
+    else:
+        _identity(z, slope, a)

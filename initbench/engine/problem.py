@@ -1,0 +1,154 @@
+"""What an engine is given and what it gives back: arrays and numbers, whichever engine does the work."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.int64]
+
+# Called now and then with the number of optimizer steps made since, summed over the trials.
+Progress = Callable[[int], None]
+
+SPLITS = ("train", "val", "test")
+
+
+# Compared and hashed by identity: it is large, and made once.
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A data set, split, and how to standardise it.
+
+    Attributes:
+        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
+        y: ``[n]``, int64 classes.
+        mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
+        train: row numbers of the training samples; ``val`` and ``test`` likewise.
+        n_classes: the number of classes.
+    """
+
+    x: NDArray[Any]
+    y: Ints
+    mean: Floats
+    std: Floats
+    train: Ints
+    val: Ints
+    test: Ints
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks to train.
+
+    Attributes:
+        params: name to ``[trial, …]``: weights ``layers.0.weight`` and biases ``layers.0.bias`` in torch's layout.
+        activation: a name of :data:`initbench.activations.ACTIVATIONS`, with its parameters.
+    """
+
+    params: Mapping[str, Floats]
+    activation: str
+    activation_params: Mapping[str, float]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.params.values())))
+
+
+@dataclass(frozen=True)
+class Orders:
+    """In which order each trial sees the training samples.
+
+    Attributes:
+        of: ``[trial]``, the number of the order a trial follows; trials of one seed share theirs.
+        rows: (order, epoch) to row numbers ``[n_train]``.
+    """
+
+    of: Ints
+    rows: Callable[[int, int], Ints]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The optimizer: ``sgd``, ``adam`` or ``adamw``, with hyperparameters ``[trial]``.
+
+    ``hyper`` holds ``momentum``, or ``beta1``, ``beta2`` and ``eps``; and ``weight_decay`` unless it is zero for all.
+    """
+
+    name: str
+    hyper: Mapping[str, Floats]
+    nesterov: bool = False
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: ``lr`` and ``epochs`` are ``[trial]``, ``warmup`` is in epochs.
+
+    The last batch of an epoch may be smaller than ``batch_size``.
+    """
+
+    lr: Floats
+    epochs: Ints
+    batch_size: int
+    name: str = "constant"
+    warmup: float = 0.0
+
+    def factors(self, n_train: int, epochs: int) -> Floats:
+        """What the learning rate is multiplied by, ``[epoch, step]``, in a training of so many epochs."""
+        n_steps = -(-n_train // self.batch_size)
+        total, warmup = n_steps * epochs, round(self.warmup * n_steps)
+        values = [schedule_factor(self.name, step, total, warmup) for step in range(total)]
+        return np.array(values).reshape(epochs, n_steps)
+
+
+def schedule_factor(name: str, step: int, total: int, warmup: int) -> float:
+    """What the learning rate is multiplied by at ``step`` (0-based) of ``total``.
+
+    Rises linearly over the first ``warmup`` steps, then stays (``constant``) or falls to zero (``cosine``, ``linear``)
+    where step ``total`` would be.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    return {"constant": 1.0, "cosine": (1 + math.cos(math.pi * progress)) / 2, "linear": 1 - progress}[name]
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened to every trial; losses are means per sample, correct counts are integers.
+
+    What was not reached, for divergence or because a trial trains for fewer epochs, is NaN or -1.
+
+    Attributes:
+        diverged_at: ``[trial]``, the step whose loss was first NaN or infinite, -1 if none.
+        train_loss: ``[trial, epoch]``, over the batches of the epoch as they were seen; ``train_correct`` likewise.
+        val_loss: ``[trial, epoch + 1]``, before training and after each epoch; ``val_correct`` likewise.
+        final_loss: split name to ``[trial]``, with the final weights; ``final_correct`` likewise.
+        params: name to ``[trial, …]``, final; of a diverged trial as they were given.
+    """
+
+    diverged_at: Ints
+    train_loss: Floats
+    train_correct: Ints
+    val_loss: Floats
+    val_correct: Ints
+    final_loss: dict[str, Floats]
+    final_correct: dict[str, Ints]
+    params: dict[str, Floats]
+
+    @classmethod
+    def empty(cls, networks: Networks, epochs: int) -> "History":
+        """A history to be filled in."""
+        n = len(networks)
+        return cls(
+            diverged_at=np.full(n, -1),
+            train_loss=np.full((n, epochs), np.nan),
+            train_correct=np.full((n, epochs), -1),
+            val_loss=np.full((n, epochs + 1), np.nan),
+            val_correct=np.full((n, epochs + 1), -1),
+            final_loss={name: np.full(n, np.nan) for name in SPLITS},
+            final_correct={name: np.full(n, -1) for name in SPLITS},
+            params={name: np.array(values) for name, values in networks.params.items()},
+        )

@@ -1,0 +1,31 @@
+"""What the stacked engine asks of a model: many networks of one shape, as tensors ``[trial, …]``."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Network(Protocol):
+    """A stack of networks in training."""
+
+    @property
+    def params(self) -> Mapping[str, Tensor]:
+        """Name to ``[trial, …]``, the rest of the shape as in torch's modules."""
+        ...
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits ``[trial, batch, classes]`` of ``[trial, batch, features]``; the next call may overwrite them."""
+        ...
+
+    def backward(self, grad: Tensor) -> Iterator[tuple[str, Tensor, Callable[[Tensor], object]]]:
+        """From the gradient of the last logits, which may be overwritten, to every parameter's gradient.
+
+        Yields the parameter's name, itself as ``[trial, …, …]``, and a function that adds its gradient to a tensor of
+        that shape. A parameter that was yielded may be updated in place.
+        """
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with a part of the trials; ``rows`` are their positions."""
+        ...
