@@ -5,21 +5,21 @@ the losses being trial 0's mean training loss of every step, or of the epoch. Wh
 building data loaders, compiling) happens before the closure is called or before its clock starts.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from initbench.activations import torch_linearized
-from initbench.engine.optimizers import Optimizer
-from initbench.engine.stack import Data
-from initbench.engine.train import Schedule, train
+from initbench.engine import compiled, stacked
+from initbench.engine.problem import Networks, Orders, Rule, Samples, Schedule
 from initbench.initializers import draw
-from initbench.models.mlp import layer_shapes
+from initbench.models.mlp import MLP, parameters
 from initbench.seeding import permutation, stream
 
 LR, MOMENTUM = 0.01, 0.9
@@ -50,14 +50,15 @@ class Problem:
         return len(self.y) // self.batch
 
     @property
-    def shapes(self) -> list[tuple[int, int]]:
+    def shapes(self) -> list[tuple[int, ...]]:
         """The ``(out, in)`` of every layer."""
-        return layer_shapes(self.x.shape[1], [self.width] * self.depth, int(self.y.max()) + 1)
+        shapes = parameters(self.x.shape[1], [self.width] * self.depth, int(self.y.max()) + 1)
+        return [shape for name, shape in shapes.items() if name.endswith("weight")]
 
     @property
     def flops_per_step(self) -> int:
         """Multiply-adds of one trial's step, times two: forward, both gradients, none for the input."""
-        sizes = [out * fan_in for out, fan_in in self.shapes]
+        sizes = [math.prod(shape) for shape in self.shapes]
         return 2 * self.batch * (3 * sum(sizes) - sizes[0])
 
     def weights(self, trial: int) -> list[NDArray[np.float32]]:
@@ -129,50 +130,60 @@ def torch_sliced(problem: Problem) -> Run:
     return run
 
 
-def initbench(problem: Problem, stack: int) -> Run:
-    """Our engine with stacks of ``stack`` trials, as ``run`` uses it: bytes, an order per seed, progress, histories."""
-    device, n_trials = problem.device, min(stack, problem.trials)
+def initbench(problem: Problem) -> Run:
+    """Our engine as ``run`` uses it: bytes, an order per seed, progress, histories.
+
+    On a CPU the clock runs over each trial's epoch of training, while the other threads train theirs; on a GPU over
+    everything, since steps are only queued there.
+    """
+    device, n_trials = problem.device, problem.trials
     _, mean, std = problem.standardised()
     n, features = problem.x.shape
-    few = torch.arange(16, device=device)
-    data = Data(
-        x=torch.tensor(problem.x, device=device),
-        y=torch.tensor(problem.y, device=device),
-        mean=torch.full((features,), mean, device=device),
-        std=torch.full((features,), std, device=device),
-        train=torch.arange(n, device=device),
+    few = np.arange(16)
+    samples = Samples(
+        x=problem.x,
+        y=problem.y,
+        mean=np.full(features, mean, np.float32),
+        std=np.full(features, std, np.float32),
+        train=np.arange(n),
         val=few,
         test=few,
         n_classes=int(problem.y.max()) + 1,
     )
     drawn = [problem.weights(trial) for trial in range(n_trials)]
-    weights = [torch.tensor(np.stack([w.T for w in layer]), device=device) for layer in zip(*drawn, strict=True)]
-    biases = [torch.zeros(n_trials, w.shape[2], device=device) for w in weights]
+    params: dict[str, NDArray[np.float32]] = {}
+    for layer, weights in enumerate(zip(*drawn, strict=True)):
+        params[f"layers.{layer}.weight"] = np.stack(weights)
+        params[f"layers.{layer}.bias"] = np.zeros((n_trials, len(weights[0])), np.float32)
+    networks = Networks(params, "relu", {})
+    rule = Rule("sgd", {"momentum": np.full(n_trials, MOMENTUM)})
+    rows = [problem.order(trial) for trial in range(n_trials)]
 
-    def run() -> tuple[float, int, list[float]]:
-        times: list[float] = []
+    def on_cpu() -> tuple[float, int, list[float]]:
+        started: dict[tuple[int, int], float] = {}
 
-        def orders(epoch: int) -> torch.Tensor:
-            return torch.tensor(np.stack([problem.order(trial) for trial in range(n_trials)]), device=device)
+        def order(trial: int, epoch: int) -> NDArray[np.int64]:
+            started[trial, epoch] = time.perf_counter()
+            return rows[trial]
 
-        def progress(alive: int) -> None:
-            times.append(time.perf_counter())
+        # The second epoch, which is not counted, tells when the first ended.
+        schedule = Schedule(np.full(n_trials, LR), np.full(n_trials, 2), problem.batch)
+        history = compiled.train(samples, networks, rule, schedule, Orders(np.arange(n_trials), order))
+        seconds = sum(started[trial, 1] - started[trial, 0] for trial in range(n_trials))
+        at_once = min(compiled.n_threads(), n_trials)
+        return seconds / at_once, n_trials * problem.steps, [float(history.train_loss[0, 0])]
 
+    def on_gpu() -> tuple[float, int, list[float]]:
+        schedule = Schedule(np.full(n_trials, LR), np.ones(n_trials, int), problem.batch)
+        orders = Orders(np.arange(n_trials), lambda trial, epoch: rows[trial])
         start = time.perf_counter()
-        history = train(
-            data, weights, biases, torch_linearized("relu"), orders, torch.arange(n_trials, device=device),
-            Optimizer("sgd", {"momentum": torch.full((n_trials,), MOMENTUM, device=device)}),
-            Schedule(torch.full((n_trials,), LR, device=device), 1, problem.batch), progress,
-        )  # fmt: skip
-        if device.type == "cuda":
-            # Steps are only queued when progress is called: count everything.
-            _wait(device)
-            seconds, steps = time.perf_counter() - start, problem.steps
-        else:
-            seconds, steps = times[-1] - times[0], problem.steps - 1
-        return seconds, n_trials * steps, [float(history.train_loss[0, 0])]
+        history = stacked.train(
+            samples, networks, partial(MLP, activation="relu"), rule, schedule, orders, device=device
+        )
+        _wait(device)
+        return time.perf_counter() - start, n_trials * problem.steps, [float(history.train_loss[0, 0])]
 
-    return run
+    return on_cpu if device.type == "cpu" else on_gpu
 
 
 def jax_vmap(problem: Problem, stack: int) -> Run:

@@ -18,8 +18,6 @@ import torch
 import typer
 from contenders import Problem, Run
 
-from initbench.runner import stack_size
-
 SHAPES = ((64, 2, 64), (128, 2, 128), (128, 8, 128), (256, 4, 128), (512, 4, 128), (64, 30, 128))
 PEERS = ("torch + DataLoader", "torch, sliced", "JAX vmap")
 
@@ -43,11 +41,10 @@ def problem_of(data: str, shape: tuple[int, int, int], trials: int, device: torc
 
 def entrants(problem: Problem) -> dict[str, Run]:
     """Everyone who can run here; sequential loops train one network, whatever the number of trials."""
-    n_params = sum(out * (fan_in + 1) for out, fan_in in problem.shapes)
     runs = {
         "torch + DataLoader": contenders.torch_dataloader(problem),
         "torch, sliced": contenders.torch_sliced(problem),
-        "initbench": contenders.initbench(problem, stack_size(n_params, problem.device.type)),
+        "initbench": contenders.initbench(problem),
     }
     if problem.device.type == "cpu":
         for stack in {1, min(10, problem.trials), problem.trials}:

@@ -86,6 +86,7 @@ ConfigDir = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
 ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also tell where and how the training is done.")]
 Multirun = Annotated[bool, typer.Option("--multirun", "-m", hidden=True)]
 
 
@@ -95,13 +96,14 @@ def run(
     config_dir: ConfigDir = None,
     dry_run: DryRun = False,
     config: ShowConfig = False,
+    verbose: Verbose = False,
     multirun: Multirun = False,
 ) -> None:
     """Train whatever of a sweep has no record yet, then print the per-run table.
 
     The same command again resumes, or says that there is nothing to do.
     """
-    _run(overrides or [], config_dir, dry_run, config)
+    _run(overrides or [], config_dir, dry_run, config, verbose)
 
 
 @app.command(epilog="Example:  initbench reproduce dataset=mnist")
@@ -110,10 +112,11 @@ def reproduce(
     config_dir: ConfigDir = None,
     dry_run: DryRun = False,
     config: ShowConfig = False,
+    verbose: Verbose = False,
     multirun: Multirun = False,
 ) -> None:
     """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
-    _run(["experiment=d4", *(overrides or [])], config_dir, dry_run, config)
+    _run(["experiment=d4", *(overrides or [])], config_dir, dry_run, config, verbose)
 
 
 @app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")
@@ -168,7 +171,7 @@ def list_(
         to_terminal(tables, Terminal())
 
 
-def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_config: bool) -> None:
+def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_config: bool, verbose: bool) -> None:
     from initbench import records
     from initbench.config import compose
     from initbench.progress import say
@@ -189,14 +192,14 @@ def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_
         _print_plan(planned)
         return
     if planned.todo:
-        _train(planned, asked.device, asked.results, asked.experiment)
+        _train(planned, asked.device, asked.results, asked.experiment, verbose)
         loaded = records.load([asked.results])
     else:
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
     _print_report([loaded.records[trial.key] for trial in planned.trials], Format.rich, None)
 
 
-def _train(planned: "Plan", device_name: str, results: Path, experiment: str) -> None:
+def _train(planned: "Plan", device_name: str, results: Path, experiment: str, verbose: bool) -> None:
     """Train what is to do; on a signal stop at once, and say how to go on."""
     from initbench import drawing, records, runner
     from initbench.progress import progress, say
@@ -214,6 +217,9 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str) ->
         records.check_writable(folder)
         n_done = len(planned.trials) - len(planned.todo)
         say(f"{len(planned.trials)} trials: {n_done} already done, {len(planned.todo)} to train on {device}")
+        if verbose:
+            for line in runner.how(todo, device):
+                say(line)
         with progress(n_steps) as advance:
             for _ in runner.run(todo, device, folder, advance):
                 pass

@@ -18,7 +18,7 @@ from initbench.data import DatasetSpec, Split, load, split, statistics
 from initbench.drawing import Params
 from initbench.engine import compiled, stacked
 from initbench.engine.compiled import blas
-from initbench.engine.problem import SPLITS, History, Networks, Orders, Rule, Samples, Schedule
+from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule
 from initbench.errors import InputError
 from initbench.initializers import LAWS
 from initbench.models.mlp import MLP
@@ -93,6 +93,16 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
+    """Where and how these chunks will be trained, for people."""
+    sizes = sorted({len(chunk) for chunk in todo})
+    lines = [f"{len(todo)} chunk{'s' * (len(todo) > 1)} of {' or '.join(map(str, sizes))} trials"]
+    if device.type == "cpu":
+        rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in blas.rates().items())
+        lines.append(f"{compiled.n_threads()} threads, a network each; products by {blas.chosen().name} ({rates})")
+    return lines
+
+
 def run(
     todo: Sequence[list[Trial]], device: torch.device, folder: Path, progress: Callable[[int], None]
 ) -> Iterator[Path]:
@@ -116,7 +126,7 @@ def run(
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Where the numbers were made: recorded beside them, part of no key."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else blas.processor()
     return {
         "initbench": __version__,
         "python": platform.python_version(),
@@ -128,14 +138,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         **({"threads": compiled.n_threads(), "blas": blas.chosen().name} if device.type == "cpu" else {}),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _now() -> str:
@@ -213,16 +215,20 @@ def _rule(named: Named, n_trials: int) -> Rule:
 
 
 def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: History) -> list[records.Record]:
-    """One record per trial: integers where things are counted, null where there is no number."""
-    spec = chunk[0].cell.dataset
+    """One record per trial: integers where things are counted, null where there is no number.
+
+    ``n_correct`` and ``loss`` are those of the final weights; on the training samples, as these were seen during the
+    last epoch.
+    """
+    spec, last = chunk[0].cell.dataset, chunk[0].cell.epochs
     parts = _split(spec)
-    n_total = {name: len(getattr(parts, name)) for name in SPLITS}
+    n_total = {name: len(getattr(parts, name)) for name in ("train", "val", "test")}
     n_majority = int(np.bincount(load(spec).y[parts.test]).max())
     curves = {
         name: getattr(history, name).tolist() for name in ("train_loss", "train_correct", "val_loss", "val_correct")
     }
-    final_loss = {name: values.tolist() for name, values in history.final_loss.items()}
-    final_correct = {name: values.tolist() for name, values in history.final_correct.items()}
+    n_correct = [history.train_correct[:, last - 1], history.val_correct[:, last], history.test_correct]
+    loss = [history.train_loss[:, last - 1], history.val_loss[:, last], history.test_loss]
     result = []
     for i, (trial, start, at) in enumerate(zip(chunk, initial, history.diverged_at.tolist(), strict=True)):
         ok = at < 0
@@ -236,8 +242,8 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: Histor
                 "diverged_at": None if ok else at,
                 "n_total": n_total,
                 "n_majority": n_majority,
-                "n_correct": {name: values[i] for name, values in final_correct.items()} if ok else None,
-                "loss": {name: _number(values[i]) for name, values in final_loss.items()} if ok else None,
+                "n_correct": dict(zip(n_total, (int(v[i]) for v in n_correct), strict=True)) if ok else None,
+                "loss": dict(zip(n_total, (_number(float(v[i])) for v in loss), strict=True)) if ok else None,
                 "history": {name: [_number(v) for v in curve[i]] for name, curve in curves.items()},
                 "weights": {"initial": _hash(start), "final": _hash(end) if ok else None},
             }

@@ -263,6 +263,14 @@ def test_a_closed_pipe_is_no_error(initbench: Initbench) -> None:
         assert (answer.returncode, answer.stderr) == (0, "")
 
 
+def test_verbose_tells_how_the_training_is_done(initbench: Initbench) -> None:
+    answer = initbench("run", "--verbose", *SMALL)
+    assert "1 chunk of" in answer.err
+    assert "threads, a network each; products by" in answer.err
+    (blas,) = {record["header"]["environment"]["blas"] for record in records.load([Path("results")]).records.values()}
+    assert f"products by {blas} (" in answer.err
+
+
 def test_help_has_examples(initbench: Initbench) -> None:
     for command in ("run", "reproduce", "report", "list"):
         answer = initbench(command, "--help")

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -282,9 +283,8 @@ def assert_same_trial(a: History, i: int, b: History, j: int) -> None:
     for name in ("train_loss", "train_correct", "val_loss", "val_correct"):
         mine, theirs = getattr(a, name)[i], getattr(b, name)[j]
         assert np.array_equal(mine, theirs[: len(mine)], equal_nan=True)
-    for split in ("train", "val", "test"):
-        assert a.final_loss[split][i] == b.final_loss[split][j]
-        assert a.final_correct[split][i] == b.final_correct[split][j]
+    assert a.test_loss[i] == b.test_loss[j]
+    assert a.test_correct[i] == b.test_correct[j]
 
 
 def test_every_blas_is_as_accurate_as_float32() -> None:
@@ -305,7 +305,9 @@ def test_no_global_setting_is_left_changed() -> None:
     from threadpoolctl import threadpool_info
 
     def settings() -> Any:
-        return torch.get_num_threads(), torch.get_float32_matmul_precision(), sorted(map(str, threadpool_info()))
+        subnormal = float(np.float32(1e-39) * np.float32(1))
+        libraries = sorted(map(str, threadpool_info()))
+        return torch.get_num_threads(), torch.get_float32_matmul_precision(), libraries, subnormal
 
     blas.chosen()
     before = settings()
@@ -321,7 +323,7 @@ def test_divergence_ends_one_trial_and_touches_no_other(engine: Callable[..., Hi
     # The first update overflows; the loss of the second step (step 1) shows it.
     assert history.diverged_at.tolist() == [-1, 1, -1, -1]
     assert history.train_correct[1].tolist() == [-1] * 6
-    assert np.isnan(history.final_loss["test"][1])
+    assert np.isnan(history.test_loss[1])
     assert history.val_correct[1, 0] >= 0
     assert history.val_correct[1, 1:].tolist() == [-1] * 6
     for slot in (0, 2, 3):
@@ -353,7 +355,7 @@ def test_a_trial_may_train_for_fewer_epochs_than_its_companions(engine: Callable
     for slot, epochs in enumerate([4, 2, 3]):
         alone = train_many(engine, samples, (16,), [slot], epochs=epochs, schedule="cosine")
         np.testing.assert_allclose(together.train_loss[slot, :epochs], alone.train_loss[0], rtol=1e-10)
-        np.testing.assert_allclose(together.final_loss["test"][slot], alone.final_loss["test"][0], rtol=1e-10)
+        np.testing.assert_allclose(together.test_loss[slot], alone.test_loss[0], rtol=1e-10)
         assert np.isnan(together.train_loss[slot, epochs:]).all()
         assert together.diverged_at[slot] == -1
 
@@ -408,6 +410,22 @@ def test_an_error_stops_the_threads_that_train() -> None:
     with pytest.raises(Stopped):
         train_many(train_compiled, make_samples(784, 10), (512, 512), list(range(4)), epochs=1000, progress=stop)
     assert threading.active_count() == 1
+
+
+def test_memory_is_a_few_times_the_parameters() -> None:
+    samples, seeds = make_samples(784, 10), list(range(40))
+    params = initial(samples, (128, 128), seeds)
+    train_many(train_compiled, samples, (128, 128), [0], epochs=1)  # Compile first.
+    tracemalloc.start()
+    try:
+        train_many(train_compiled, samples, (128, 128), seeds, epochs=1, params=params, threads=2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The history's copy of the final parameters, and the memory of two networks in training: parameters, velocities
+    # and 256 rows of inputs, outputs, slopes and gradients, 3.4 MB each.
+    n_bytes = sum(values.nbytes for values in params.values())
+    assert peak < n_bytes + 2 * 3.5e6 + 2e6
 
 
 def test_a_stack_that_does_not_fit_is_halved_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """Data sets that need no file and no network."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 
 from initbench.data.arrays import Arrays
@@ -12,10 +15,12 @@ def digits() -> Arrays:
     References:
         Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits" (its test part).
     """
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    return Arrays(x.astype(np.uint8), y.astype(np.int64))
+    # The file alone: importing scikit-learn takes longer than training on it.
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    return Arrays(table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64))
 
 
 def synthetic(samples: int = 400, features: int = 16, classes: int = 4, noise: float = 1.0) -> Arrays:

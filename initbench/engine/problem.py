@@ -14,8 +14,6 @@ Ints = NDArray[np.int64]
 # Called now and then with the number of optimizer steps made since, summed over the trials.
 Progress = Callable[[int], None]
 
-SPLITS = ("train", "val", "test")
-
 
 # Compared and hashed by identity: it is large, and made once.
 @dataclass(frozen=True, eq=False)
@@ -125,7 +123,7 @@ class History:
         diverged_at: ``[trial]``, the step whose loss was first NaN or infinite, -1 if none.
         train_loss: ``[trial, epoch]``, over the batches of the epoch as they were seen; ``train_correct`` likewise.
         val_loss: ``[trial, epoch + 1]``, before training and after each epoch; ``val_correct`` likewise.
-        final_loss: split name to ``[trial]``, with the final weights; ``final_correct`` likewise.
+        test_loss: ``[trial]``, with the final weights; ``test_correct`` likewise.
         params: name to ``[trial, …]``, final; of a diverged trial as they were given.
     """
 
@@ -134,8 +132,8 @@ class History:
     train_correct: Ints
     val_loss: Floats
     val_correct: Ints
-    final_loss: dict[str, Floats]
-    final_correct: dict[str, Ints]
+    test_loss: Floats
+    test_correct: Ints
     params: dict[str, Floats]
 
     @classmethod
@@ -148,7 +146,7 @@ class History:
             train_correct=np.full((n, epochs), -1),
             val_loss=np.full((n, epochs + 1), np.nan),
             val_correct=np.full((n, epochs + 1), -1),
-            final_loss={name: np.full(n, np.nan) for name in SPLITS},
-            final_correct={name: np.full(n, -1) for name in SPLITS},
+            test_loss=np.full(n, np.nan),
+            test_correct=np.full(n, -1),
             params={name: np.array(values) for name, values in networks.params.items()},
         )

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from initbench.engine.optimizers import Optimizer
-from initbench.engine.problem import SPLITS, History, Ints, Networks, Orders, Progress, Rule, Samples, Schedule
+from initbench.engine.problem import History, Ints, Networks, Orders, Progress, Rule, Samples, Schedule
 from initbench.models.network import Network
 
 _EVAL_ROWS = 1024
+_STEPS_BEFORE_CAPTURE = 3
 
 # From parameters ``[trial, …]`` to the networks that have them.
 Build = Callable[[Mapping[str, Tensor]], Network]
@@ -153,6 +154,37 @@ class _Stack:
         return loss, correct
 
 
+class _Step:
+    """A step whose inputs and outputs lie at fixed places, so that a GPU can run it as one CUDA graph.
+
+    The first steps run as they are: they allocate what a step needs, and make the libraries choose their algorithms.
+    """
+
+    def __init__(self, stack: _Stack, data: _Data, n_orders: int, batch: int) -> None:
+        device = data.y.device
+        self.stack, self.data = stack, data
+        self.rows = torch.zeros(n_orders, batch, dtype=torch.int64, device=device)
+        self.lr = torch.zeros(len(stack), 1, 1, dtype=data.mean.dtype, device=device)
+        self.log = torch.zeros(2, len(stack), dtype=data.mean.dtype, device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.eager_steps = _STEPS_BEFORE_CAPTURE if device.type == "cuda" else -1
+
+    def __call__(self, rows: Tensor, lr: Tensor, log: Tensor) -> None:
+        """One step; arguments as in :meth:`_Stack.step`, with batches of the given size."""
+        self.rows.copy_(rows)
+        self.lr.copy_(lr)
+        if self.eager_steps == 0:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.stack.step(self.data, self.rows, self.lr, self.log)
+        self.eager_steps -= 1
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self.stack.step(self.data, self.rows, self.lr, self.log)
+        log.copy_(self.log)
+
+
 @torch.no_grad()
 def _train(
     trials: Ints,
@@ -170,7 +202,7 @@ def _train(
     data, n_train, batch = _on(device, samples), len(samples.train), schedule.batch_size
     kind = data.mean.dtype
     epochs = int(schedule.epochs[trials].max())
-    splits = {name: torch.tensor(getattr(samples, name), device=device) for name in SPLITS}
+    val, test = (torch.tensor(rows, device=device) for rows in (samples.val, samples.test))
     params = {name: torch.tensor(values[trials], device=device) for name, values in networks.params.items()}
     hyper = {name: torch.tensor(values[trials], dtype=kind, device=device) for name, values in rule.hyper.items()}
     used, order_of = np.unique(orders.of[trials], return_inverse=True)
@@ -188,19 +220,24 @@ def _train(
 
     def validate(epoch: int) -> NDArray[np.bool_]:
         """Record the validation after ``epoch`` epochs; which trials' losses are finite."""
-        loss, correct = (values.cpu().numpy() for values in stack.evaluate(data, splits["val"]))
+        loss, correct = (values.cpu().numpy() for values in stack.evaluate(data, val))
         finite: NDArray[np.bool_] = np.isfinite(loss)
         history.val_loss[stack.trials[finite], epoch] = loss[finite] / len(samples.val)
         history.val_correct[stack.trials[finite], epoch] = correct[finite]
         return finite
 
     validate(0)
+    step = _Step(stack, data, len(used), batch)
     for epoch in range(epochs):
         rows = torch.tensor(np.stack([orders.rows(int(order), epoch) for order in used]), device=device)
         batches = torch.split(rows, batch, dim=1)
         log = torch.empty(len(batches), 2, len(stack), dtype=kind, device=device)
         for i, part in enumerate(batches):
-            stack.step(data, part, stack.lr[:, epoch, i].view(-1, 1, 1), log[i])
+            lr = stack.lr[:, epoch, i].view(-1, 1, 1)
+            if part.shape[1] == batch:
+                step(part, lr, log[i])
+            else:
+                stack.step(data, part, lr, log[i])
             progress(len(stack))
         loss, correct = log[:, 0].double().cpu().numpy(), log[:, 1].long().cpu().numpy()
         bad = np.vstack([~np.isfinite(loss), ~validate(epoch + 1)])
@@ -215,18 +252,19 @@ def _train(
             stack.keep(np.flatnonzero(~diverged))
         finished = schedule.epochs[stack.trials] == epoch + 1
         if finished.any():
-            _finish(stack, np.flatnonzero(finished), data, splits, history)
+            _finish(stack, np.flatnonzero(finished), data, test, history)
             stack.keep(np.flatnonzero(~finished))
         if not len(stack):
             return
+        if len(stack) < len(step.lr):
+            step = _Step(stack, data, len(used), batch)
 
 
-def _finish(stack: _Stack, rows: Ints, data: _Data, splits: Mapping[str, Tensor], history: History) -> None:
+def _finish(stack: _Stack, rows: Ints, data: _Data, test: Tensor, history: History) -> None:
     """Record the end of the trials at these positions of the stack."""
     trials = stack.trials[rows]
-    for name, samples in splits.items():
-        loss, correct = stack.evaluate(data, samples)
-        history.final_loss[name][trials] = loss.cpu().numpy()[rows] / len(samples)
-        history.final_correct[name][trials] = correct.cpu().numpy()[rows]
+    loss, correct = stack.evaluate(data, test)
+    history.test_loss[trials] = loss.cpu().numpy()[rows] / len(test)
+    history.test_correct[trials] = correct.cpu().numpy()[rows]
     for name, values in stack.net.params.items():
         history.params[name][trials] = values.cpu().numpy()[rows]
