@@ -40,7 +40,7 @@ class Format(StrEnum):
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
-    from initbench.config import config_folder, option_files
+    from initbench.config import group_names
 
     typed = ["", *(ctx.params.get("overrides") or [])]
     if incomplete == "=":
@@ -52,8 +52,7 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
         prefix = f"{key}="
     if equals:
         done, comma, last = start.rpartition(",")
-        return [f"{prefix}{done}{comma}{name}" for name in option_files(key) if name.startswith(last)]
-    groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
+        return [f"{prefix}{done}{comma}{name}" for name in group_names().get(key, ()) if name.startswith(last)]
     scalars = (
         "depth",
         "width",
@@ -66,7 +65,7 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
         "device",
         "results",
     )
-    return [f"{name}=" for name in sorted((*groups, *scalars)) if name.startswith(incomplete)]
+    return [f"{name}=" for name in sorted((*group_names(), *scalars)) if name.startswith(incomplete)]
 
 
 Overrides = Annotated[
@@ -152,7 +151,7 @@ def report(
 def list_(
     group: Annotated[
         str | None,
-        typer.Argument(help="initializers, activations, datasets, models, optimizers or experiments."),
+        typer.Argument(help="initializers, biases, activations, datasets, models, optimizers or experiments."),
     ] = None,
     config_dir: ConfigDir = None,
 ) -> None:

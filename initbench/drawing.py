@@ -1,11 +1,12 @@
 """The initial parameters of a trial, each drawn from a stream of its own."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data import load
+from initbench.data import DatasetSpec, load, split
 from initbench.errors import InputError
 from initbench.initializers import draw, draw_bias
 from initbench.models.mlp import parameters
@@ -43,20 +44,27 @@ def check(trials: Iterable[Trial]) -> None:
     """
     seen = set()
     for trial in trials:
-        wanted = shapes(trial.cell)
-        if (trial.cell.init, tuple(wanted.items())) not in seen:
-            seen.add((trial.cell.init, tuple(wanted.items())))
+        cell, wanted = trial.cell, shapes(trial.cell)
+        asked = (cell.init, cell.init_first, cell.init_output, cell.bias, tuple(wanted.items()))
+        if asked not in seen:
+            seen.add(asked)
             _initial(trial, wanted)
 
 
 def _initial(trial: Trial, wanted: Mapping[str, tuple[int, ...]]) -> Params:
-    init, params = trial.cell.init, {}
+    cell, params = trial.cell, {}
+    weights = [name for name in wanted if name.endswith("weight")]
     for name, shape in wanted.items():
         rng = stream(trial.seed, "init", name)
         layer, _, kind = name.rpartition(".")
+        weight_name = f"{layer}.weight"
+        is_output = weight_name == weights[-1]
         if kind == "bias":
-            params[name] = draw_bias(init.bias, wanted[f"{layer}.weight"], rng)
+            frequencies = _frequencies(cell.dataset) if is_output else None
+            params[name] = draw_bias(cell.bias.name, wanted[weight_name], rng, frequencies, **dict(cell.bias.params))
             continue
+        # With one layer there is no first one before the output.
+        init = (is_output and cell.init_output) or (name == weights[0] and cell.init_first) or cell.init
         try:
             weight = draw(init.law, shape, rng, **dict(init.params))
         except ValueError as error:
@@ -65,3 +73,12 @@ def _initial(trial: Trial, wanted: Mapping[str, tuple[int, ...]]) -> Params:
             raise InputError(f"init '{init.name}' on {layer}: not a finite weight of shape {shape}")
         params[name] = weight
     return params
+
+
+@lru_cache(maxsize=4)
+def _frequencies(spec: DatasetSpec) -> NDArray[np.float64]:
+    """Of the classes among the training samples."""
+    arrays = load(spec)
+    labels = arrays.y[split(arrays, spec).train]
+    frequencies: NDArray[np.float64] = np.bincount(labels, minlength=arrays.n_classes) / len(labels)
+    return frequencies

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from initbench.activations import ACTIVATIONS, rms_gain, torch_gain
-from initbench.config import option_files
+from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
+from initbench.config import options
 from initbench.data import SOURCES
-from initbench.initializers import LAWS
+from initbench.initializers import BIASES, LAWS
 from initbench.report.blocks import Table
 
 Node = dict[str, Any]
@@ -20,8 +18,7 @@ def listing(group: str, config_dir: Path | None = None) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
     folder, header, row = GROUPS[group]
     rows = []
-    for name, file in sorted(option_files(folder, config_dir).items()):
-        node = yaml.safe_load(file.read_text()) or {}
+    for name, node in options(folder, config_dir).items():
         rows.append((name, *row(node)))
     return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
 
@@ -33,17 +30,23 @@ def _params(node: Node, *without: str) -> str:
 
 def _initializer(node: Node) -> tuple[str, ...]:
     law = LAWS[node["law"]]
-    return law.formula, _params(law.defaults | node, "name", "law"), law.source
+    return str(law.tier), law.formula, _params(node, "name", "law") or "–", law.source
+
+
+def _bias(node: Node) -> tuple[str, ...]:
+    policy = BIASES[node["name"]]
+    return policy.formula, _params(node, "name") or "–", policy.source
 
 
 def _activation(node: Node) -> tuple[str, ...]:
     name, params = node["name"], {key: value for key, value in node.items() if key != "name"}
-    known = torch_gain(name, params)
+    known, critical = torch_gain(name, params), critical_gain(name, 0.0, params)
     return (
         ACTIVATIONS[name].formula,
         _params(params) or "–",
         f"{rms_gain(name, params):.4f}",
         "–" if known is None else f"{known:.4f}",
+        "–" if critical is None else f"{critical:.4f}",
     )
 
 
@@ -59,8 +62,9 @@ def _preset(node: Node) -> tuple[str, ...]:
 
 # Name for the user: folder of the options, further columns, and how to fill them.
 GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]] = {
-    "initializers": ("init", ("law", "defaults", "source"), _initializer),
-    "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch"), _activation),
+    "initializers": ("init", ("tier", "law", "defaults", "source"), _initializer),
+    "biases": ("bias", ("policy", "defaults", "source"), _bias),
+    "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),
     "models": ("model", ("defaults",), lambda node: (_params(node, "name") or "depth, width, activation",)),
     "optimizers": ("optimizer", ("defaults",), lambda node: (_params(node, "name"),)),

@@ -24,7 +24,7 @@ from initbench.initializers import LAWS
 from initbench.models.mlp import MLP
 from initbench.seeding import permutation
 from initbench.sweep import Trial
-from initbench.trial import Cell, Named
+from initbench.trial import Cell, Init, Named
 
 # A chunk on a CPU is about this much work of its threads: what a kill may cost.
 _CHUNK_SECONDS = 10.0
@@ -43,7 +43,7 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     """
     shapes: dict[Cell, list[Trial]] = {}
     for trial in todo:
-        shape = replace(trial.cell, init=replace(trial.cell.init, name="", law="", params=(), bias=""), lr=0.0)
+        shape = replace(trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""), lr=0.0)
         shapes.setdefault(shape, []).append(trial)
     result = []
     for cell, trials in shapes.items():
