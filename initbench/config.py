@@ -63,6 +63,21 @@ def options(group: str, config_dir: Path | None = None) -> dict[str, Plain]:
     return {name: _with_defaults(group, node) for name, node in sorted(nodes.items())}
 
 
+def option(group: str, name: str) -> Plain:
+    """What one option sets, with the defaults of its law; an alias and a framework's view are options too.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    import yaml
+
+    name = canonical(name) if group == "init" else name
+    files, extra = option_files(group), _plugins() | VIEWS if group == "init" else {}
+    if name not in files and name not in extra:
+        raise unknown(group, name, VIEWS if group == "init" and "@" in name else group_names()[group])
+    return dict(_with_defaults(group, extra.get(name) or yaml.safe_load(files[name].read_text())))
+
+
 def _plugins() -> dict[str, Plain]:
     return {name: {"name": name, "law": name} for name, law in LAWS.items() if law.code}
 

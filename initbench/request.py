@@ -185,13 +185,21 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
         else:
             params[key] = _like(f"{group}.{key}", value, type(defaults[key]))
     params = defaults | params
-    if not LAWS[law].code:
-        try:
-            # A draw tells at once, and in the law's own words, whether it accepts its parameters.
-            draw(law, (32, 32), stream(0, "init"), **params)
-        except ValueError as error:
-            raise InputError(f"{group} '{node['name']}': {error}") from None
+    refusal = None if LAWS[law].code else _refusal(law, tuple(params.items()))
+    if refusal is not None:
+        raise InputError(f"{group} '{node['name']}': {refusal}")
     return Init(_text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), LAWS[law].code)
+
+
+@lru_cache(maxsize=1024)
+def _refusal(law: str, params: tuple[tuple[str, Any], ...]) -> str | None:
+    """What a law says of parameters that it does not accept, whatever the layer: a draw tells at once."""
+    try:
+        # With more inputs than nearly any layer has, for laws that count them.
+        draw(law, (2, 4096), stream(0, "init"), **dict(params))
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def bias_policy(node: Mapping[str, Any] | None, init: Mapping[str, Any], activation: Named | None) -> Named:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Promise:
         magnitudes: the absolute values there are and how many entries have each, where the law fixes them.
         gain: the weight is this multiple of a matrix with orthonormal rows or columns.
         low_rank: the matrix is meant to have a small stable rank; said, not warned of.
+        blocks: so many matrices of which this is true lie on top of each other.
     """
 
     mean: float = 0.0
@@ -38,6 +39,12 @@ class Promise:
     magnitudes: tuple[tuple[float, int], ...] | None = None
     gain: float | None = None
     low_rank: bool = False
+    blocks: int = 1
+
+    def of_blocks(self, n: int) -> "Promise":
+        """The promise of ``n`` such weights in one tensor, along its first dimension."""
+        counts = self.magnitudes and tuple((magnitude, n * count) for magnitude, count in self.magnitudes)
+        return replace(self, zeros=self.zeros and n * self.zeros, magnitudes=counts, blocks=n)
 
 
 def fixed(shape: Sequence[int], magnitudes: dict[float, int], positive: int) -> Promise:
@@ -115,7 +122,7 @@ def certify(law: str, weight: NDArray[Any], promise: Promise | None = None) -> C
     rank = _stable_rank(matrix) if matrix is not None and finite and maximum else None
     orthogonality = None
     if promise and promise.gain and matrix is not None and finite:
-        orthogonality = _orthogonality(matrix, promise.gain)
+        orthogonality = max(_orthogonality(block, promise.gain) for block in np.split(matrix, promise.blocks))
     faults: list[str] = [] if finite else ["not every entry is finite"]
     notes: list[str] = []
     if promise and finite:
@@ -165,7 +172,7 @@ def _faults(values: NDArray[np.float64], promise: Promise, orthogonality: float 
     if promise.magnitudes is not None:
         found = np.sort(np.abs(values).ravel())
         wanted = np.repeat(*map(np.array, zip(*promise.magnitudes, strict=True)))
-        if np.abs(found - wanted).max() > rounding:
+        if np.abs(found - wanted).max() > 1e-6 * wanted[-1]:
             faults.append("the magnitudes are not those of the law")
     # Entries are rounded to float32 once; the products of rows then err by some 1e-7.
     if orthogonality is not None and orthogonality > 1e-5:
