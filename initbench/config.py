@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
+from initbench.initializers.plugins import install
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Glob
@@ -76,6 +77,15 @@ def option(group: str, name: str) -> Plain:
     if name not in files and name not in extra:
         raise unknown(group, name, VIEWS if group == "init" and "@" in name else group_names()[group])
     return dict(_with_defaults(group, extra.get(name) or yaml.safe_load(files[name].read_text())))
+
+
+def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[str]:
+    """Add initializers from files and installed packages to the options; returns the names of those from files.
+
+    Raises:
+        InputError: a file or a package whose initializers cannot be used.
+    """
+    return install(files, option_files("init", config_dir))
 
 
 def _plugins() -> dict[str, Plain]:

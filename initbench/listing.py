@@ -1,7 +1,7 @@
 """What ``initbench list`` shows: every option of a group with its formula, source and defaults. Needs no torch."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_ga
 from initbench.config import options
 from initbench.data import SOURCES
 from initbench.initializers import BIASES, LAWS
-from initbench.report.blocks import Table
+from initbench.initializers.conformance import examine
+from initbench.report.blocks import Block, Paragraph, Table
+from initbench.request import initializer
+from initbench.trial import Named
 
 Node = dict[str, Any]
 
@@ -21,6 +24,45 @@ def listing(group: str, config_dir: Path | None = None) -> Table:
     for name, node in options(folder, config_dir).items():
         rows.append((name, *row(node)))
     return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
+
+
+def certificates(only: Collection[str] = (), config_dir: Path | None = None) -> tuple[list[Block], list[str]]:
+    """The certificates of every initializer, or of those named, and what is wrong with the ones that failed.
+
+    Gains are those of relu, biases zeros.
+    """
+    rows, faults, notes = [], [], []
+    for name, node in options("init", config_dir).items():
+        if only and name not in only:
+            continue
+        init = initializer(node, Named("relu"), Named("zeros"))
+        for found in examine(name, LAWS[init.law], dict(init.params)):
+            shape = "x".join(map(str, found.shape))
+            asked = (None, None) if found.promise is None else (found.promise.mean, found.promise.std)
+            figures: tuple[float | None, ...] = (asked[0], found.mean, asked[1], found.std, found.maximum)
+            figures += (found.zeros, found.orthogonality, found.stable_rank)
+            verdict = "passed" if found.passed else "FAILED"
+            rows.append((f"{name} {shape}", verdict, *map(_figure, figures)))
+            faults += [f"{name} {shape}: {fault}" for fault in found.faults]
+            notes += [f"{name} {shape}: {note}" for note in found.notes]
+    header = (
+        "initializer",
+        "certificate",
+        "mean asked",
+        "mean",
+        "std asked",
+        "std",
+        "max",
+        "zeros",
+        "orth. error",
+        "rank",
+    )
+    blocks: list[Block] = [Table(header, tuple(rows)), *map(Paragraph, notes)]
+    return blocks, faults
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _params(node: Node, *without: str) -> str:

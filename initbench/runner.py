@@ -164,10 +164,22 @@ def _samples(spec: DatasetSpec) -> Samples:
 
 
 def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[records.Record]:
-    """Draw, train, and describe what happened to every trial."""
+    """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
+    initial, failed, drawn = [], [], []
+    for trial in chunk:
+        try:
+            initial.append(drawing.initial(trial))
+            drawn.append(trial)
+        except InputError as error:
+            failed.append(_failure(trial, str(error)))
+    return [*(_train_from(initial, drawn, device, progress) if drawn else ()), *failed]
+
+
+def _train_from(
+    initial: Sequence[Params], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
+) -> list[records.Record]:
     cell, n_trials = chunk[0].cell, len(chunk)
     samples = _samples(cell.dataset)
-    initial = [drawing.initial(trial) for trial in chunk]
     networks = Networks(
         {name: np.stack([params[name] for params in initial]) for name in initial[0]},
         cell.activation.name,
@@ -212,12 +224,35 @@ def _rule(named: Named, n_trials: int) -> Rule:
     return Rule(named.name, hyper, nesterov=bool(dict(named.params).get("nesterov")))
 
 
+def _failure(trial: Trial, error: str) -> records.Record:
+    """The record of a trial that could not start."""
+    return {
+        **_about(trial),
+        "outcome": "failed",
+        "error": error,
+        "diverged_at": None,
+        "n_correct": None,
+        "loss": None,
+        "history": {name: [] for name in ("train_loss", "train_correct", "val_loss", "val_correct")},
+        "weights": {"initial": None, "final": None},
+    }
+
+
+def _about(trial: Trial) -> records.Record:
+    """What is known of a trial before it starts."""
+    spec = trial.cell.dataset
+    parts = _split(spec)
+    return {
+        "key": trial.key,
+        "trial": trial.identity,
+        "formula": LAWS[trial.cell.init.law].formula,
+        "n_total": {name: len(getattr(parts, name)) for name in SPLITS},
+        "n_majority": int(np.bincount(load(spec).y[parts.test]).max()),
+    }
+
+
 def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: History) -> list[records.Record]:
     """One record per trial: integers where things are counted, null where there is no number."""
-    spec = chunk[0].cell.dataset
-    parts = _split(spec)
-    n_total = {name: len(getattr(parts, name)) for name in SPLITS}
-    n_majority = int(np.bincount(load(spec).y[parts.test]).max())
     curves = {
         name: getattr(history, name).tolist() for name in ("train_loss", "train_correct", "val_loss", "val_correct")
     }
@@ -229,17 +264,14 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: Histor
         end = {name: values[i] for name, values in history.params.items()}
         result.append(
             {
-                "key": trial.key,
-                "trial": trial.identity,
-                "formula": LAWS[trial.cell.init.law].formula,
+                **_about(trial),
                 "outcome": "ok" if ok else "diverged",
                 "diverged_at": None if ok else at,
-                "n_total": n_total,
-                "n_majority": n_majority,
                 "n_correct": {name: values[i] for name, values in final_correct.items()} if ok else None,
                 "loss": {name: _number(values[i]) for name, values in final_loss.items()} if ok else None,
                 "history": {name: [_number(v) for v in curve[i]] for name, curve in curves.items()},
                 "weights": {"initial": _hash(start), "final": _hash(end) if ok else None},
+                "certificate": drawing.certificate(trial.cell, start),
             }
         )
     return result

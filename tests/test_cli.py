@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Answer
 from test_report import HEADER, make_record
 
 from initbench import records
+from initbench.config import option_files
 
 Initbench = Callable[..., Answer]
 
@@ -78,8 +80,44 @@ def test_a_record_says_all_that_happened(initbench: Initbench) -> None:
     assert record["history"]["val_correct"][-1] == record["n_correct"]["val"]
     assert all(isinstance(n, int) for n in record["n_correct"].values())
     assert record["n_correct"]["test"] > 40
+    # Standard deviations, asked for and found: √(2/16) for 16 features and 16 units in every layer.
+    asked, found = zip(*record["certificate"].values(), strict=True)
+    assert list(record["certificate"]) == [f"layers.{i}.weight" for i in range(3)]
+    assert asked == (0.3536, 0.3536, 0.3536)
+    assert found == pytest.approx(asked, rel=0.3)
     (header,) = {json.dumps(r["header"]["environment"]) for r in records.load([Path("results")]).records.values()}
     assert json.loads(header)["device"] == "cpu"
+
+
+def test_every_initializer_and_every_bias_trains_five_layers(initbench: Initbench) -> None:
+    setting = ("dataset=digits", "depth=5", "width=16", "epochs=1", "seeds=1")
+    assert initbench("run", "init=glob(*)", *setting).code == 0
+    assert initbench("run", "bias=glob(*)", "activation=tanh", *setting).code == 0
+    trained = stored().values()
+    assert {record["trial"]["init"]["name"] for record in trained} == set(option_files("init"))
+    assert {record["trial"]["bias"]["name"] for record in trained} == set(option_files("bias"))
+    assert {record["outcome"] for record in trained} <= {"ok", "diverged"}
+
+
+def test_first_and_output_layer_start_as_asked(initbench: Initbench) -> None:
+    layers = ("init=he", "init_first=gaussian", "init_first.std=0.5", "init_output=zero", "depth=2", "seeds=1")
+    asked = (*layers, "dataset=digits", "width=16", "epochs=1")
+    assert initbench("run", *asked).code == 0
+    (record,) = stored().values()
+    assert [std for std, _ in record["certificate"].values()] == [0.5, 0.3536, 0.0]
+    assert record["trial"]["init_output"] == {"name": "zero", "law": "constant", "value": 0.0}
+    # With zero output weights the logits are the biases: zeros, or the log-frequencies of nearly balanced classes.
+    assert record["history"]["val_loss"][0] == pytest.approx(np.log(10), rel=1e-5)
+    assert initbench("run", "bias=log_prior", *asked).code == 0
+    losses = {r["trial"]["bias"]["name"]: r["history"]["val_loss"][0] for r in stored().values()}
+    assert losses["log_prior"] == pytest.approx(losses["zeros"], abs=0.05)
+    assert losses["log_prior"] != losses["zeros"]
+
+
+def test_what_is_known_to_be_odd_is_said_before_training(initbench: Initbench) -> None:
+    answer = initbench("run", "init=sobol_flat", "seeds=1", "dataset=digits", "epochs=1")
+    assert answer.code == 0
+    assert "note: 'sobol_flat' on layers.1.weight: nearly low rank: stable rank" in answer.err
 
 
 def test_a_diverged_trial_is_a_result(initbench: Initbench) -> None:
@@ -195,7 +233,7 @@ BAD = [
     (
         "run init=sparse width=8 depth=2",
         2,
-        "init 'sparse' on layers.1 of shape (8, 8): k must be between 1 and fan_in, here 8",
+        "init 'sparse' on layers.1.weight of shape (8, 8): k must be between 1 and fan_in, here 8",
     ),
     ("run dataset.val=5000", 2, "data set 'digits' (1797 samples): the train split is empty"),
     ("run results=/proc/initbench epochs=1", 4, "cannot write to results folder /proc/initbench/run/records"),
@@ -364,7 +402,6 @@ def test_completion_offers_groups_and_options() -> None:
     import typer
 
     from initbench.cli import _complete, app
-    from initbench.config import option_files
 
     context = typer.main.get_command(app).make_context("initbench", ["run"])
     context.params = {"overrides": []}
