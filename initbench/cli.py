@@ -159,7 +159,10 @@ def report(
 def list_(
     group: Annotated[
         str | None,
-        typer.Argument(help="initializers, biases, activations, datasets, models, optimizers or experiments."),
+        typer.Argument(
+            help="initializers, frameworks (their names' laws), biases, activations, datasets, models, optimizers or "
+            "experiments."
+        ),
     ] = None,
     config_dir: ConfigDir = None,
     plugin: Plugins = None,

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
-from initbench.config import options
+from initbench.config import option, options
 from initbench.data import SOURCES
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.conformance import examine
+from initbench.initializers.names import VIEWS
 from initbench.report.blocks import Block, Paragraph, Table
 from initbench.request import initializer
 from initbench.trial import Named
@@ -20,9 +21,8 @@ Node = dict[str, Any]
 def listing(group: str, config_dir: Path | None = None) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
     folder, header, row = GROUPS[group]
-    rows = []
-    for name, node in options(folder, config_dir).items():
-        rows.append((name, *row(node)))
+    nodes = {name: option("init", name) for name in VIEWS} if folder == "framework" else options(folder, config_dir)
+    rows = [(name, *row(node)) for name, node in nodes.items()]
     return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
 
 
@@ -105,6 +105,7 @@ def _preset(node: Node) -> tuple[str, ...]:
 # Name for the user: folder of the options, further columns, and how to fill them.
 GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]] = {
     "initializers": ("init", ("tier", "law", "defaults", "source"), _initializer),
+    "frameworks": ("framework", ("tier", "law", "defaults", "source"), _initializer),
     "biases": ("bias", ("policy", "defaults", "source"), _bias),
     "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),

@@ -1,5 +1,6 @@
 """Initializers of one's own: from a file or an installed package; what they must do, and what it costs if not."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,13 @@ def test_a_plugin_that_does_not_exist(initbench: Initbench) -> None:
     assert "plugin none.py does not exist" in initbench("list", "--check", "--plugin", "none.py").err
     write("text", "plugin.txt")
     assert "plugin plugin.txt is no Python file" in initbench("list", "--plugin", "plugin.txt").err
+
+
+def test_the_readmes_plugin_works(initbench: Initbench) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+    write(next(block for block in blocks if "def triangular" in block))
+    assert initbench("list", "--check", "--plugin", "mine.py").code == 0
 
 
 def test_what_conformance_finds() -> None:

@@ -127,8 +127,9 @@ def _zero_hadamard(shape: Shape, scale: str) -> Promise:
     if out <= channels:
         return _identity(shape, 1.0)
     k = math.ceil(math.log2(out))
-    signs = [(-1) ** (i & j).bit_count() for i in range(out) for j in range(channels)]
-    return fixed(shape, {2 ** (-(k if scale == "notebook" else k - 1) / 2): len(signs)}, sum(signs))
+    # How many more entries are positive than negative.
+    surplus = int((1 - 2 * (np.bitwise_count(np.arange(out)[:, None] & np.arange(channels)) % 2.0)).sum())
+    return fixed(shape, {2 ** (-(k if scale == "notebook" else k - 1) / 2): out * channels}, surplus)
 
 
 def _sparse(shape: Shape, k: int, std: float) -> Promise:
