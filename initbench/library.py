@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from initbench.activations import ACTIVATIONS
 from initbench.config import option
-from initbench.errors import InputError, unknown
+from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, certify, draw_bias
 from initbench.initializers.catalogue import Law
-from initbench.request import bias_policy, initializer
+from initbench.request import bias_policy, initializer, named_activation
 from initbench.seeding import stream
 from initbench.trial import Named
 
@@ -100,19 +99,24 @@ def initialize(
         InputError: an unknown name or parameter, a law that cannot serve a layer, or one that breaks its promise. The
             model is then as it was.
     """
-    of_activation = _activation(activation)
-    node = {"name": bias} if isinstance(bias, str) else dict(bias)
-    if node.get("name") == "critical":
+    of_activation = None if activation is None else named_activation(_node(activation))
+    node = _node(bias)
+    if node["name"] == "critical":
         node.setdefault("std", "auto")
+    if node["name"] == "log_prior":
+        raise InputError("bias 'log_prior' needs to know the output layer and its data; fill that bias yourself")
     policy = bias_policy(node, {}, of_activation)
     everywhere = _resolve(init, params, of_activation, policy)
     chosen = {pattern: _resolve(spec, {}, of_activation, policy) for pattern, spec in (layers or {}).items()}
+    for pattern in chosen:
+        if not any(fnmatchcase(name, pattern) for name, _ in model.named_parameters()):
+            raise InputError(f"layers: '{pattern}' matches no parameter of the model")
     drawn: list[tuple[nn.Parameter, NDArray[np.float32]]] = []
     certificates = {}
     for tensor in _tensors(model):
-        pattern = next((pattern for pattern in chosen if fnmatchcase(tensor.name, pattern)), None)
-        law_name, law, law_params = everywhere if pattern is None else chosen[pattern]
-        if tensor.kind == "other" and pattern is not None and tensor.parameter.ndim > 1:
+        own = next((spec for pattern, spec in chosen.items() if fnmatchcase(tensor.name, pattern)), None)
+        law_name, law, law_params = own or everywhere
+        if tensor.kind == "other" and own is not None and tensor.parameter.ndim > 1:
             tensor = _Tensor(tensor.name, tensor.parameter, "weight", tuple(tensor.parameter.shape))
         values, certificate = _draw(tensor, seed, law_name, law, law_params, policy)
         certificates[tensor.name] = certificate
@@ -126,14 +130,12 @@ def initialize(
     return certificates
 
 
-def _activation(given: str | Mapping[str, Any] | None) -> Named | None:
-    if given is None:
-        return None
+def _node(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A name alone, or a name with parameters."""
     node = {"name": given} if isinstance(given, str) else dict(given)
-    name = node.pop("name")
-    if name not in ACTIVATIONS:
-        raise unknown("activation", str(name), ACTIVATIONS)
-    return Named(name, tuple(sorted(node.items())))
+    if "name" not in node:
+        raise InputError(f"a mapping must have a 'name'; got {node}")
+    return node
 
 
 def _resolve(
@@ -143,7 +145,7 @@ def _resolve(
     if callable(spec):
         name = getattr(spec, "__name__", "function")
         return name, Law(spec, "a function of yours", "you"), dict(params)
-    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    given = _node(spec)
     node = option("init", given.pop("name")) | given | dict(params)
     fixed = "@" in node["name"] or "gain" in params or "gain" in given
     if activation is not None and "gain" in LAWS[node["law"]].defaults and not fixed and node["gain"] != "critical":

@@ -47,6 +47,8 @@ _SCALARS = (
 )
 _SETTINGS = (*_GROUPS, *_SCALARS)
 
+# A gain by name follows from the activation.
+_GAINS = ("auto", "torch", "critical")
 # The popular pair for tanh is σ_w² = 1.76, σ_b² = 0.05.
 _CRITICAL_BIAS_STD = math.sqrt(0.05)
 
@@ -97,7 +99,7 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
                 raise InputError(f"{group} {_shown(node.get('name'))} lacks '{key}'")
     depth = _whole("depth", plain["depth"], 0)
     epochs = plain["epochs"] if plain["epochs"] is not None else plain["dataset"]["epochs"]
-    activation = _activation(plain["activation"])
+    activation = named_activation(plain["activation"])
     bias = bias_policy(plain["bias"], plain["init"], activation)
     inits = {
         group: initializer(plain[group], activation, bias, group)
@@ -149,7 +151,12 @@ def _dataset(node: Mapping[str, Any]) -> DatasetSpec:
     )
 
 
-def _activation(node: Mapping[str, Any]) -> Named:
+def named_activation(node: Mapping[str, Any]) -> Named:
+    """An option of the group ``activation``, checked.
+
+    Raises:
+        InputError: a name, a parameter or a value that there is not.
+    """
     name = _choice("activation", node["name"], ACTIVATIONS)
     allowed = inspect.signature(ACTIVATIONS[name].function).parameters if len(node) > 1 else {}
     params = {key: _number(f"activation.{key}", value) for key, value in node.items() if key != "name"}
@@ -179,6 +186,8 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
             raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in ("name", "law", *defaults)])
         if key == "gain":
             params[key] = _gain(value, activation, bias, group)
+        elif key == "scale" and value in _GAINS:
+            params[key] = _gain(value, activation, bias, group) ** 2
         elif key == "kurtosis" and value == "auto":
             of = _of(activation, f"{group}.{key}=auto")
             params[key] = kurtosis(of.name, dict(of.params))
@@ -228,7 +237,7 @@ def bias_policy(node: Mapping[str, Any] | None, init: Mapping[str, Any], activat
 
 def _gain(value: Any, activation: Named | None, bias: Named, group: str) -> float:
     """``auto`` is the activation's root-mean-square gain, ``torch`` is ``calculate_gain``'s, ``critical`` is σ_w."""
-    if value not in ("auto", "torch", "critical"):
+    if value not in _GAINS:
         return _number(f"{group}.gain", value, also="auto, torch or critical")
     of = _of(activation, f"{group}.gain={value}")
     if value == "auto":

@@ -125,6 +125,8 @@ def test_gain_by_name_depends_on_the_activation() -> None:
         for cell in ask("init=orthogonal", "init.gain=auto", "activation=relu,tanh,identity").cells
     }
     assert gains == pytest.approx({"relu": 2**0.5, "tanh": 1.5925, "identity": 1.0}, abs=1e-4)
+    (scaled,) = ask("init=variance_scaling", "init.scale=auto", "activation=relu").cells
+    assert dict(scaled.init.params)["scale"] == pytest.approx(2)
     (torch,) = ask("init=xavier", "init.gain=torch", "activation=tanh").cells
     assert dict(torch.init.params)["gain"] == pytest.approx(5 / 3)
 
