@@ -1,4 +1,4 @@
-"""The activation functions: one table with function, formula and gains.
+"""The activation functions: one table with function, derivative and formula, and the gains that follow from them.
 
 The NumPy functions are the definitions (they give the gains by quadrature and need no torch); the engine
 uses torch's function of the same name, and a test holds the two together.
@@ -31,11 +31,13 @@ class Activation:
 
     Attributes:
         function: the definition, elementwise on float64 arrays, with its parameters and their defaults.
+        derivative: that of ``function``, with the same parameters; its value at a kink is nobody's business.
         formula: the definition as text.
         torch_gain: what ``torch.nn.init.calculate_gain`` answers, None where it has no answer.
     """
 
     function: Callable[..., Array]
+    derivative: Callable[..., Array]
     formula: str
     torch_gain: float | Callable[..., float] | None = None
 
@@ -46,48 +48,122 @@ class Activation:
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
+def _sigmoid(x: Array) -> Array:
+    # tanh neither overflows nor warns, however negative x is.
+    half: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    return half
+
+
 def _elu(x: Array, alpha: float = 1.0) -> Array:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _elu_derivative(x: Array, alpha: float = 1.0) -> Array:
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0)))
 
 
 def _leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     return np.where(x > 0, x, negative_slope * x)
 
 
-def _gelu(x: Array) -> Array:
+def _leaky_relu_derivative(x: Array, negative_slope: float = 0.01) -> Array:
+    return np.where(x > 0, 1.0, negative_slope)
+
+
+def _normal_cdf(x: Array) -> Array:
     phi: Array = 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
-    return x * phi
+    return phi
+
+
+def _normal_density(x: Array) -> Array:
+    density: Array = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    return density
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": Activation(lambda x: np.maximum(x, 0), "max(0, x)", math.sqrt(2)),
+    "relu": Activation(lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, 1.0, 0.0), "max(0, x)", math.sqrt(2)),
     "leaky_relu": Activation(
         _leaky_relu,
+        _leaky_relu_derivative,
         "x if x > 0 else negative_slope·x",
         lambda negative_slope=0.01: math.sqrt(2 / (1 + negative_slope**2)),
     ),
-    "elu": Activation(_elu, "x if x > 0 else alpha·(eˣ − 1)"),
-    "selu": Activation(lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA), "1.0507·elu(x, 1.6733)", 3 / 4),
-    "gelu": Activation(_gelu, "x·Φ(x)"),
-    "silu": Activation(lambda x: x / (1 + np.exp(-x)), "x·σ(x)"),
-    "tanh": Activation(np.tanh, "tanh(x)", 5 / 3),
-    "sigmoid": Activation(lambda x: 1 / (1 + np.exp(-x)), "σ(x) = 1/(1 + e⁻ˣ)", 1.0),
-    "softsign": Activation(lambda x: x / (1 + np.abs(x)), "x/(1 + |x|)"),
-    "softplus": Activation(lambda x: np.logaddexp(0, x), "log(1 + eˣ)"),
-    "identity": Activation(lambda x: x, "x", 1.0),
+    "elu": Activation(_elu, _elu_derivative, "x if x > 0 else alpha·(eˣ − 1)"),
+    "selu": Activation(
+        lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
+        lambda x: _SELU_SCALE * _elu_derivative(x, _SELU_ALPHA),
+        "1.0507·elu(x, 1.6733)",
+        3 / 4,
+    ),
+    "gelu": Activation(lambda x: x * _normal_cdf(x), lambda x: _normal_cdf(x) + x * _normal_density(x), "x·Φ(x)"),
+    "silu": Activation(lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "x·σ(x)"),
+    "tanh": Activation(np.tanh, lambda x: 1 - np.tanh(x) ** 2, "tanh(x)", 5 / 3),
+    "sigmoid": Activation(_sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x)), "σ(x) = 1/(1 + e⁻ˣ)", 1.0),
+    "softsign": Activation(lambda x: x / (1 + np.abs(x)), lambda x: (1 + np.abs(x)) ** -2, "x/(1 + |x|)"),
+    "softplus": Activation(lambda x: np.logaddexp(0, x), _sigmoid, "log(1 + eˣ)"),
+    "identity": Activation(lambda x: x, np.ones_like, "x", 1.0),
 }
+
+# Gauss-Legendre nodes and weights on (-12, 0) and (0, 12): relu, elu and selu have their kink at 0.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
+_Z = np.concatenate([6 * _NODES - 6, 6 * _NODES + 6])
+_Z_WEIGHTS = 6 * np.tile(_WEIGHTS, 2) * _normal_density(_Z)
+
+
+def gaussian_mean(function: Callable[[Array], Array], variance: float = 1.0) -> float:
+    """``E[f(√variance · z)]``, z ~ N(0, 1): exact to about 1e-12 where ``f`` is smooth on each side of 0."""
+    return float(np.sum(_Z_WEIGHTS * function(math.sqrt(variance) * _Z)))
 
 
 def rms_gain(name: str, params: Mapping[str, float] | None = None) -> float:
-    """The gain 1/√E[φ(z)²], z ~ N(0, 1), that keeps the second moment of the activations (He's √2 for relu).
+    """The gain 1/√E[φ(z)²], z ~ N(0, 1), that keeps the second moment of the activations (He's √2 for relu)."""
+    phi = ACTIVATIONS[name].function
+    return 1 / math.sqrt(gaussian_mean(lambda z: phi(z, **(params or {})) ** 2))
 
-    Gauss-Legendre on each side of 0 (where relu, elu and selu have their kink), exact to about 1e-12.
+
+def kurtosis(name: str, params: Mapping[str, float] | None = None) -> float:
+    """E[φ(z)⁴] / E[φ(z)²]², z ~ N(0, 1), about zero: 3 for the identity, 6 for relu."""
+    phi = ACTIVATIONS[name].function
+    fourth = gaussian_mean(lambda z: phi(z, **(params or {})) ** 4)
+    return fourth / gaussian_mean(lambda z: phi(z, **(params or {})) ** 2) ** 2
+
+
+def critical_gain(name: str, bias_std: float = 0.0, params: Mapping[str, float] | None = None) -> float | None:
+    """σ_w on the edge of chaos for biases N(0, bias_std²), or None where there is none.
+
+    With W ~ N(0, σ_w²/fan_in), the variance q of the pre-activations has a fixed point
+    q = σ_w² E[φ(√q z)²] + bias_std² at which gradients neither grow nor shrink: σ_w² E[φ'(√q z)²] = 1.
+
+    References:
+        Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(128)
-    z = np.concatenate([6 * nodes - 6, 6 * nodes + 6])
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    second_moment = np.sum(6 * np.tile(weights, 2) * density * ACTIVATIONS[name].function(z, **(params or {})) ** 2)
-    return float(1 / math.sqrt(second_moment))
+    activation, params = ACTIVATIONS[name], params or {}
+
+    def slope(q: float) -> float:
+        return gaussian_mean(lambda x: activation.derivative(x, **params) ** 2, q)
+
+    def excess(q: float) -> float:
+        """What is left of q once the fixed point's right-hand side, at criticality, is taken away; relative to q."""
+        return 1 - (gaussian_mean(lambda x: activation.function(x, **params) ** 2, q) / slope(q) + bias_std**2) / q
+
+    # The variances of pre-activations that float32 and a network of any depth could meet, a tenth of a decade apart.
+    variances = np.logspace(-6, 3, 91)
+    values = [excess(q) for q in variances]
+    if abs(values[0]) < 1e-4 and bias_std == 0:
+        # No bias and φ(0) = 0: the fixed point is q → 0, or every q where φ is positively homogeneous.
+        return 1 / math.sqrt(slope(1e-12))
+    for low, high, before, after in zip(variances, variances[1:], values, values[1:], strict=False):
+        if before < 0 <= after:
+            return 1 / math.sqrt(slope(_root(excess, low, high)))
+    return None
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """A zero of an increasing sign change, by bisection to the last digit that matters."""
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if function(middle) < 0 else (low, middle)
+    return high
 
 
 def torch_gain(name: str, params: Mapping[str, float] | None = None) -> float | None:

@@ -40,7 +40,7 @@ class Format(StrEnum):
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
-    from initbench.config import config_folder, option_files
+    from initbench.config import group_names
 
     typed = ["", *(ctx.params.get("overrides") or [])]
     if incomplete == "=":
@@ -52,8 +52,7 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
         prefix = f"{key}="
     if equals:
         done, comma, last = start.rpartition(",")
-        return [f"{prefix}{done}{comma}{name}" for name in option_files(key) if name.startswith(last)]
-    groups = [path.name for path in config_folder().iterdir() if path.is_dir()]
+        return [f"{prefix}{done}{comma}{name}" for name in group_names().get(key, ()) if name.startswith(last)]
     scalars = (
         "depth",
         "width",
@@ -66,7 +65,7 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
         "device",
         "results",
     )
-    return [f"{name}=" for name in sorted((*groups, *scalars)) if name.startswith(incomplete)]
+    return [f"{name}=" for name in sorted((*group_names(), *scalars)) if name.startswith(incomplete)]
 
 
 Overrides = Annotated[
@@ -84,6 +83,12 @@ ConfigDir = Annotated[
         help="A folder of your own with config groups, e.g. DIR/init/mine.yaml.", exists=True, file_okay=False
     ),
 ]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE.py", help="Initializers of your own: functions (shape, rng, *, ...) -> array."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
 ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Also tell where and how the training is done.")]
@@ -94,6 +99,7 @@ Multirun = Annotated[bool, typer.Option("--multirun", "-m", hidden=True)]
 def run(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    plugin: Plugins = None,
     dry_run: DryRun = False,
     config: ShowConfig = False,
     verbose: Verbose = False,
@@ -103,20 +109,21 @@ def run(
 
     The same command again resumes, or says that there is nothing to do.
     """
-    _run(overrides or [], config_dir, dry_run, config, verbose)
+    _run(overrides or [], config_dir, plugin or [], dry_run, config, verbose)
 
 
 @app.command(epilog="Example:  initbench reproduce dataset=mnist")
 def reproduce(
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
+    plugin: Plugins = None,
     dry_run: DryRun = False,
     config: ShowConfig = False,
     verbose: Verbose = False,
     multirun: Multirun = False,
 ) -> None:
     """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
-    _run(["experiment=d4", *(overrides or [])], config_dir, dry_run, config, verbose)
+    _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose)
 
 
 @app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")
@@ -155,29 +162,58 @@ def report(
 def list_(
     group: Annotated[
         str | None,
-        typer.Argument(help="initializers, activations, datasets, models, optimizers or experiments."),
+        typer.Argument(
+            help="initializers, frameworks (their names' laws), biases, activations, datasets, models, optimizers or "
+            "experiments."
+        ),
     ] = None,
     config_dir: ConfigDir = None,
+    plugin: Plugins = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Draw every initializer, or with --plugin those of the file, and print the certificates: what was "
+            "asked for and what came out.",
+        ),
+    ] = False,
 ) -> None:
     """What can be chosen: names with formula, source and defaults."""
-    from initbench.listing import GROUPS, listing
+    from initbench.config import add_plugins
+    from initbench.listing import GROUPS, certificates, listing
     from initbench.report.render import Terminal, to_terminal
 
     names = {folder: name for name, (folder, *_) in GROUPS.items()} | {name: name for name in GROUPS}
     if group is not None and group not in names:
         raise unknown("group", group, GROUPS)
-    tables = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)]
+    added = add_plugins(plugin or [], config_dir)
+    if check:
+        if group is not None and names[group] != "initializers":
+            raise InputError("only initializers have certificates; use 'initbench list initializers --check'")
+        blocks, faults = certificates(added, config_dir)
+    else:
+        blocks, faults = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)], []
     with _reader_may_leave():
-        to_terminal(tables, Terminal())
+        to_terminal(blocks, Terminal())
+    if faults:
+        raise InputError(f"{len(faults)} certificate{'s' if len(faults) > 1 else ''} failed; the first: {faults[0]}")
 
 
-def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_config: bool, verbose: bool) -> None:
+def _run(
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    plugins: Sequence[Path],
+    dry_run: bool,
+    show_config: bool,
+    verbose: bool,
+) -> None:
     from initbench import records
-    from initbench.config import compose
+    from initbench.config import add_plugins, compose
     from initbench.progress import say
     from initbench.request import request
     from initbench.sweep import plan
 
+    add_plugins(plugins, config_dir)
     cells = compose(overrides, config_dir)
     asked = request(cells)
     if show_config:
@@ -196,7 +232,12 @@ def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_
         loaded = records.load([asked.results])
     else:
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
-    _print_report([loaded.records[trial.key] for trial in planned.trials], Format.rich, None)
+    made = [loaded.records[trial.key] for trial in planned.trials]
+    _print_report(made, Format.rich, None)
+    errors = [record["error"] for record in made if record["outcome"] == "failed"]
+    if errors:
+        say(f"{len(errors)} of {len(made)} trials failed; the first: {errors[0]}")
+        raise typer.Exit(3)
 
 
 def _train(planned: "Plan", device_name: str, results: Path, experiment: str, verbose: bool) -> None:
@@ -210,7 +251,7 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str, ve
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         device = runner.find_device(device_name)
-        drawing.check(planned.todo)
+        _warn(drawing.check(planned.todo))
         todo = runner.chunks(planned.todo, device)
         n_steps = sum(map(runner.n_steps, todo))
         folder = results / experiment / "records"
@@ -247,9 +288,13 @@ def _print_plan(planned: "Plan") -> None:
         count[trial.key not in todo] += 1
     for cell, (n_todo, n_done) in counts.items():
         width = "x".join(map(str, dict.fromkeys(cell.width)))
+        parts = [f"init={cell.init.name}"]
+        parts += [f"init_first={cell.init_first.name}"] if cell.init_first else []
+        parts += [f"init_output={cell.init_output.name}"] if cell.init_output else []
+        parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
         print(
             f"{cell.dataset.name} {cell.model} depth={cell.depth} width={width or '-'} {cell.activation.name} "
-            f"init={cell.init.name} {cell.optimizer.name} lr={cell.lr:g}: {n_done} done, {n_todo} to do"
+            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}: {n_done} done, {n_todo} to do"
         )
     print(
         f"{len(counts)} cells, {len(planned.trials)} trials: {len(planned.trials) - len(todo)} done, {len(todo)} to do"
@@ -301,7 +346,7 @@ def _warn(lines: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 complete, 2 bad input, 4 storage, 130 and 143 interrupted and resumable."""
+    """Run the command line and exit: 0 complete, 2 bad input, 3 trials failed, 4 storage, 130 and 143 interrupted."""
     try:
         code = app(args=arguments, standalone_mode=False) or 0
     except InitbenchError as error:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench.errors import InputError, unknown
+from initbench.initializers import BIASES, LAWS
+from initbench.initializers.names import VIEWS, canonical
+from initbench.initializers.plugins import install
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Glob
@@ -19,6 +22,10 @@ Plain = dict[str, Any]
 
 # Settings of the whole command; a sweep over them has no meaning.
 _SINGLE = ("device", "results", "experiment")
+
+# Settings that name options of another group; null, their default, names none.
+_INITIALIZERS = ("init", "init_first", "init_output")
+_OPTIONAL = ("init_first", "init_output", "bias")
 
 
 def config_folder() -> Path:
@@ -33,6 +40,71 @@ def option_files(group: str, config_dir: Path | None = None) -> dict[str, Path]:
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
 
 
+def group_names(config_dir: Path | None = None) -> dict[str, list[str]]:
+    """The groups there are, and the names of their options."""
+    found = {
+        path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()
+    }
+    found["init"] = sorted({*found["init"], *_plugins()})
+    return {name: found[_source(name)] for name in (*found, *_INITIALIZERS)}
+
+
+def _source(group: str) -> str:
+    """The group whose options a setting names."""
+    return "init" if group in _INITIALIZERS else group
+
+
+def options(group: str, config_dir: Path | None = None) -> dict[str, Plain]:
+    """What every option of a group sets, with the defaults of its law: the files, and the laws of plugins."""
+    import yaml
+
+    nodes = {name: yaml.safe_load(file.read_text()) or {} for name, file in option_files(group, config_dir).items()}
+    if group == "init":
+        nodes |= _plugins()
+    return {name: _with_defaults(group, node) for name, node in sorted(nodes.items())}
+
+
+def option(group: str, name: str) -> Plain:
+    """What one option sets, with the defaults of its law; an alias and a framework's view are options too.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    import yaml
+
+    name = canonical(name) if group == "init" else name
+    files, extra = option_files(group), _plugins() | VIEWS if group == "init" else {}
+    if name not in files and name not in extra:
+        raise unknown(group, name, VIEWS if group == "init" and "@" in name else group_names()[group])
+    return dict(_with_defaults(group, extra.get(name) or yaml.safe_load(files[name].read_text())))
+
+
+def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[str]:
+    """Add initializers from files and installed packages to the options; returns the names of those from files.
+
+    Raises:
+        InputError: a file or a package whose initializers cannot be used.
+    """
+    return install(files, option_files("init", config_dir))
+
+
+def _plugins() -> dict[str, Plain]:
+    return {name: {"name": name, "law": name} for name, law in LAWS.items() if law.code}
+
+
+def _with_defaults(group: str, node: Any) -> Any:
+    """An option names its law and what it wants of it; here the law's other parameters join it."""
+    if not isinstance(node, dict):
+        return node
+    if group in _INITIALIZERS and node.get("law") in LAWS:
+        defaults = LAWS[node["law"]].defaults
+    elif group == "bias" and node.get("name") in BIASES:
+        defaults = BIASES[node["name"]].defaults
+    else:
+        return node
+    return {key: node[key] for key in ("name", "law") if key in node} | defaults | node
+
+
 def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Plain]:
     """The cells of a sweep, as plain dictionaries with every key of ``config.yaml``.
 
@@ -45,14 +117,16 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    groups = {
-        path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()
-    }
+    groups = group_names(config_dir)
+    extra = _plugins() | VIEWS
+    for name, node in extra.items():
+        ConfigStore.instance().store(group="init", name=name, node=node)
     search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
@@ -72,11 +146,15 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise InputError(_one_line(error)) from None
     assert isinstance(composed, dict)
-    plain: Plain = {str(key): value for key, value in composed.items()}
-    options: dict[str, dict[str, Plain]] = plain.pop("options", {})
+    plain: Plain = dict.fromkeys(_OPTIONAL) | {str(key): value for key, value in composed.items()}
+    swept: dict[str, dict[str, Plain]] = plain.pop("options", {})
     plain.pop("sweep", None)
+    plain = {key: _with_defaults(key, node) for key, node in plain.items()}
+    swept = {
+        group: {name: _with_defaults(group, node) for name, node in nodes.items()} for group, nodes in swept.items()
+    }
     plain["experiment"] = axes.pop("experiment", [None])[0]
-    cells = _expand(plain, options, axes, groups)
+    cells = _expand(plain, swept, axes, groups)
     return [_resolve(cell) for cell in cells]
 
 
@@ -135,6 +213,8 @@ def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[st
             values = [value]
         if not values:
             raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
+        if key in _INITIALIZERS:
+            values = [canonical(name) if isinstance(name, str) else name for name in values]
         if len(values) > 1 and key in _SINGLE:
             raise InputError(f"'{key}' takes one value, got {len(values)}")
         axes[key] = values
@@ -146,30 +226,36 @@ def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
 
 
 def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[str]]) -> list[str]:
-    """Hydra overrides that choose the options, the experiment first; swept ones go into ``options.GROUP.NAME``."""
+    """Hydra overrides that choose the options, the experiment first; swept ones go into ``options.GROUP.oNUMBER``."""
     chosen: list[str] = []
     for key in sorted(axes.keys() & groups.keys(), key=lambda name: name != "experiment"):
-        names = [str(value) for value in axes[key]]
-        for name in names:
-            if name not in groups[key]:
-                raise unknown(key, name, groups[key])
-        if len(names) == 1:
-            chosen.append(f"{key}={names[0]}")
-        else:
-            chosen += [f"+{key}@options.{key}.{name}={name}" for name in dict.fromkeys(names)]
+        source = _source(key)
+        for value in axes[key]:
+            known = value in groups[key] or (source == "init" and value in VIEWS)
+            if not known and not (value is None and key in _OPTIONAL):
+                raise unknown(key, str(value), VIEWS if source == "init" and "@" in str(value) else groups[key])
+        if len(axes[key]) > 1:
+            chosen += [
+                f"+{source}@options.{key}.o{number}={name}"
+                for number, name in enumerate(dict.fromkeys(axes[key]))
+                if name is not None
+            ]
+        elif axes[key] != [None]:
+            new = "+" if source != key else ""
+            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={axes[key][0]}")
     return chosen
 
 
 def _expand(
     plain: Plain,
-    options: Mapping[str, Mapping[str, Plain]],
+    swept: Mapping[str, Mapping[str, Plain]],
     axes: Mapping[str, list[Any]],
     groups: Mapping[str, list[str]],
 ) -> list[Plain]:
     """The product of the axes. A parameter of a swept group is set in those options that have it."""
     settings = {key: values for key, values in axes.items() if key not in groups}
     known = _dotted(plain) | {
-        f"{group}.{key}" for group, nodes in options.items() for node in nodes.values() for key in _dotted(node)
+        f"{group}.{key}" for group, nodes in swept.items() for node in nodes.values() for key in _dotted(node)
     }
     for key in settings:
         if key not in known:
@@ -186,8 +272,9 @@ def _expand(
     for values in itertools.product(*lists):
         cell = dict(plain)
         point = dict(zip(names, values, strict=True))
-        for group in options:
-            cell[group] = options[group][str(point[group])]
+        for group, nodes in swept.items():
+            number = list(dict.fromkeys(axes[group])).index(point[group])
+            cell[group] = nodes.get(f"o{number}")
         for key, value in point.items():
             if key in settings:
                 _set(cell, key.split("."), value)
@@ -199,7 +286,7 @@ def _set(cell: Plain, path: list[str], value: Any) -> None:
     """Set a value where the path exists, copying the nodes on the way: they are shared between cells."""
     *parents, last = path
     for parent in parents:
-        if parent not in cell:
+        if cell.get(parent) is None:
             return
         cell[parent] = dict(cell[parent])
         cell = cell[parent]

@@ -1,17 +1,19 @@
 """What ``initbench list`` shows: every option of a group with its formula, source and defaults. Needs no torch."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from initbench.activations import ACTIVATIONS, rms_gain, torch_gain
-from initbench.config import option_files
+from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
+from initbench.config import option, options
 from initbench.data import SOURCES
-from initbench.initializers import LAWS
-from initbench.report.blocks import Table
+from initbench.initializers import BIASES, LAWS
+from initbench.initializers.conformance import examine
+from initbench.initializers.names import VIEWS
+from initbench.report.blocks import Block, Paragraph, Table
+from initbench.request import initializer
+from initbench.trial import Named
 
 Node = dict[str, Any]
 
@@ -19,11 +21,48 @@ Node = dict[str, Any]
 def listing(group: str, config_dir: Path | None = None) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
     folder, header, row = GROUPS[group]
-    rows = []
-    for name, file in sorted(option_files(folder, config_dir).items()):
-        node = yaml.safe_load(file.read_text()) or {}
-        rows.append((name, *row(node)))
+    nodes = {name: option("init", name) for name in VIEWS} if folder == "framework" else options(folder, config_dir)
+    rows = [(name, *row(node)) for name, node in nodes.items()]
     return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
+
+
+def certificates(only: Collection[str] = (), config_dir: Path | None = None) -> tuple[list[Block], list[str]]:
+    """The certificates of every initializer, or of those named, and what is wrong with the ones that failed.
+
+    Gains are those of relu, biases zeros.
+    """
+    rows, faults, notes = [], [], []
+    for name, node in options("init", config_dir).items():
+        if only and name not in only:
+            continue
+        init = initializer(node, Named("relu"), Named("zeros"))
+        for found in examine(name, LAWS[init.law], dict(init.params)):
+            shape = "x".join(map(str, found.shape))
+            asked = (None, None) if found.promise is None else (found.promise.mean, found.promise.std)
+            figures: tuple[float | None, ...] = (asked[0], found.mean, asked[1], found.std, found.maximum)
+            figures += (found.zeros, found.orthogonality, found.stable_rank)
+            verdict = "passed" if found.passed else "FAILED"
+            rows.append((f"{name} {shape}", verdict, *map(_figure, figures)))
+            faults += [f"{name} {shape}: {fault}" for fault in found.faults]
+            notes += [f"{name} {shape}: {note}" for note in found.notes]
+    header = (
+        "initializer",
+        "certificate",
+        "mean asked",
+        "mean",
+        "std asked",
+        "std",
+        "max",
+        "zeros",
+        "orth. error",
+        "rank",
+    )
+    blocks: list[Block] = [Table(header, tuple(rows)), *map(Paragraph, notes)]
+    return blocks, faults
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _params(node: Node, *without: str) -> str:
@@ -33,17 +72,23 @@ def _params(node: Node, *without: str) -> str:
 
 def _initializer(node: Node) -> tuple[str, ...]:
     law = LAWS[node["law"]]
-    return law.formula, _params(law.defaults | node, "name", "law"), law.source
+    return str(law.tier), law.formula, _params(node, "name", "law") or "–", law.source
+
+
+def _bias(node: Node) -> tuple[str, ...]:
+    policy = BIASES[node["name"]]
+    return policy.formula, _params(node, "name") or "–", policy.source
 
 
 def _activation(node: Node) -> tuple[str, ...]:
     name, params = node["name"], {key: value for key, value in node.items() if key != "name"}
-    known = torch_gain(name, params)
+    known, critical = torch_gain(name, params), critical_gain(name, 0.0, params)
     return (
         ACTIVATIONS[name].formula,
         _params(params) or "–",
         f"{rms_gain(name, params):.4f}",
         "–" if known is None else f"{known:.4f}",
+        "–" if critical is None else f"{critical:.4f}",
     )
 
 
@@ -59,8 +104,10 @@ def _preset(node: Node) -> tuple[str, ...]:
 
 # Name for the user: folder of the options, further columns, and how to fill them.
 GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]] = {
-    "initializers": ("init", ("law", "defaults", "source"), _initializer),
-    "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch"), _activation),
+    "initializers": ("init", ("tier", "law", "defaults", "source"), _initializer),
+    "frameworks": ("framework", ("tier", "law", "defaults", "source"), _initializer),
+    "biases": ("bias", ("policy", "defaults", "source"), _bias),
+    "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),
     "models": ("model", ("defaults",), lambda node: (_params(node, "name") or "depth, width, activation",)),
     "optimizers": ("optimizer", ("defaults",), lambda node: (_params(node, "name"),)),

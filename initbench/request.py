@@ -8,10 +8,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from initbench.activations import ACTIVATIONS, rms_gain, torch_gain
+from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
 from initbench.data import SOURCES, STANDARDIZE, DatasetSpec
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, draw
@@ -33,13 +34,23 @@ _GROUPS = {
     "model": ("name",),
     "activation": ("name",),
     "init": ("name", "law"),
+    "init_first": ("name", "law"),
+    "init_output": ("name", "law"),
+    "bias": ("name",),
     "optimizer": ("name",),
 }
+# Groups that need no option: an initializer of one layer is the same as init, biases are as init's file says.
+_OPTIONAL = ("init_first", "init_output", "bias")
 _SCALARS = (
     *("depth", "width", "lr", "schedule", "warmup", "epochs", "batch_size"),
     *("seeds", "device", "results", "experiment"),
 )
 _SETTINGS = (*_GROUPS, *_SCALARS)
+
+# A gain by name follows from the activation.
+_GAINS = ("auto", "torch", "critical")
+# The popular pair for tanh is σ_w² = 1.76, σ_b² = 0.05.
+_CRITICAL_BIAS_STD = math.sqrt(0.05)
 
 # More than anyone means, and still small enough to plan.
 _MOST = 1_000_000
@@ -79,6 +90,8 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
 def _cell(plain: Mapping[str, Any]) -> Cell:
     for group, keys in _GROUPS.items():
         node = plain[group]
+        if node is None and group in _OPTIONAL:
+            continue
         if not isinstance(node, Mapping):
             raise InputError(f"{group} must hold settings, one KEY: VALUE per line; got {_shown(node)}")
         for key in keys:
@@ -86,14 +99,23 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
                 raise InputError(f"{group} {_shown(node.get('name'))} lacks '{key}'")
     depth = _whole("depth", plain["depth"], 0)
     epochs = plain["epochs"] if plain["epochs"] is not None else plain["dataset"]["epochs"]
-    activation = _activation(plain["activation"])
+    activation = named_activation(plain["activation"])
+    bias = bias_policy(plain["bias"], plain["init"], activation)
+    inits = {
+        group: initializer(plain[group], activation, bias, group)
+        for group in ("init", "init_first", "init_output")
+        if plain[group] is not None
+    }
     cell = Cell(
         dataset=_dataset(plain["dataset"]),
         model=_choice("model", plain["model"]["name"], MODELS),
         depth=depth,
         width=_width(plain["width"], depth),
         activation=activation,
-        init=_init(plain["init"], activation),
+        init=inits["init"],
+        init_first=inits.get("init_first"),
+        init_output=inits.get("init_output"),
+        bias=bias,
         optimizer=_optimizer(plain["optimizer"]),
         lr=_number("lr", plain["lr"], above=0),
         schedule=_choice("schedule", plain["schedule"], SCHEDULES),
@@ -129,7 +151,12 @@ def _dataset(node: Mapping[str, Any]) -> DatasetSpec:
     )
 
 
-def _activation(node: Mapping[str, Any]) -> Named:
+def named_activation(node: Mapping[str, Any]) -> Named:
+    """An option of the group ``activation``, checked.
+
+    Raises:
+        InputError: a name, a parameter or a value that there is not.
+    """
     name = _choice("activation", node["name"], ACTIVATIONS)
     allowed = inspect.signature(ACTIVATIONS[name].function).parameters if len(node) > 1 else {}
     params = {key: _number(f"activation.{key}", value) for key, value in node.items() if key != "name"}
@@ -139,34 +166,106 @@ def _activation(node: Mapping[str, Any]) -> Named:
     return Named(name, tuple(sorted(params.items())))
 
 
-def _init(node: Mapping[str, Any], activation: Named) -> Init:
-    law = _choice("init.law", node["law"], LAWS)
+def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, group: str = "init") -> Init:
+    """An option of the group ``init``, checked, with every gain resolved to a number.
+
+    Args:
+        node: name, law, and parameters of the law; what is missing is the law's default.
+        activation: that the gains are for; None where there is none to ask for.
+        bias: the policy beside it, which the critical gain depends on.
+        group: the setting that names it.
+
+    Raises:
+        InputError: a name, a parameter or a value that the law does not have.
+    """
+    law = _choice(f"{group}.law", node["law"], LAWS)
     defaults = LAWS[law].defaults
     params = {key: value for key, value in node.items() if key not in ("name", "law", "bias")}
     for key, value in params.items():
         if key not in defaults:
-            raise unknown("setting", f"init.{key}", [f"init.{name}" for name in ("name", "law", "bias", *defaults)])
-        params[key] = _gain(value, activation) if key == "gain" else _like(f"init.{key}", value, type(defaults[key]))
+            raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in ("name", "law", *defaults)])
+        if key == "gain":
+            params[key] = _gain(value, activation, bias, group)
+        elif key == "scale" and value in _GAINS:
+            params[key] = _gain(value, activation, bias, group) ** 2
+        elif key == "kurtosis" and value == "auto":
+            of = _of(activation, f"{group}.{key}=auto")
+            params[key] = kurtosis(of.name, dict(of.params))
+        else:
+            params[key] = _like(f"{group}.{key}", value, type(defaults[key]))
     params = defaults | params
+    refusal = None if LAWS[law].code else _refusal(law, tuple(params.items()))
+    if refusal is not None:
+        raise InputError(f"{group} '{node['name']}': {refusal}")
+    return Init(_text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), LAWS[law].code)
+
+
+@lru_cache(maxsize=1024)
+def _refusal(law: str, params: tuple[tuple[str, Any], ...]) -> str | None:
+    """What a law says of parameters that it does not accept, whatever the layer: a draw tells at once."""
     try:
-        # A draw tells at once, and in the law's own words, whether it accepts its parameters.
-        draw(law, (32, 32), stream(0, "init"), **params)
+        # With more inputs than nearly any layer has, for laws that count them.
+        draw(law, (2, 4096), stream(0, "init"), **dict(params))
     except ValueError as error:
-        raise InputError(f"init '{node['name']}': {error}") from None
-    bias = _choice("init.bias", node.get("bias", "zeros"), BIASES)
-    return Init(_text("init.name", node["name"]), law, tuple(sorted(params.items())), bias)
+        return str(error)
+    return None
 
 
-def _gain(value: Any, activation: Named) -> float:
-    """``auto`` is the activation's root-mean-square gain, ``torch`` is ``calculate_gain``'s; else a number."""
+def bias_policy(node: Mapping[str, Any] | None, init: Mapping[str, Any], activation: Named | None) -> Named:
+    """An option of the group ``bias``, checked; None asks for the one that the initializer brings with it.
+
+    Raises:
+        InputError: a name, a parameter or a value that the policy does not have.
+    """
+    if node is None:
+        node = {"name": init.get("bias") or "zeros"}
+        if node["name"] == "critical":
+            node["std"] = "auto"
+    name = _choice("bias", node["name"], BIASES)
+    defaults = BIASES[name].defaults
+    params = {key: value for key, value in node.items() if key != "name"}
+    for key, value in params.items():
+        if key not in defaults:
+            raise unknown("setting", f"bias.{key}", [f"bias.{name}" for name in ("name", *defaults)])
+        if name == "critical" and value == "auto":
+            has_pair = _critical(_of(activation, "bias.std=auto"), _CRITICAL_BIAS_STD) is not None
+            params[key] = _CRITICAL_BIAS_STD if has_pair else 0.0
+        else:
+            params[key] = _number(f"bias.{key}", value, least=0 if key == "std" else None)
+    return Named(name, tuple(sorted((defaults | params).items())))
+
+
+def _gain(value: Any, activation: Named | None, bias: Named, group: str) -> float:
+    """``auto`` is the activation's root-mean-square gain, ``torch`` is ``calculate_gain``'s, ``critical`` is σ_w."""
+    if value not in _GAINS:
+        return _number(f"{group}.gain", value, also="auto, torch or critical")
+    of = _of(activation, f"{group}.gain={value}")
     if value == "auto":
-        return rms_gain(activation.name, dict(activation.params))
+        return rms_gain(of.name, dict(of.params))
     if value == "torch":
-        gain = torch_gain(activation.name, dict(activation.params))
+        gain = torch_gain(of.name, dict(of.params))
         if gain is None:
-            raise InputError(f"torch has no gain for '{activation.name}'; use init.gain=auto or a number")
+            raise InputError(f"torch has no gain for '{of.name}'; use {group}.gain=auto or a number")
         return gain
-    return _number("init.gain", value, also="auto or torch")
+    std = BIASES[bias.name].std
+    if std is None:
+        raise InputError(f"{group}.gain=critical needs biases of mean 0 and one std: zeros, normal or critical")
+    bias_std = std(**dict(bias.params))
+    gain = _critical(of, bias_std)
+    if gain is None:
+        raise InputError(f"'{of.name}' has no critical gain beside biases of std {bias_std:.4g}; use a number")
+    return gain
+
+
+def _of(activation: Named | None, what: str) -> Named:
+    if activation is None:
+        raise InputError(f"{what} needs the activation")
+    return activation
+
+
+@lru_cache(maxsize=256)
+def _critical(activation: Named, bias_std: float) -> float | None:
+    return critical_gain(activation.name, bias_std, dict(activation.params))
 
 
 def _optimizer(node: Mapping[str, Any]) -> Named:

@@ -24,7 +24,7 @@ from initbench.initializers import LAWS
 from initbench.models.mlp import MLP
 from initbench.seeding import permutation
 from initbench.sweep import Trial
-from initbench.trial import Cell, Named
+from initbench.trial import Cell, Init, Named
 
 # A chunk on a CPU is about this much work of its threads: what a kill may cost.
 _CHUNK_SECONDS = 10.0
@@ -33,6 +33,8 @@ _FLOPS_PER_SECOND = 1e11
 # The part of a GPU's free memory that one stack may fill, and the most trials of a chunk anywhere.
 _MEMORY_SHARE = 0.6
 _CHUNK_TRIALS = 1024
+
+_SPLITS = ("train", "val", "test")
 
 
 def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
@@ -43,7 +45,7 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     """
     shapes: dict[Cell, list[Trial]] = {}
     for trial in todo:
-        shape = replace(trial.cell, init=replace(trial.cell.init, name="", law="", params=(), bias=""), lr=0.0)
+        shape = replace(trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""), lr=0.0)
         shapes.setdefault(shape, []).append(trial)
     result = []
     for cell, trials in shapes.items():
@@ -166,10 +168,22 @@ def _samples(spec: DatasetSpec) -> Samples:
 
 
 def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[records.Record]:
-    """Draw, train, and describe what happened to every trial."""
+    """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
+    initial, failed, drawn = [], [], []
+    for trial in chunk:
+        try:
+            initial.append(drawing.initial(trial))
+            drawn.append(trial)
+        except InputError as error:
+            failed.append(_failure(trial, str(error)))
+    return [*(_train_from(initial, drawn, device, progress) if drawn else ()), *failed]
+
+
+def _train_from(
+    initial: Sequence[Params], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
+) -> list[records.Record]:
     cell, n_trials = chunk[0].cell, len(chunk)
     samples = _samples(cell.dataset)
-    initial = [drawing.initial(trial) for trial in chunk]
     networks = Networks(
         {name: np.stack([params[name] for params in initial]) for name in initial[0]},
         cell.activation.name,
@@ -214,16 +228,40 @@ def _rule(named: Named, n_trials: int) -> Rule:
     return Rule(named.name, hyper, nesterov=bool(dict(named.params).get("nesterov")))
 
 
+def _failure(trial: Trial, error: str) -> records.Record:
+    """The record of a trial that could not start."""
+    return {
+        **_about(trial),
+        "outcome": "failed",
+        "error": error,
+        "diverged_at": None,
+        "n_correct": None,
+        "loss": None,
+        "history": {name: [] for name in ("train_loss", "train_correct", "val_loss", "val_correct")},
+        "weights": {"initial": None, "final": None},
+    }
+
+
+def _about(trial: Trial) -> records.Record:
+    """What is known of a trial before it starts."""
+    spec = trial.cell.dataset
+    parts = _split(spec)
+    return {
+        "key": trial.key,
+        "trial": trial.identity,
+        "formula": LAWS[trial.cell.init.law].formula,
+        "n_total": {name: len(getattr(parts, name)) for name in _SPLITS},
+        "n_majority": int(np.bincount(load(spec).y[parts.test]).max()),
+    }
+
+
 def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: History) -> list[records.Record]:
     """One record per trial: integers where things are counted, null where there is no number.
 
     ``n_correct`` and ``loss`` are those of the final weights; on the training samples, as these were seen during the
     last epoch.
     """
-    spec, last = chunk[0].cell.dataset, chunk[0].cell.epochs
-    parts = _split(spec)
-    n_total = {name: len(getattr(parts, name)) for name in ("train", "val", "test")}
-    n_majority = int(np.bincount(load(spec).y[parts.test]).max())
+    last = chunk[0].cell.epochs
     curves = {
         name: getattr(history, name).tolist() for name in ("train_loss", "train_correct", "val_loss", "val_correct")
     }
@@ -235,17 +273,14 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: Histor
         end = {name: values[i] for name, values in history.params.items()}
         result.append(
             {
-                "key": trial.key,
-                "trial": trial.identity,
-                "formula": LAWS[trial.cell.init.law].formula,
+                **_about(trial),
                 "outcome": "ok" if ok else "diverged",
                 "diverged_at": None if ok else at,
-                "n_total": n_total,
-                "n_majority": n_majority,
-                "n_correct": dict(zip(n_total, (int(v[i]) for v in n_correct), strict=True)) if ok else None,
-                "loss": dict(zip(n_total, (_number(float(v[i])) for v in loss), strict=True)) if ok else None,
+                "n_correct": dict(zip(_SPLITS, (int(v[i]) for v in n_correct), strict=True)) if ok else None,
+                "loss": dict(zip(_SPLITS, (_number(float(v[i])) for v in loss), strict=True)) if ok else None,
                 "history": {name: [_number(v) for v in curve[i]] for name, curve in curves.items()},
                 "weights": {"initial": _hash(start), "final": _hash(end) if ok else None},
+                "certificate": drawing.certificate(trial.cell, start),
             }
         )
     return result

@@ -28,12 +28,19 @@ class Named:
 
 @dataclass(frozen=True)
 class Init:
-    """An initializer: the name it goes by, its law, the law's resolved parameters, and the rule for biases."""
+    """An initializer: the name it goes by, its law, and the law's resolved parameters.
+
+    ``code`` is the hash of the law's source code where it comes from a plugin.
+    """
 
     name: str
     law: str
     params: Params = ()
-    bias: str = "zeros"
+    code: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"name": self.name, "law": self.law, **dict(self.params), **({"code": self.code} if self.code else {})}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Cell:
     """One setting. ``width`` has one entry per hidden layer, ``len(width) == depth``.
 
     ``depth=0`` is softmax regression (one weight matrix), ``depth=1`` has one hidden layer (two matrices),
-    ``depth=2`` two (three). ``lr`` is per step, ``warmup`` in epochs.
+    ``depth=2`` two (three). ``init_first`` and ``init_output`` draw the first and the output layer; None is the same as
+    ``init``. ``lr`` is per step, ``warmup`` in epochs.
     """
 
     dataset: DatasetSpec
@@ -50,6 +58,9 @@ class Cell:
     width: tuple[int, ...]
     activation: Named
     init: Init
+    init_first: Init | None
+    init_output: Init | None
+    bias: Named
     optimizer: Named
     lr: float
     schedule: str
@@ -77,12 +88,10 @@ class Cell:
             "depth": self.depth,
             "width": list(self.width),
             "activation": {"name": self.activation.name, **dict(self.activation.params)},
-            "init": {
-                "name": self.init.name,
-                "law": self.init.law,
-                **dict(self.init.params),
-                "bias": self.init.bias,
-            },
+            "init": self.init.identity(),
+            "init_first": self.init_first and self.init_first.identity(),
+            "init_output": self.init_output and self.init_output.identity(),
+            "bias": {"name": self.bias.name, **dict(self.bias.params)},
             "optimizer": {"name": self.optimizer.name, **dict(self.optimizer.params)},
             "lr": self.lr,
             "schedule": self.schedule,

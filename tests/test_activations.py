@@ -3,7 +3,15 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from initbench.activations import ACTIVATIONS, rms_gain, torch_function, torch_gain
+from initbench.activations import (
+    ACTIVATIONS,
+    critical_gain,
+    gaussian_mean,
+    kurtosis,
+    rms_gain,
+    torch_function,
+    torch_gain,
+)
 from initbench.config import option_files
 
 # E[φ(z)²] to four digits; a table that does not come from this code.
@@ -47,3 +55,73 @@ def test_torch_gain_is_torchs(name: str) -> None:
 
 def test_every_activation_has_its_file() -> None:
     assert set(option_files("activation")) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_derivatives_are_autograds(name: str) -> None:
+    # An even number of points: none of them is 0, where relu and leaky_relu have no derivative.
+    x = torch.linspace(-8, 8, 1000, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(torch_function(name)(x).sum(), x)
+    np.testing.assert_allclose(ACTIVATIONS[name].derivative(x.detach().numpy()), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_derivatives_take_the_parameters() -> None:
+    for name, params in (("leaky_relu", {"negative_slope": 0.2}), ("elu", {"alpha": 0.7})):
+        x = torch.linspace(-3, 3, 100, dtype=torch.float64, requires_grad=True)
+        (expected,) = torch.autograd.grad(torch_function(name, params)(x).sum(), x)
+        derivative = ACTIVATIONS[name].derivative(x.detach().numpy(), **params)
+        np.testing.assert_allclose(derivative, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_kurtosis_is_the_one_of_relu_and_of_the_identity() -> None:
+    assert kurtosis("relu") == pytest.approx(6, rel=1e-9)
+    assert kurtosis("identity") == pytest.approx(3, rel=1e-9)
+
+
+# σ_w on the edge of chaos, at these σ_b.
+SIGMA_B = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+CRITICAL = {
+    "tanh": (1.0000, 1.1225, 1.1934, 1.3041, 1.3956, 1.5497),
+    "silu": (2.0000, 1.9050, 1.8201, 1.6795, 1.5756, 1.4569),
+    "gelu": (2.0000, 1.8519, 1.7271, 1.5470, 1.4505, 1.3999),
+    "elu": (1.0000, 1.1319, 1.1761, 1.2293, 1.2631, 1.3061),
+    "selu": (0.6905, 0.8220, 0.8719, 0.9375, 0.9837, 1.0496),
+    "softsign": (1.0000, 1.3611, 1.5129, 1.7296, 1.8975, 2.1662),
+}
+
+
+@pytest.mark.parametrize("name", CRITICAL)
+def test_critical_pairs_are_the_published_ones(name: str) -> None:
+    solved = [critical_gain(name, sigma_b) for sigma_b in SIGMA_B]
+    assert solved == pytest.approx(CRITICAL[name], abs=1e-3)
+
+
+def test_critical_pairs_where_there_is_one_or_none() -> None:
+    assert critical_gain("tanh", 0.05**0.5) ** 2 == pytest.approx(1.761, abs=1e-3)
+    assert critical_gain("relu") == pytest.approx(2**0.5)
+    assert critical_gain("leaky_relu", params={"negative_slope": 0.2}) == pytest.approx(1.3868, abs=1e-4)
+    assert critical_gain("sigmoid") == pytest.approx(10.15, abs=1e-2)
+    for name in ("relu", "leaky_relu", "identity"):
+        assert critical_gain(name, 0.1) is None
+    assert critical_gain("softplus") is None
+
+
+@pytest.mark.parametrize(("name", "sigma_b", "q"), [("tanh", 0.2, 0.512), ("tanh", 0.5, 1.318)])
+def test_a_wide_and_deep_critical_network_stays_at_its_fixed_point(name: str, sigma_b: float, q: float) -> None:
+    sigma_w = critical_gain(name, sigma_b)
+    assert sigma_w is not None
+    phi, derivative = ACTIVATIONS[name].function, ACTIVATIONS[name].derivative
+    assert sigma_w**2 * gaussian_mean(lambda z: phi(z) ** 2, q) + sigma_b**2 == pytest.approx(q, abs=1e-3)
+    rng = np.random.default_rng(0)
+    width, depth = 1000, 30
+    weights = [sigma_w / width**0.5 * rng.standard_normal((width, width)) for _ in range(depth)]
+    z, slopes = q**0.5 * rng.standard_normal((16, width)), []
+    for weight in weights:
+        slopes.append(derivative(z))
+        z = phi(z) @ weight.T + sigma_b * rng.standard_normal(width)
+    assert np.mean(z**2) == pytest.approx(q, rel=0.1)
+    gradient = rng.standard_normal((16, width))
+    start = np.mean(gradient**2)
+    for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
+        gradient = gradient @ weight * slope
+    assert (np.mean(gradient**2) / start) ** (1 / depth) == pytest.approx(1, abs=0.03)

@@ -16,6 +16,7 @@ from conftest import Answer
 from test_report import HEADER, make_record
 
 from initbench import records
+from initbench.config import option_files
 
 Initbench = Callable[..., Answer]
 
@@ -69,14 +70,20 @@ def test_a_record_says_all_that_happened(initbench: Initbench) -> None:
         "law": "he_normal",
         "gain": 2**0.5,
         "mode": "fan_in",
-        "bias": "zeros",
     }
+    assert record["trial"]["bias"] == {"name": "zeros"}
+    assert record["trial"]["init_first"] is None is record["trial"]["init_output"]
     assert record["n_total"] == {"train": 256, "val": 64, "test": 80}
     assert record["n_majority"] == 20
     assert len(record["history"]["val_correct"]) == 3
     assert record["history"]["val_correct"][-1] == record["n_correct"]["val"]
     assert all(isinstance(n, int) for n in record["n_correct"].values())
     assert record["n_correct"]["test"] > 40
+    # Standard deviations, asked for and found: √(2/16) for 16 features and 16 units in every layer.
+    asked, found = zip(*record["certificate"].values(), strict=True)
+    assert list(record["certificate"]) == [f"layers.{i}.weight" for i in range(3)]
+    assert asked == (0.3536, 0.3536, 0.3536)
+    assert found == pytest.approx(asked, rel=0.3)
     (header,) = {json.dumps(r["header"]["environment"]) for r in records.load([Path("results")]).records.values()}
     assert json.loads(header)["device"] == "cpu"
 
@@ -157,7 +164,8 @@ def test_own_data(initbench: Initbench) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["initializers", "init", "activations", "datasets", "models", "optimizers", "experiments"]
+    "group",
+    ["initializers", "init", "frameworks", "biases", "activations", "datasets", "models", "optimizers", "experiments"],
 )
 def test_list(initbench: Initbench, group: str) -> None:
     answer = initbench("list", group)
@@ -165,11 +173,14 @@ def test_list(initbench: Initbench, group: str) -> None:
     assert max(map(len, answer.out.splitlines())) <= 80
 
 
-def test_list_shows_formula_source_and_defaults(initbench: Initbench) -> None:
-    text = " ".join(initbench("list", "initializers").out.split())
-    assert "N(0, gain² / fan)" in text
-    assert "gain=1.41421" in text
-    assert "He et al. 2015" in text
+def test_list_shows_formula_source_defaults_and_tier(initbench: Initbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    lines = {line.split()[0]: line for line in initbench("list", "initializers").out.splitlines() if line.strip()}
+    assert len(lines) > 35
+    for text in ("N(0, gain² / fan)", "gain=1.41421", "He et al. 2015", " 1 "):
+        assert text in lines["he"]
+    assert " 3 " in lines["critical"]
+    assert "√0.05" in initbench("list", "bias").out
 
 
 # Command line, exit code, and what the one line must say. Nothing may be on disk afterwards.
@@ -191,7 +202,7 @@ BAD = [
     (
         "run init=sparse width=8 depth=2",
         2,
-        "init 'sparse' on layers.1 of shape (8, 8): k must be between 1 and fan_in, here 8",
+        "init 'sparse' on layers.1.weight of shape (8, 8): k must be between 1 and fan_in, here 8",
     ),
     ("run dataset.val=5000", 2, "data set 'digits' (1797 samples): the train split is empty"),
     ("run results=/proc/initbench epochs=1", 4, "cannot write to results folder /proc/initbench/run/records"),
@@ -368,16 +379,16 @@ def test_completion_offers_groups_and_options() -> None:
     import typer
 
     from initbench.cli import _complete, app
-    from initbench.config import option_files
 
     context = typer.main.get_command(app).make_context("initbench", ["run"])
     context.params = {"overrides": []}
-    assert _complete(context, "in") == ["init="]
-    assert _complete(context, "init=x") == ["init=xavier", "init=xavier_normal", "init=xavier_uniform"]
-    assert _complete(context, "init=he,z") == ["init=he,zero"]
+    assert _complete(context, "in") == ["init=", "init_first=", "init_output="]
+    assert _complete(context, "init=xavier_n") == ["init=xavier_normal"]
+    assert _complete(context, "init_output=zero") == ["init_output=zero", "init_output=zero_hadamard"]
+    assert _complete(context, "init=he,zero_") == ["init=he,zero_hadamard"]
     context.params = {"overrides": ["init"]}
     assert _complete(context, "=") == list(option_files("init"))
     context.params = {"overrides": ["init", "="]}
-    assert _complete(context, "he,z") == ["he,zero"]
+    assert _complete(context, "he,zero_") == ["he,zero_hadamard"]
     context.params = {"overrides": []}
     assert "seeds=" in _complete(context, "se")

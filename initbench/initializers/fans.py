@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
+
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """``(fan_in, fan_out)`` of one weight in torch's layout ``[out, in, *kernel]``.
@@ -17,9 +19,9 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def fan(shape: Sequence[int], mode: str) -> float:
-    """The fan that ``mode`` names: ``fan_in``, ``fan_out`` or their mean, ``fan_avg``."""
+    """The fan that ``mode`` names: ``fan_in``, ``fan_out``, or their arithmetic or geometric mean."""
     fan_in, fan_out = fans(shape)
-    sizes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-    if mode not in sizes:
-        raise ValueError(f"mode must be one of {', '.join(sizes)}; got '{mode}'")
-    return sizes[mode]
+    sizes = (fan_in, fan_out, (fan_in + fan_out) / 2, math.sqrt(fan_in * fan_out))
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got '{mode}'")
+    return sizes[MODES.index(mode)]

@@ -9,21 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.initializers.fans import fan
+from initbench.initializers.distributions import standardized
+from initbench.initializers.fans import fan, fans
 
 Weight = NDArray[np.float32]
-
-# Standard deviation of N(0, 1) conditioned on |z| <= 2: sqrt(1 - 4·φ(2) / (2Φ(2) - 1)). Dividing by it gives
-# the truncated law the variance that was asked for.
-_STD_OF_TRUNCATED = 0.8796256610342398
-
-
-def _truncated_normal(shape: Sequence[int], rng: np.random.Generator) -> Weight:
-    """N(0, 1) conditioned on |z| <= 2, by redrawing what falls outside."""
-    z = rng.standard_normal(shape, np.float32)
-    while (outside := np.abs(z) > 2).any():
-        z[outside] = rng.standard_normal(int(outside.sum()), np.float32)
-    return z
 
 
 def variance_scaling(
@@ -40,9 +29,9 @@ def variance_scaling(
         shape: ``(out, in, *kernel)``.
         rng: the only source of randomness.
         scale: dimensionless, >= 0; the square of the gain.
-        mode: ``fan_in``, ``fan_out`` or ``fan_avg``.
-        distribution: ``normal``, ``uniform`` (on ±√(3·scale/fan)) or ``truncated_normal`` (cut at two standard
-            deviations before the correction that restores the variance, as Keras and JAX do).
+        mode: ``fan_in``, ``fan_out``, ``fan_avg`` or ``fan_geo_avg``.
+        distribution: ``normal``, ``uniform`` (on ±√(3·scale/fan)), ``truncated_normal`` (cut at two standard
+            deviations before the correction that restores the variance, as Keras and JAX do) or ``rademacher``.
 
     Raises:
         ValueError: a parameter outside its set.
@@ -50,13 +39,8 @@ def variance_scaling(
     if scale < 0:
         raise ValueError(f"scale must be >= 0; got {scale}")
     std = math.sqrt(scale / fan(shape, mode))
-    if distribution == "normal":
-        return np.float32(std) * rng.standard_normal(shape, np.float32)
-    if distribution == "uniform":
-        return np.float32(std * math.sqrt(3)) * (2 * rng.random(shape, np.float32) - 1)
-    if distribution == "truncated_normal":
-        return np.float32(std / _STD_OF_TRUNCATED) * _truncated_normal(shape, rng)
-    raise ValueError(f"distribution must be one of normal, uniform, truncated_normal; got '{distribution}'")
+    z, unit = standardized(distribution, shape, rng)
+    return np.float32(std * unit) * z
 
 
 def _square(gain: float) -> float:
@@ -83,6 +67,25 @@ def he_uniform(
     return variance_scaling(shape, rng, scale=_square(gain), mode=mode, distribution="uniform")
 
 
+def he_truncated(
+    shape: Sequence[int], rng: np.random.Generator, *, gain: float = math.sqrt(2), mode: str = "fan_in"
+) -> Weight:
+    """He from a normal cut at two standard deviations, its variance gain²/fan restored: Keras' and JAX's he_normal."""
+    return variance_scaling(shape, rng, scale=_square(gain), mode=mode, distribution="truncated_normal")
+
+
+def he_rademacher(
+    shape: Sequence[int], rng: np.random.Generator, *, gain: float = math.sqrt(2), mode: str = "fan_in"
+) -> Weight:
+    """±gain/√fan with fair signs: of all laws with He's variance the one of least kurtosis.
+
+    References:
+        Grzejdziok, "The vanishing empirical variance in randomly initialized deep ReLU networks": low kurtosis delays
+        the loss of variance in deep and narrow networks.
+    """
+    return variance_scaling(shape, rng, scale=_square(gain), mode=mode, distribution="rademacher")
+
+
 def glorot_normal(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
     """Glorot (Xavier) normal, N(0, gain²·2/(fan_in + fan_out)): a compromise of forward and backward variance.
 
@@ -95,6 +98,11 @@ def glorot_normal(shape: Sequence[int], rng: np.random.Generator, *, gain: float
 def glorot_uniform(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
     """Glorot (Xavier) uniform, U(±gain·√(6/(fan_in + fan_out))); eq. 16 of the paper."""
     return variance_scaling(shape, rng, scale=_square(gain), mode="fan_avg", distribution="uniform")
+
+
+def glorot_truncated(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
+    """Glorot from a normal cut at two standard deviations, its variance restored: Keras' and JAX's glorot_normal."""
+    return variance_scaling(shape, rng, scale=_square(gain), mode="fan_avg", distribution="truncated_normal")
 
 
 def lecun_normal(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
@@ -111,14 +119,83 @@ def lecun_uniform(shape: Sequence[int], rng: np.random.Generator, *, gain: float
     return variance_scaling(shape, rng, scale=_square(gain), mode="fan_in", distribution="uniform")
 
 
+def lecun_truncated(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
+    """LeCun from a normal cut at two standard deviations, its variance restored: Keras' and JAX's lecun_normal."""
+    return variance_scaling(shape, rng, scale=_square(gain), mode="fan_in", distribution="truncated_normal")
+
+
+def critical(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:
+    """N(0, σ_w²/fan_in) on the edge of chaos: ``gain`` is the σ_w that goes with the activation and the biases.
+
+    ``init.gain=critical``, the default of the initializer of this name, solves for it
+    (:func:`initbench.activations.critical_gain`).
+
+    References:
+        Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232.
+    """
+    return variance_scaling(shape, rng, scale=_square(gain), mode="fan_in", distribution="normal")
+
+
+def random_walk_std(shape: Sequence[int], gain: float, kurtosis: float) -> float:
+    """The standard deviation that :func:`random_walk` draws with."""
+    n, _ = fans(shape)
+    excess = 1.2 / (max(n, 6) - 2.4) if math.isclose(kurtosis, 6) else (kurtosis - 1) / (4 * n)
+    return math.sqrt(_square(gain) / n) * math.exp(excess)
+
+
+def random_walk(
+    shape: Sequence[int], rng: np.random.Generator, *, gain: float = math.sqrt(2), kurtosis: float = 6.0
+) -> Weight:
+    """N(0, g²/fan_in) with g so large that the mean of the *logarithm* of the norm stays, not the mean of the norm.
+
+    The norm's logarithm makes a random walk over the layers, whose drift −(kurtosis − 1)/(4·fan_in) is taken out:
+    g = gain·exp((kurtosis − 1)/(4·fan_in)). For identity (gain 1, kurtosis 3) that is the paper's exp(1/(2N)), for relu
+    (kurtosis 6) its fit √2·exp(1.2/(max(N, 6) − 2.4)) is used; the paper has no other activation.
+
+    Args:
+        shape: ``(out, in, *kernel)``; N is the fan_in.
+        rng: the only source of randomness.
+        gain: at infinite width, the root-mean-square gain of the activation.
+        kurtosis: E[φ⁴]/E[φ²]² of the activation under N(0, 1), :func:`initbench.activations.kurtosis`.
+
+    References:
+        Sussillo & Abbott 2014, arXiv:1412.6558.
+    """
+    return np.float32(random_walk_std(shape, gain, kurtosis)) * rng.standard_normal(shape, np.float32)
+
+
 def uniform_fan_in(shape: Sequence[int], rng: np.random.Generator) -> Weight:
     """U(±1/√fan_in), variance 1/(3·fan_in): what ``torch.nn.Linear`` draws (its ``kaiming_uniform_(a=√5)``)."""
     return variance_scaling(shape, rng, scale=1 / 3, mode="fan_in", distribution="uniform")
 
 
-def positive(shape: Sequence[int], rng: np.random.Generator, *, gain: float = math.sqrt(2)) -> Weight:
-    """|He normal|: He's magnitudes with the signs removed, so E[w²] = gain²/fan_in and E[w] = √(2/π)·gain/√fan_in.
+def positive(
+    shape: Sequence[int], rng: np.random.Generator, *, gain: float = math.sqrt(2), distribution: str = "normal"
+) -> Weight:
+    """|He|: He's magnitudes with the signs removed, so E[w²] = gain²/fan_in and, for the normal, E[w] = 0.798·√E[w²].
 
     No paper defines a positive initialization; of the natural readings this one changes only the signs.
+
+    Raises:
+        ValueError: ``distribution`` is neither ``normal`` nor ``uniform``, or ``gain`` is not positive.
     """
-    return np.abs(he_normal(shape, rng, gain=gain))
+    if distribution not in ("normal", "uniform"):
+        raise ValueError(f"distribution must be one of normal, uniform; got '{distribution}'")
+    return np.abs(variance_scaling(shape, rng, scale=_square(gain), mode="fan_in", distribution=distribution))
+
+
+def positive_mean(shape: Sequence[int], rng: np.random.Generator, *, distribution: str = "normal") -> Weight:
+    """|N(0, π/2)|/fan_in, or U(0, 2/fan_in): positive weights with fan_in·E[w] = 1, which keep the layer's mean.
+
+    The other scale for one-signed weights: nothing explodes, but the units of a layer are near copies of each other.
+
+    Raises:
+        ValueError: ``distribution`` is neither ``normal`` nor ``uniform``.
+    """
+    means = {"normal": math.sqrt(2 / math.pi), "uniform": 0.5 * math.sqrt(3)}
+    if distribution not in means:
+        raise ValueError(f"distribution must be one of normal, uniform; got '{distribution}'")
+    std = 1 / (means[distribution] * fans(shape)[0])
+    z, unit = standardized(distribution, shape, rng)
+    weight: Weight = np.abs(np.float32(std * unit) * z)
+    return weight

@@ -52,7 +52,7 @@ def _row(record: Record) -> dict[str, Any]:
             f"{key}={_number(value)}" for key, value in sorted(init.items()) if key not in ("name", "law", "bias")
         ),
         "init_formula": record["formula"],
-        "init_bias": init["bias"],
+        "init_bias": trial["bias"]["name"] if "bias" in trial else init["bias"],
         "optimizer": _named(trial["optimizer"]),
         "lr": trial["lr"],
         "schedule": trial["schedule"],
@@ -72,7 +72,8 @@ def _row(record: Record) -> dict[str, Any]:
     row["test_majority"] = record["n_majority"]
     row["device"] = record["header"]["environment"]["device"]
     row["key"] = record["key"]
-    row["setting"] = json.dumps({key: value for key, value in trial.items() if key not in ("init", "seed")})
+    not_setting = ("init", "init_first", "init_output", "bias", "seed")
+    row["setting"] = json.dumps({key: value for key, value in trial.items() if key not in not_setting})
     return row
 
 

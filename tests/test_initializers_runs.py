@@ -1,0 +1,49 @@
+"""Initializers and biases as the command line trains them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Answer
+
+from initbench import records
+from initbench.config import option_files
+
+Initbench = Callable[..., Answer]
+
+
+def stored() -> dict[str, dict[str, Any]]:
+    return records.load([Path("results")]).records
+
+
+def test_every_initializer_and_every_bias_trains_five_layers(initbench: Initbench) -> None:
+    setting = ("dataset=digits", "depth=5", "width=16", "epochs=1", "seeds=1")
+    assert initbench("run", "init=glob(*)", *setting).code == 0
+    assert initbench("run", "bias=glob(*)", "activation=tanh", *setting).code == 0
+    trained = stored().values()
+    assert {record["trial"]["init"]["name"] for record in trained} == set(option_files("init"))
+    assert {record["trial"]["bias"]["name"] for record in trained} == set(option_files("bias"))
+    assert {record["outcome"] for record in trained} <= {"ok", "diverged"}
+
+
+def test_first_and_output_layer_start_as_asked(initbench: Initbench) -> None:
+    layers = ("init=he", "init_first=gaussian", "init_first.std=0.5", "init_output=zero", "depth=2", "seeds=1")
+    asked = (*layers, "dataset=digits", "width=16", "epochs=1")
+    assert initbench("run", *asked).code == 0
+    (record,) = stored().values()
+    assert [std for std, _ in record["certificate"].values()] == [0.5, 0.3536, 0.0]
+    assert record["trial"]["init_output"] == {"name": "zero", "law": "constant", "value": 0.0}
+    # With zero output weights the logits are the biases: zeros, or the log-frequencies of nearly balanced classes.
+    assert record["history"]["val_loss"][0] == pytest.approx(np.log(10), rel=1e-5)
+    assert initbench("run", "bias=log_prior", *asked).code == 0
+    losses = {r["trial"]["bias"]["name"]: r["history"]["val_loss"][0] for r in stored().values()}
+    assert losses["log_prior"] == pytest.approx(losses["zeros"], abs=0.05)
+    assert losses["log_prior"] != losses["zeros"]
+
+
+def test_what_is_known_to_be_odd_is_said_before_training(initbench: Initbench) -> None:
+    answer = initbench("run", "init=sobol_flat", "seeds=1", "dataset=digits", "epochs=1")
+    assert answer.code == 0
+    assert "note: 'sobol_flat' on layers.1.weight: nearly low rank: stable rank" in answer.err

@@ -1,0 +1,260 @@
+"""Initializers of one's own: from a file or an installed package; what they must do, and what it costs if not."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Answer
+
+from initbench import records
+from initbench.config import add_plugins, compose, options
+from initbench.errors import InputError
+from initbench.initializers import LAWS
+from initbench.initializers.conformance import examine
+from initbench.initializers.plugins import from_file
+from initbench.request import request
+from initbench.trial import trial_key
+
+Initbench = Callable[..., Answer]
+
+SMALL = ("dataset=synthetic", "epochs=2", "width=16", "batch_size=32")
+
+GOOD = '''
+import numpy as np
+
+def triangular(shape, rng, *, scale: float = 1.0):
+    """Triangular on ±scale·√(6/fan_in)."""
+    return _both(shape, rng) * scale * np.sqrt(6 / shape[1])
+
+def _both(shape, rng):
+    return rng.random(shape) - rng.random(shape)
+
+def half(shape):
+    return shape[0] // 2
+'''
+
+
+def stored() -> dict[str, dict[str, Any]]:
+    return records.load([Path("results")]).records
+
+
+def write(text: str, name: str = "mine.py") -> Path:
+    Path(name).write_text(text, encoding="utf-8")
+    return Path(name)
+
+
+def test_every_public_function_of_shape_and_rng_is_an_initializer() -> None:
+    assert add_plugins([write(GOOD)]) == ["triangular"]
+    law = LAWS["triangular"]
+    assert (law.formula, law.source, law.tier) == ("Triangular on ±scale·√(6/fan_in).", "mine.py", 3)
+    assert options("init")["triangular"] == {"name": "triangular", "law": "triangular", "scale": 1.0}
+    cells = request(compose(["init=triangular,he", "init.scale=1,2", "init_output=triangular"])).cells
+    assert [(cell.init.name, dict(cell.init.params).get("scale")) for cell in cells] == [
+        ("triangular", 1.0), ("triangular", 2.0), ("he", None),
+    ]  # fmt: skip
+
+
+def test_the_code_is_part_of_the_key() -> None:
+    keys = []
+    for text in (GOOD, GOOD, GOOD + "\n# changed\n"):
+        add_plugins([write(text)])
+        (cell,) = request(compose(["init=triangular"])).cells
+        assert cell.identity(0, "x")["init"]["code"] == LAWS["triangular"].code
+        keys.append(trial_key(cell.identity(0, "x")))
+    assert keys[0] == keys[1] != keys[2]
+    (ours,) = request(compose(["init=he"])).cells
+    assert "code" not in ours.identity(0, "x")["init"]
+
+
+def test_a_plugin_is_trained_listed_and_certified(initbench: Initbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    write(GOOD)
+    answer = initbench("run", "init=triangular,he", "seeds=2", "--plugin", "mine.py", *SMALL)
+    assert answer.code == 0
+    assert {record["trial"]["init"]["name"] for record in stored().values()} == {"triangular", "he"}
+    assert "Triangular on" in initbench("list", "init", "--plugin", "mine.py").out
+    checked = initbench("list", "--check", "--plugin", "mine.py")
+    assert checked.code == 0
+    assert [line.split()[:3] for line in checked.out.splitlines() if line.startswith("  triangular")] == [
+        ["triangular", shape, "passed"] for shape in ("128x784", "512x128", "10x128", "64x32x3x3")
+    ]
+
+
+def test_every_initializer_of_ours_has_passing_certificates(initbench: Initbench) -> None:
+    answer = initbench("list", "--check")
+    assert answer.code == 0, answer.err
+    assert "FAILED" not in answer.out
+    for name in options("init"):
+        assert f"{name} 128x784 " in answer.out
+    assert "sobol_flat 128x784: nearly low rank" in " ".join(answer.out.split())
+
+
+def test_a_law_of_a_plugin_may_have_a_promise_and_must_keep_it(initbench: Initbench) -> None:
+    text = """
+from initbench.initializers import Law, Promise
+
+def half_he(shape, rng, *, gain: float = 1.0):
+    return gain * rng.standard_normal(shape) / shape[1] ** 0.5
+
+LAWS = {"half_he": Law(half_he, "N(0, gain² / n)", "ours", 3, lambda shape, gain: Promise(0.0, %s, "normal"))}
+"""
+    write(text % "gain / shape[1] ** 0.5")
+    assert initbench("run", "init=half_he", "seeds=1", "--plugin", "mine.py", *SMALL).code == 0
+    write(text % "gain * (8 / shape[1]) ** 0.5")
+    wrong = initbench("run", "init=half_he", "seeds=1", "results=other", "--plugin", "mine.py", *SMALL)
+    assert wrong.code == 2
+    assert "'half_he' on layers.0.weight of shape (16, 16): std 0.2" in wrong.err
+    assert not Path("other").exists()
+    listed = initbench("list", "--check", "--plugin", "mine.py")
+    assert listed.code == 2
+    assert "certificates failed; the first: half_he 128x784: std 0.035" in listed.err
+
+
+# The law's body, and what the one line says of it.
+BROKEN = {
+    "raise RuntimeError('no\\nluck')": "RuntimeError: no luck",
+    "return rng.random((2, 2))": "it returned an array of shape (2, 2)",
+    "return rng.random(shape) / 0": "it returned an array that is not of finite numbers",
+    "return None": "it returned an array of shape ()",
+    "raise ValueError('scale must be > 0')": "scale must be > 0",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_a_plugin_that_cannot_serve_stops_the_run_before_training(initbench: Initbench, body: str) -> None:
+    write(f"def broken(shape, rng):\n    {body}\n")
+    answer = initbench("run", "init=he,broken", "seeds=2", "--plugin", "mine.py", *SMALL)
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1].startswith(
+        "initbench: error: init 'broken' on layers.0.weight of shape (16, 16)"
+    )
+    assert BROKEN[body] in answer.err.splitlines()[-1]
+    assert not Path("results").exists()
+    checked = initbench("list", "--check", "--plugin", "mine.py")
+    assert checked.code == 2
+    assert BROKEN[body] in checked.err
+
+
+def test_a_plugin_that_fails_in_one_trial_fails_that_trial_only(initbench: Initbench) -> None:
+    write(
+        """
+import numpy as np
+seen = 0
+def moody(shape, rng):
+    w = rng.standard_normal(shape) / 4
+    if abs(w[0, 0] - BAD) < 1e-12:
+        raise RuntimeError("not today")
+    return w
+BAD = None
+""".replace(
+            "BAD = None",
+            "from initbench.seeding import stream\nBAD = stream(1, 'init', 'layers.1.weight').standard_normal() / 4",
+        )
+    )
+    answer = initbench("run", "init=moody,he", "seeds=3", "--plugin", "mine.py", *SMALL)
+    assert answer.code == 3
+    assert (
+        "1 of 6 trials failed; the first: init 'moody' on layers.1.weight of shape (16, 16): RuntimeError" in answer.err
+    )
+    outcomes = {(r["trial"]["init"]["name"], r["trial"]["seed"]): r for r in stored().values()}
+    assert {key for key, record in outcomes.items() if record["outcome"] == "failed"} == {("moody", 1)}
+    failed = outcomes["moody", 1]
+    assert failed["error"].endswith("RuntimeError: not today")
+    assert failed["n_correct"] is failed["loss"] is failed["diverged_at"] is None
+    again = initbench("run", "init=moody,he", "seeds=3", "--plugin", "mine.py", *SMALL)
+    assert again.code == 3
+    assert "nothing to train" in again.err
+
+
+# A file, and what the one line says of it.
+BAD_FILES = {
+    "def broken(": "cannot be run: SyntaxError",
+    "import nothing_of_this_name": "cannot be run: ModuleNotFoundError",
+    "x = 1 / 0": "cannot be run: ZeroDivisionError",
+    "def init(rows, columns):\n    pass": "has no initializer: write a function (shape, rng, *, ...) -> array",
+    "def mine(shape, rng, scale=1.0):\n    pass": "parameter 'scale' must be keyword-only",
+    "def mine(shape, rng, *, scale):\n    pass": "parameter 'scale' must be keyword-only, with a number",
+    "def mine(shape, rng, *, scale=[1]):\n    pass": "parameter 'scale' must be keyword-only, with a number",
+    "def he_normal(shape, rng):\n    pass": "initializer 'he_normal' of mine.py: the name is taken",
+    "def xavier(shape, rng):\n    pass": "initializer 'xavier' of mine.py: the name is taken",
+    "def kaiming(shape, rng):\n    pass": "initializer 'kaiming' of mine.py: the name is taken",
+    "LAWS = {'mine': 3}": "initializer 'mine' of mine.py is no function",
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_file_that_is_no_plugin_is_told_in_one_line(initbench: Initbench, text: str) -> None:
+    write(text)
+    answer = initbench("run", "init=he", "--plugin", "mine.py")
+    assert answer.code == 2
+    assert BAD_FILES[text] in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_plugin_that_does_not_exist(initbench: Initbench) -> None:
+    assert "plugin none.py does not exist" in initbench("list", "--check", "--plugin", "none.py").err
+    write("text", "plugin.txt")
+    assert "plugin plugin.txt is no Python file" in initbench("list", "--plugin", "plugin.txt").err
+
+
+def test_the_readmes_plugin_works(initbench: Initbench) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+    write(next(block for block in blocks if "def triangular" in block))
+    assert initbench("list", "--check", "--plugin", "mine.py").code == 0
+
+
+def test_what_conformance_finds() -> None:
+    laws = from_file(
+        write(
+            """
+import numpy as np
+import random
+
+def global_state(shape, rng):
+    return np.random.standard_normal(shape)
+
+def python_state(shape, rng):
+    return np.full(shape, random.random())
+
+def ignores(shape, rng):
+    return np.ones(shape)
+
+def counts(shape, rng, _calls=[0]):
+    _calls[0] += 1
+    return np.full(shape, _calls[0])
+""".replace(", _calls=[0]", "")
+            .replace("_calls[0] += 1", "_calls.append(0)")
+            .replace("_calls[0])", "len(_calls))")
+            .replace("import random\n", "import random\n\n_calls = []\n")
+        )
+    )
+    found = {name: examine(name, law, {})[0] for name, law in laws.items()}
+    assert "it draws from a global generator, not from rng" in found["global_state"].faults
+    assert "the same rng gave another weight" in found["python_state"].faults
+    assert found["counts"].faults == ("the same rng gave another weight",)
+    assert found["ignores"].passed
+    assert found["ignores"].notes == ("another rng gave the same weight",)
+
+
+def test_an_installed_package_offers_initializers_by_an_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    info = site / "my_inits-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-inits\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[initbench.initializers]\nfrom_package = my_inits:spread\n")
+    (site / "my_inits.py").write_text("def spread(shape, rng):\n    'Spread.'\n    return rng.random(shape) - 0.5\n")
+    monkeypatch.syspath_prepend(str(site))
+    assert add_plugins([]) == []
+    assert (LAWS["from_package"].formula, LAWS["from_package"].source) == ("Spread.", "my-inits")
+    assert request(compose(["init=from_package"])).cells[0].init.code == LAWS["from_package"].code != ""
+    (info / "entry_points.txt").write_text("[initbench.initializers]\nfrom_package = my_inits:gone\n")
+    sys.modules.pop("my_inits")
+    with pytest.raises(InputError, match="initializer 'from_package' of package my-inits: AttributeError"):
+        add_plugins([])
