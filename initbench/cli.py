@@ -16,7 +16,8 @@ from typer.exceptions import TyperException
 from initbench.errors import InitbenchError, InputError, unknown
 
 if TYPE_CHECKING:
-    from initbench.records import Record
+    from initbench.report.document import Options
+    from initbench.report.frame import Trials
     from initbench.sweep import Plan
     from initbench.trial import Cell
 
@@ -36,6 +37,12 @@ class Format(StrEnum):
     rich = "rich"
     markdown = "markdown"
     csv = "csv"
+
+
+class View(StrEnum):
+    """What a report can show beyond the default."""
+
+    pairs = "pairs"
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -127,11 +134,25 @@ def report(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="CSV is one row per trial.")] = Format.rich,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    by: Annotated[
+        str, typer.Option(metavar="KEY", help="The setting whose values the columns compare, e.g. activation.")
+    ] = "init",
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Test all others against this one (default: torch_default if there)."),
+    ] = None,
+    view: Annotated[list[View] | None, typer.Option(help="Show this too; may be repeated.")] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="Validation accuracy that counts as trained (default: by data set).", min=0, max=1),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
-    from initbench import records
     from initbench.config import parse_filters
-    from initbench.report.frame import select
+    from initbench.report import columns
+    from initbench.report.document import Options
+    from initbench.report.frame import select, to_trials
 
     wanted = parse_filters([text for text in what or [] if "=" in text])
     folders = [Path(text) for text in what or [] if "=" not in text]
@@ -140,12 +161,13 @@ def report(
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
-    loaded = records.load(folders)
-    _warn(loaded.damaged)
-    if not loaded.records:
+    loaded, damaged = columns.load(folders, cached=not no_cache)
+    _warn(damaged)
+    if not len(loaded):
         shown = ", ".join(map(str, folders))
         raise InputError(f"no records in {shown}; 'initbench reproduce results={folders[0]}' makes some")
-    _print_report(select(loaded.records.values(), wanted), form, out)
+    options = Options(by=by, baseline=baseline, views=tuple(view or ()))
+    _print_report(select(to_trials(loaded, target), wanted), options, form, out)
 
 
 @app.command("list", epilog="Example:  initbench list initializers")
@@ -172,6 +194,8 @@ def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_
     from initbench import records
     from initbench.config import compose
     from initbench.progress import say
+    from initbench.report.document import Options
+    from initbench.report.frame import trials_of
     from initbench.request import request
     from initbench.sweep import plan
 
@@ -193,7 +217,8 @@ def _run(overrides: Sequence[str], config_dir: Path | None, dry_run: bool, show_
         loaded = records.load([asked.results])
     else:
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
-    _print_report([loaded.records[trial.key] for trial in planned.trials], Format.rich, None)
+    trials = trials_of(loaded.records[trial.key] for trial in planned.trials)
+    _print_report(trials, Options(), Format.rich, None)
 
 
 def _train(planned: "Plan", device_name: str, results: Path, experiment: str) -> None:
@@ -250,7 +275,7 @@ def _print_plan(planned: "Plan") -> None:
     )
 
 
-def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) -> None:
+def _print_report(trials: "Trials", options: "Options", form: Format, out: Path | None) -> None:
     from initbench.errors import StorageError
     from initbench.report.document import document
     from initbench.report.frame import to_csv
@@ -258,14 +283,14 @@ def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) ->
 
     if form is Format.rich and out is None:
         with _reader_may_leave():
-            to_terminal(document(chosen), Terminal())
+            to_terminal(document(trials, options), Terminal())
         return
     if form is Format.rich:
         page = io.StringIO()
-        to_terminal(document(chosen), Terminal(file=page, width=100))
+        to_terminal(document(trials, options), Terminal(file=page, width=100))
         text = page.getvalue()
     else:
-        text = to_csv(chosen) if form is Format.csv else to_markdown(document(chosen))
+        text = to_csv(trials) if form is Format.csv else to_markdown(document(trials, options))
     if out is None:
         with _reader_may_leave():
             sys.stdout.write(text)

@@ -1,5 +1,6 @@
 """Blocks as text: on the terminal and as Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from initbench.report.blocks import Block, Heading, Paragraph, Table
+from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
 
 
 class Terminal(Console):
@@ -23,11 +24,27 @@ def to_terminal(blocks: Iterable[Block], console: Console) -> None:
     for block in blocks:
         if isinstance(block, Heading):
             console.print(f"\n[bold]{escape(block.text)}[/bold]")
+        elif isinstance(block, Code):
+            console.print(f"\n{_folded(block.text, console.width)}", style="dim", highlight=False, markup=False)
         elif isinstance(block, Paragraph):
             console.print(escape(block.text), style="dim", highlight=False)
         else:
             for part in _fitting(block, console.width):
                 console.print(_rich(part))
+            if block.caption:
+                console.print(escape(block.caption), style="dim", highlight=False)
+
+
+def _folded(command: str, width: int) -> str:
+    """A command over several lines that a shell reads as one, broken at spaces and at commas outside of quotes."""
+    lines = [""]
+    for word in command.split(" "):
+        pieces = [f"{word} "] if "'" in word else re.findall("[^,]+,*", f"{word} ")
+        for piece in pieces:
+            if len(lines[-1]) + len(piece) >= width:
+                lines.append("")
+            lines[-1] += piece
+    return "\\\n".join(lines).rstrip()
 
 
 def _rich(table: Table) -> RichTable:
@@ -50,10 +67,11 @@ def _fitting(table: Table, width: int) -> list[Table]:
     """The table, or parts of it that repeat the first column, none wider than ``width`` characters if possible."""
     if len(table.left) > 1:
         return [table]
-    sizes = [max(len(row[i]) for row in (table.header, *table.rows)) + 2 for i in range(len(table.header))]
+    # Padding on both sides and a space between columns, as Rich draws them.
+    sizes = [max(len(row[i]) for row in (table.header, *table.rows)) + 3 for i in range(len(table.header))]
     parts: list[list[int]] = [[]]
     for column in range(1, len(sizes)):
-        if parts[-1] and sizes[0] + 2 + sum(sizes[i] for i in parts[-1]) + sizes[column] > width:
+        if parts[-1] and sizes[0] + 1 + sum(sizes[i] for i in parts[-1]) + sizes[column] > width:
             parts.append([])
         parts[-1].append(column)
     return [
@@ -76,13 +94,16 @@ def _markdown(block: Block) -> str:
         return f"## {block.text}"
     if isinstance(block, Paragraph):
         return block.text
+    if isinstance(block, Code):
+        return f"```\n{block.text}\n```"
     rule = ["---" if i in block.left else "---:" for i in range(len(block.header))]
     first_summary = len(block.rows) - block.n_summary
     rows = [
         tuple(f"**{cell}**" if number >= first_summary and cell else cell for cell in row)
         for number, row in enumerate(block.rows)
     ]
-    return "\n".join(_line(row) for row in (block.header, rule, *rows))
+    table = "\n".join(_line(row) for row in (block.header, rule, *rows))
+    return f"{table}\n\n{block.caption}" if block.caption else table
 
 
 def _line(cells: Sequence[str]) -> str:
