@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from initbench.errors import InputError, unknown
+from initbench.errors import unknown
 from initbench.report.articles import D4
 from initbench.report.frame import INIT_GROUPS, Trial, Trials, natural, settings, value_of
 
@@ -56,11 +56,16 @@ class Comparison:
         return self.trials.cells.iloc[next(row for (where, _), row in self.cells.items() if where == setting)]
 
 
-def compare(trials: Trials, by: str = "init") -> Comparison:
+def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comparison:
     """Give every trial its technique, the value of ``by``, and its setting, all the rest but the seed.
 
     ``init`` stands for all that a network starts from: its weights' law, other laws for its first or last layer, and
     its biases. A learning rate that was tuned is no part of a setting.
+
+    Args:
+        trials: what to compare.
+        by: the setting whose values are the techniques.
+        apart: further settings that are no part of a setting either: trials that differ in them share a section.
 
     Raises:
         InputError: no trial has such a setting.
@@ -69,7 +74,7 @@ def compare(trials: Trials, by: str = "init") -> Comparison:
     known = {name for code in used for name in settings(trials.identities[code])}
     if by not in known - {"seeds"}:
         raise unknown("setting", by, known - {"seeds"})
-    compared = INIT_GROUPS if by == "init" else (by,)
+    compared = (*(INIT_GROUPS if by == "init" else (by,)), *apart)
     held: dict[str, int] = {}
     setting_of: dict[int, int] = {}
     told: dict[int, dict[str, str]] = {}
@@ -86,12 +91,7 @@ def compare(trials: Trials, by: str = "init") -> Comparison:
     frame = trials.frame()
     frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
     plain = [json.loads(text) for text in held]
-    return Comparison(by, trials, frame, plain, _titles(plain, by), techniques, cells)
-
-
-def only(comparison: Comparison, setting: int) -> Comparison:
-    """The same with the trials of one setting."""
-    return replace(comparison, frame=comparison.section(setting))
+    return Comparison(by, trials, frame, plain, _titles(plain, (by, *apart)), techniques, cells)
 
 
 def baseline_of(comparison: Comparison, name: str | None) -> int | None:
@@ -168,26 +168,26 @@ def _shown_order(name: str) -> tuple[int, str]:
     return (list(D4).index(name) if name in D4 else len(D4), name)
 
 
-def _titles(plain: Sequence[Trial], by: str) -> list[str]:
-    """The usual settings, and what else tells one section from another."""
+def _titles(plain: Sequence[Trial], compared: Sequence[str]) -> list[str]:
+    """The usual settings, and where they do not suffice what else tells one section from another."""
+    usual = [_title(identity, compared, []) for identity in plain]
+    if len(set(usual)) == len(usual):
+        return usual
     flat = [{key: json.dumps(value) for key, value in identity.items()} for identity in plain]
     keys = [key for key in flat[0] if len({parts.get(key) for parts in flat}) > 1] if flat else []
-    return [_title(identity, by, [key for key in keys if key not in (*_IN_TITLE, *_UNSHOWN)]) for identity in plain]
+    telling = [key for key in keys if key not in (*_IN_TITLE, *_UNSHOWN)]
+    return [_title(identity, compared, telling) for identity in plain]
 
 
-def _title(identity: Trial, by: str, telling: Sequence[str]) -> str:
+def _title(identity: Trial, compared: Sequence[str], telling: Sequence[str]) -> str:
     parts = [value_of(identity, "dataset")]
     layers = [f"{key} {_listed(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
     parts.append(" ".join(filter(None, [value_of(identity, "model"), ", ".join(layers)])))
-    parts += [value_of(identity, "activation")] if by != "activation" else []
-    if by != "init":
-        parts += [value_of(identity, key) for key in ("init",) if identity.get(key) and by != key]
-    if "lr" in identity:
-        parts.append(f"lr {identity['lr']:g}")
-    elif by != "lr":
-        parts.append("lr tuned")
+    parts += [value_of(identity, key) for key in ("activation", "init")]
+    if "lr" not in compared:
+        parts.append(f"lr {identity['lr']:g}" if "lr" in identity else "lr tuned")
     for key in telling:
-        if key in identity and not (key == "init" and by != "init"):
+        if key in identity and key != "init":
             value = identity[key]
             shown = " ".join(f"{text}" if not inner else f"{inner}={text}" for inner, text in _flat(value).items())
             parts.append(shown if isinstance(value, Mapping) else f"{key} {_listed(value)}")
@@ -202,15 +202,3 @@ def _listed(value: Any) -> str:
         if isinstance(value, float)
         else str(value)
     )
-
-
-def check_two(comparison: Comparison) -> None:
-    """Refuse what compares nothing.
-
-    Raises:
-        InputError: there is a single technique.
-    """
-    if len(comparison.techniques) < 2:
-        raise InputError(
-            f"there is one {comparison.what} to compare, '{comparison.techniques[0]}'; choose more of them"
-        )

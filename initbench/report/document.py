@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from initbench.report import provenance, tables
+from initbench.report import provenance, sweeps, tables
+from initbench.report.across import across
 from initbench.report.articles import D4
 from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.report.compare import Comparison, baseline_of, compare
 from initbench.report.frame import Trials
-from initbench.report.text import listed, percent, points, whole
+from initbench.report.seeds import learning_curves, strips
+from initbench.report.text import counted, listed, percent, points, whole
 
-# What a reader can ask for beyond the default.
-VIEWS = ("pairs",)
+# What a reader can ask for beyond the default, in the order in which it comes.
+VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across")
 # More sections than anyone reads; the overview and the views across settings remain.
 MOST_SECTIONS = 24
 
@@ -40,16 +43,37 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     """
     comparison = compare(finals(trials), options.by)
     baseline = baseline_of(comparison, options.baseline)
+    views = set(options.views)
     blocks: list[Block] = []
     sections = range(len(comparison.settings))
     if len(sections) > 1:
         blocks += overview(comparison)
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
-            blocks += _section(comparison, setting, baseline, options)
+            blocks += _section(comparison, setting, baseline, views)
+    if "lr" in views:
+        blocks += sweeps.learning_rates(trials, options.by)
+    if "depth" in views:
+        blocks += sweeps.depths(comparison.trials, options.by)
+    if "activation" in views:
+        blocks += sweeps.activations(comparison.trials, options.by)
+    if "across" in views:
+        blocks += across(comparison)
     if baseline is None and len(comparison.techniques) > 1:
         blocks.append(Paragraph(_no_baseline(comparison)))
     return [*blocks, Paragraph(provenance.made_with(comparison.trials))]
+
+
+def headline(trials: Trials) -> tuple[str, str]:
+    """A title and a sentence on what the report is about."""
+    used = trials.cells.iloc[np.unique(trials.columns.numbers["cell"])]
+    datasets = listed(sorted(used["dataset"].unique()))
+    inits = counted(used["init"].nunique(), "initializer")
+    return (
+        f"Weight initialization on {datasets}",
+        f"{counted(len(trials), 'trial')}: {inits}, {counted(used['setting'].nunique(), 'setting')}. "
+        "Click a column's heading to sort by it. Every figure comes with its numbers.",
+    )
 
 
 def finals(trials: Trials) -> Trials:
@@ -58,19 +82,25 @@ def finals(trials: Trials) -> Trials:
     return trials.take(final) if final.any() else trials
 
 
-def _section(comparison: Comparison, setting: int, baseline: int | None, options: Options) -> list[Block]:
+def _section(comparison: Comparison, setting: int, baseline: int | None, views: set[str]) -> list[Block]:
     blocks: list[Block] = [
         Heading(comparison.titles[setting]),
         Paragraph(provenance.protocol(comparison, setting)),
         *tables.runs(comparison, setting),
         tables.laws(comparison, setting),
+        tables.outcomes(comparison, setting),
         tables.summary(comparison, setting),
     ]
     if comparison.by == "init":
         blocks += _beside_d4(comparison, setting)
     if baseline is not None:
         blocks += tables.against(comparison, setting, baseline)
-    if "pairs" in options.views:
+    if "curves" in views:
+        curves = learning_curves(comparison, setting)
+        blocks += [curves] if curves else []
+    if "strips" in views:
+        blocks.append(strips(comparison, setting))
+    if "pairs" in views:
         blocks += tables.all_pairs(comparison, setting)
     return [*blocks, Code(provenance.command(comparison, setting))]
 
@@ -84,10 +114,10 @@ def _no_baseline(comparison: Comparison) -> str:
 
 def overview(comparison: Comparison) -> list[Block]:
     """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
-    counted = comparison.frame.groupby(["setting", "technique"])
+    groups = comparison.frame.groupby(["setting", "technique"])
     mean, untrained = (
-        counted["test_accuracy"].mean(),
-        counted["outcome"].agg(lambda codes: (codes >= tables.STUCK).sum()),
+        groups["test_accuracy"].mean(),
+        groups["outcome"].agg(lambda codes: (codes >= tables.STUCK).sum()),
     )
     rows = []
     parts = [title.split(" · ") for title in comparison.titles]
@@ -142,7 +172,7 @@ def _beside_d4(comparison: Comparison, setting: int) -> list[Block]:
         rows += (("Spearman", "", "", "", "", "", f"{correlation:.2f}"),)
         caption += " Spearman is the rank correlation of the two orders."
     header = ("technique", "measured", "failed", "rank", "article D4", "rank", "diff.")
-    return [Table(header, rows, n_summary=len(rows) - len(names), caption=caption.replace("  ", " ").strip())]
+    return [Table(header, rows, n_summary=len(rows) - len(names), title="Beside article D4", caption=caption.strip())]
 
 
 def _order(measured: pd.Series, article: pd.Series) -> str:

@@ -2,13 +2,25 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
+from initbench.report.blocks import Block, Code, Figure, Heading, Paragraph, Table
+
+
+def without_figures(blocks: Iterable[Block]) -> list[Heading | Paragraph | Table | Code]:
+    """A document for a format of text: the tables of its figures, where they are not told in full elsewhere."""
+    kept = []
+    for block in blocks:
+        if not isinstance(block, Figure):
+            kept.append(block)
+        elif not block.extra:
+            kept.append(replace(block.table, title=block.title))
+    return kept
 
 
 class Terminal(Console):
@@ -20,8 +32,9 @@ class Terminal(Console):
 
 
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:
-    """Print a document; a table too wide for the terminal is cut into blocks of columns."""
-    for block in blocks:
+    """Print a document; a table too wide is cut into blocks of columns, a caption is printed once."""
+    told: set[str] = set()
+    for block in without_figures(blocks):
         if isinstance(block, Heading):
             console.print(f"\n[bold]{escape(block.text)}[/bold]")
         elif isinstance(block, Code):
@@ -29,9 +42,12 @@ def to_terminal(blocks: Iterable[Block], console: Console) -> None:
         elif isinstance(block, Paragraph):
             console.print(escape(block.text), style="dim", highlight=False)
         else:
+            if block.title:
+                console.print(f"\n[bold]{escape(block.title)}[/bold]", highlight=False)
             for part in _fitting(block, console.width):
                 console.print(_rich(part))
-            if block.caption:
+            if block.caption and block.caption not in told:
+                told.add(block.caption)
                 console.print(escape(block.caption), style="dim", highlight=False)
 
 
@@ -86,10 +102,10 @@ def _fitting(table: Table, width: int) -> list[Table]:
 
 def to_markdown(blocks: Iterable[Block]) -> str:
     """A document as GitHub-flavoured Markdown."""
-    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+    return "\n\n".join(_markdown(block) for block in without_figures(blocks)) + "\n"
 
 
-def _markdown(block: Block) -> str:
+def _markdown(block: Heading | Paragraph | Table | Code) -> str:
     if isinstance(block, Heading):
         return f"## {block.text}"
     if isinstance(block, Paragraph):
@@ -103,7 +119,8 @@ def _markdown(block: Block) -> str:
         for number, row in enumerate(block.rows)
     ]
     table = "\n".join(_line(row) for row in (block.header, rule, *rows))
-    return f"{table}\n\n{block.caption}" if block.caption else table
+    title = f"### {block.title}\n\n" if block.title else ""
+    return title + table + (f"\n\n{block.caption}" if block.caption else "")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -91,6 +91,17 @@ def least_pairs(comparisons: int) -> int:
     return math.ceil(math.log2(2 * comparisons / ALPHA))
 
 
+def welch_p(a: Floats, b: Floats) -> float:
+    """Welch's t test that two samples have the same mean; NaN where one has fewer than two values."""
+    from scipy.stats import ttest_ind
+
+    if min(len(a), len(b)) < 2:
+        return math.nan
+    if np.ptp(a) == np.ptp(b) == 0:
+        return 1.0 if a[0] == b[0] else 0.0
+    return float(ttest_ind(a, b, equal_var=False).pvalue)
+
+
 def superiority(a: Floats, b: Floats) -> float:
     """P(A > B) + ½ P(A = B) for a draw of each; NaN stands for a trial without a number, worse than any number."""
     if not len(a) or not len(b):
@@ -123,7 +134,7 @@ def interquartile_mean(values: Floats) -> float:
 
 
 def bootstrap_interquartile_mean(strata: Sequence[Floats]) -> tuple[float, float, float]:
-    """The interquartile mean over all strata, and its 95 % percentile interval.
+    """The interquartile mean over all strata, and its 95 % percentile interval; NaN where a cell has a single seed.
 
     Args:
         strata: per cell ``[n]`` scores; resampled within the cell, so that every resample has every cell.
@@ -132,11 +143,14 @@ def bootstrap_interquartile_mean(strata: Sequence[Floats]) -> tuple[float, float
     drawn = [values[generator.integers(len(values), size=(RESAMPLES, len(values)))] for values in strata if len(values)]
     if not drawn:
         return math.nan, math.nan, math.nan
+    mean = interquartile_mean(np.concatenate(list(strata)))
+    if min(map(len, strata)) < 2:
+        return mean, math.nan, math.nan
     every = np.sort(np.concatenate(drawn, axis=1), axis=1)
     cut = int(0.25 * every.shape[1])
     means = every[:, cut : every.shape[1] - cut].mean(axis=1)
     low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
-    return interquartile_mean(np.concatenate(list(strata))), float(low), float(high)
+    return mean, float(low), float(high)
 
 
 def mean_ranks(scores: Floats) -> Floats:

@@ -69,7 +69,7 @@ def runs(comparison: Comparison, setting: int) -> list[Block]:
         "failed run diverged (NaN or infinite loss) or could not start: it is counted, and no mean contains it. A "
         "run is at chance if it is within three binomial standard errors of always naming the most frequent class."
     )
-    return [Table(("run", *names), tuple(rows), n_summary=4, caption=caption)]
+    return [Table(("run", *names), tuple(rows), n_summary=4, title="Runs", caption=caption)]
 
 
 def _run(accuracy: float, outcome: float) -> str:
@@ -95,22 +95,17 @@ def laws(comparison: Comparison, setting: int) -> Table:
         )
         rows.append((comparison.techniques[technique], row["init_formula"] or NONE, parameters, row["bias"]))
     header = (comparison.what, "law of the weights", "parameters", "biases")
-    return Table(header, tuple(rows), left=(0, 1, 2, 3))
+    return Table(header, tuple(rows), left=(0, 1, 2, 3), title="Laws")
 
 
-def summary(comparison: Comparison, setting: int) -> Table:
-    """What became of the trials of each technique, and the distribution of those that have a number."""
+def outcomes(comparison: Comparison, setting: int) -> Table:
+    """What became of the trials of each technique, and how soon they were at the target."""
     trials = comparison.section(setting)
-    rank = ranks(means(comparison, setting))
-    target = percent_short(float(trials["target"].iloc[0]))
     rows = []
     for technique in comparison.present(setting):
         mine = trials[trials["technique"] == technique]
-        values = mine["test_accuracy"].dropna().to_numpy(float)
         counts = np.bincount(mine["outcome"], minlength=len(OUTCOMES))
-        untrained = int(counts[STUCK:].sum())
-        low, high = statistics.wilson(untrained, len(mine))
-        reached = mine["epochs_to_target"].fillna(np.inf).median() if len(mine) else math.nan
+        low, high = statistics.wilson(int(counts[STUCK:].sum()), len(mine))
         rows.append(
             (
                 comparison.techniques[technique],
@@ -118,31 +113,47 @@ def summary(comparison: Comparison, setting: int) -> Table:
                 *(str(counts[outcome]) for outcome in (OK, SLOW, STUCK)),
                 str(counts[DIVERGED] + counts[FAILED]),
                 f"{100 * low:.0f} to {100 * high:.0f}",
-                whole(reached),
-                percent(float(np.mean(values)) if len(values) else math.nan),
-                percent(float(np.std(values, ddof=1)) if len(values) > 1 else math.nan),
-                interval(*statistics.t_interval(values)),
-                percent(float(np.median(values)) if len(values) else math.nan),
-                interval(values.min(), values.max()) if len(values) else NONE,
-                whole(float(rank[technique])),
+                whole(float(mine["epochs_to_target"].fillna(np.inf).median())),
+                percent(float(mine["auc"].mean())),
             )
         )
-    header = (
-        *(comparison.what, "n", "ok", "slow", "at chance", "failed", "untrained, 95 %", f"epochs to {target} %"),
-        *("mean", "sd", "95 % interval", "median", "range", "rank"),
-    )
+    target = f"epochs to {100 * float(trials['target'].iloc[0]):.4g} %"
+    header = (comparison.what, "n", "ok", "slow", "at chance", "failed", "untrained, 95 %", target, "area")
     caption = (
         "The n runs end ok, slow (never at the target on the validation split), at chance, or failed (diverged or not "
         "started); untrained are the last two, with the 95 % Wilson interval of their rate in %. Epochs to the target: "
-        "median over all runs, ∞ if half of them miss it. Then the test accuracy in % of the runs that did not fail: "
-        "mean, sd (n − 1), 95 % t interval of the mean, median, range. Equal means share a rank."
+        "median over all runs, ∞ if half of them miss it. Area is the validation accuracy in % averaged over the "
+        "epochs."
     )
-    return Table(header, tuple(rows), caption=caption)
+    return Table(header, tuple(rows), title="What became of the runs", caption=caption)
 
 
-def percent_short(fraction: float) -> str:
-    """A fraction in percent without needless places."""
-    return f"{100 * fraction:.4g}"
+def summary(comparison: Comparison, setting: int) -> Table:
+    """The distribution of the test accuracies of each technique."""
+    accuracy = grid(comparison, setting, "test_accuracy").astype(float)
+    rank = ranks(accuracy.mean())
+    rows = []
+    for technique in comparison.present(setting):
+        values = accuracy[technique].dropna().to_numpy(float)
+        some = len(values) > 0
+        rows.append(
+            (
+                comparison.techniques[technique],
+                str(len(values)),
+                percent(float(np.mean(values)) if some else math.nan),
+                percent(float(np.std(values, ddof=1)) if len(values) > 1 else math.nan),
+                interval(*statistics.t_interval(values)),
+                percent(float(np.median(values)) if some else math.nan),
+                interval(values.min(), values.max()) if some else NONE,
+                whole(float(rank[technique])),
+            )
+        )
+    header = (comparison.what, "n", "mean", "sd", "95 % interval", "median", "range", "rank")
+    caption = (
+        "Test accuracy in % of the n runs that did not fail: mean, sd (n − 1), 95 % t interval of the mean, median, "
+        "range. Equal means share a rank."
+    )
+    return Table(header, tuple(rows), title="Test accuracy", caption=caption)
 
 
 @dataclass(frozen=True)
@@ -238,7 +249,7 @@ def against(comparison: Comparison, setting: int, baseline: int) -> list[Block]:
         for technique, one, p in zip(others, found, adjusted, strict=True)
     )
     caption = f"A against the baseline B = {name}. {_difference_caption(len(others))}"
-    table = Table((comparison.what, *_DIFFERENCE), rows, caption=caption)
+    table = Table((comparison.what, *_DIFFERENCE), rows, title=f"Against {name}", caption=caption)
     return [table, Paragraph(_verdict([comparison.techniques[t] for t in others], name, found, adjusted))]
 
 
@@ -285,7 +296,7 @@ def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
         (f"{comparison.techniques[a]} − {comparison.techniques[b]}", *_difference_cells(one, p, len(pairs)))
         for (a, b), one, p in zip(pairs, found, adjusted, strict=True)
     )
-    table = Table(("A − B", *_DIFFERENCE), rows, caption=f"All pairs. {_difference_caption(len(pairs))}")
+    table = Table(("A − B", *_DIFFERENCE), rows, title="All pairs", caption=_difference_caption(len(pairs)))
     p_of = np.ones((len(order), len(order)))
     for (a, b), p in zip(pairs, adjusted, strict=True):
         i, j = order.index(a), order.index(b)
@@ -296,4 +307,4 @@ def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
         for technique, group in zip(order, groups, strict=True)
     )
     caption = "Techniques that share a letter are not separable (Holm-adjusted p of all pairs, family-wise error 5 %)."
-    return [table, Table((comparison.what, "mean", "group"), shown, left=(0, 2), caption=caption)]
+    return [table, Table((comparison.what, "mean", "group"), shown, left=(0, 2), title="Groups", caption=caption)]
