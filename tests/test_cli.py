@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Answer
-from test_report import HEADER, make_record
+from handmade import HEADER, make_record
 
 from initbench import records
 
@@ -200,7 +200,7 @@ BAD = [
     ("train", 2, "No such command 'train'"),
     ("list initialisers", 2, "unknown group 'initialisers', did you mean 'initializers'?"),
     ("report", 2, "there is no results folder results; 'initbench reproduce' makes one"),
-    ("report --format pdf", 2, "'--format': 'pdf' is not one of 'rich', 'markdown', 'csv'"),
+    ("report --format pdf", 2, "'--format': 'pdf' is not one of 'rich', 'markdown', 'csv', 'latex', 'html'"),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from handmade import HEADER, make_record
 from rich.console import Console
 
 from initbench import records
@@ -20,62 +21,6 @@ from initbench.report.document import document as document_of
 from initbench.report.frame import select, to_trials, trials_of
 from initbench.report.frame import to_csv as csv_of
 from initbench.report.render import to_markdown, to_terminal
-
-HEADER = {
-    "finished": "2026-01-01T00:00:00+00:00",
-    "environment": {
-        "initbench": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.0.0", "system": "Linux x86_64",
-        "device": "cpu", "processor": "A CPU", "cpu_capability": "AVX2", "threads": 2,
-    },
-}  # fmt: skip
-
-
-def make_record(
-    init: str = "he", seed: int = 0, correct: int | None = 90, total: int = 100, **trial: Any
-) -> dict[str, Any]:
-    """One trial's record; ``correct=None`` is a trial that diverged."""
-    std = trial.pop("std", 0.1)
-    identity = {
-        "recipe": 1,
-        "dataset": {
-            "name": "digits",
-            "sha256": "0123456789abcdef",
-            "val": 0.2,
-            "test": 0.2,
-            "standardize": "global",
-        },
-        "model": "mlp",
-        "depth": 2,
-        "width": [128, 128],
-        "activation": {"name": "relu"},
-        "init": {"name": init, "law": "normal", "std": std, "bias": "zeros"},
-        "optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
-        "lr": 0.1,
-        "schedule": "cosine",
-        "warmup": 0.0,
-        "epochs": 2,
-        "batch_size": 128,
-        "precision": "float32",
-        "seed": seed,
-    } | trial
-    ok = correct is not None
-    return {
-        "key": f"{init}-{std}-{seed}-{sorted(trial.items())}",
-        "trial": identity,
-        "formula": "N(0, std²)",
-        "outcome": "ok" if ok else "diverged",
-        "diverged_at": None if ok else 7,
-        "n_total": {"train": 600, "val": 200, "test": total},
-        "n_majority": total // 10,
-        "n_correct": {"train": 500, "val": 150, "test": correct} if ok else None,
-        "loss": {"train": 0.1, "val": 0.2, "test": 0.3} if ok else None,
-        "history": {
-            "train_loss": [1.0, 0.5], "train_correct": [300, 450],
-            "val_loss": [2.3, 0.4, 0.3], "val_correct": [20, 150, 140],
-        },
-        "weights": {"initial": "0" * 16, "final": "1" * 16},
-        "header": HEADER,
-    }  # fmt: skip
 
 
 def document(made: Iterable[dict[str, Any]], **options: Any) -> list[Block]:
@@ -190,14 +135,6 @@ def test_the_order_of_the_records_is_irrelevant() -> None:
     random.Random(0).shuffle(shuffled)
     assert to_markdown(document(trials)) == to_markdown(document(shuffled))
     assert to_csv(trials) == to_csv(shuffled)
-
-
-def test_markdown_is_the_golden_file(request: pytest.FixtureRequest) -> None:
-    trials = [make_record("he", seed, n) for seed, n in enumerate([97, 98, None])]
-    trials += [make_record("zero", seed, 10) for seed in range(3)] + [make_record("a|b", 1, 50)]
-    text = to_markdown(document(trials))
-    golden = Path(__file__).parent / "golden" / "report.md"
-    assert text == golden.read_text(encoding="utf-8")
 
 
 def test_no_line_on_an_80_column_terminal_is_longer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 from numpy.typing import NDArray
 
 from initbench import records
@@ -71,12 +72,15 @@ class Columns:
     def take(self, rows: NDArray[Any]) -> "Columns":
         """Some of the trials, by index or mask."""
         rows = np.arange(len(self))[rows]
-        starts = np.concatenate([[0], self.ends[:-1]]) if len(self) else self.ends
-        sizes = (self.ends - starts)[rows]
-        ends = np.cumsum(sizes)
-        where = np.repeat(starts[rows] - (ends - sizes), sizes) + np.arange(int(sizes.sum()))
+        sizes = np.diff(self.ends, prepend=0)
+        if len(self) and (sizes == sizes[0]).all():
+            curve = self.curve.reshape(len(self), sizes[0])[rows].ravel()
+            ends = np.arange(1, len(rows) + 1) * sizes[0]
+        else:
+            starts, sizes = (self.ends - sizes)[rows], sizes[rows]
+            ends = np.cumsum(sizes)
+            curve = self.curve[np.repeat(starts - (ends - sizes), sizes) + np.arange(int(sizes.sum()))]
         numbers = {name: values[rows] for name, values in self.numbers.items()}
-        curve = self.curve[where]
         return Columns(numbers, self.keys[rows], self.final[rows], curve, ends, self.cells, self.chunks, self.errors)
 
 
@@ -127,9 +131,9 @@ def load(folders: Sequence[Path], cached: bool = True) -> tuple[Columns, list[st
 
 def first_of_each(columns: Columns) -> Columns:
     """Of several records of a trial the one finished first, then the one read first."""
-    _, first, which = np.unique(columns.keys, return_index=True, return_inverse=True)
-    if len(first) == len(columns):
+    if not pd.Series(columns.keys).duplicated().any():
         return columns
+    _, which = np.unique(columns.keys, return_inverse=True)
     finished = np.array([chunk["finished"] for chunk in columns.chunks])[columns.numbers["chunk"]]
     order = np.lexsort((np.arange(len(columns)), finished, which))
     winners = order[np.concatenate([[True], np.diff(which[order]) > 0])]

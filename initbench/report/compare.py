@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from initbench.errors import unknown
 from initbench.report.articles import D4
@@ -43,17 +45,31 @@ class Comparison:
         """What a column is, as a table heads it."""
         return "technique" if self.by == "init" else self.by
 
+    @cached_property
+    def _rows(self) -> dict[int, NDArray[np.int64]]:
+        codes = self.frame["setting"].to_numpy()
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(self.settings)))
+        return dict(enumerate(np.split(order, ends[:-1])))
+
+    @cached_property
+    def _present(self) -> dict[int, dict[int, int]]:
+        found: dict[int, dict[int, int]] = {}
+        for (setting, technique), cell in sorted(self.cells.items()):
+            found.setdefault(setting, {})[technique] = cell
+        return found
+
     def section(self, setting: int) -> pd.DataFrame:
         """The trials of one setting."""
-        return self.frame[self.frame["setting"] == setting]
+        return self.frame.iloc[self._rows[setting]]
 
     def present(self, setting: int) -> list[int]:
         """The techniques that have trials in a setting."""
-        return sorted(technique for where, technique in self.cells if where == setting)
+        return list(self._present[setting])
 
     def about(self, setting: int) -> pd.Series:
         """The settings of a section as a row of ``trials.cells``."""
-        return self.trials.cells.iloc[next(row for (where, _), row in self.cells.items() if where == setting)]
+        return self.trials.cells.iloc[next(iter(self._present[setting].values()))]
 
 
 def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comparison:

@@ -114,22 +114,17 @@ def _no_baseline(comparison: Comparison) -> str:
 
 def overview(comparison: Comparison) -> list[Block]:
     """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
-    groups = comparison.frame.groupby(["setting", "technique"])
-    mean, untrained = (
-        groups["test_accuracy"].mean(),
-        groups["outcome"].agg(lambda codes: (codes >= tables.STUCK).sum()),
-    )
+    groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= tables.STUCK).groupby(["setting", "technique"])
+    averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
     rows = []
     parts = [title.split(" · ") for title in comparison.titles]
     same = {part for part in parts[0] if all(part in others for others in parts)}
     for setting, told in enumerate(parts):
         cells = [" · ".join(part for part in told if part not in same)]
         for technique in range(len(comparison.techniques)):
-            if (setting, technique) not in mean.index:
-                cells.append("")
-                continue
-            lost = int(untrained[setting, technique])
-            cells.append(percent(mean[setting, technique]) + (f" ({lost})" if lost else ""))
+            there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
+            value = percent(averages[setting, technique]) if there else ""
+            cells.append(f"{value} ({lost})" if lost else value)
         rows.append(tuple(cells))
     caption = (
         "Mean test accuracy in % of the runs that did not fail; in brackets, where there are any, the number of runs "
@@ -145,7 +140,7 @@ def _beside_d4(comparison: Comparison, setting: int) -> list[Block]:
     present = [t for t in comparison.present(setting) if comparison.techniques[t] in D4]
     if not present:
         return []
-    accuracy = tables.grid(comparison, setting, "test_accuracy").astype(float)[present]
+    accuracy = tables.grid(comparison, setting, "test_accuracy")[present]
     outcome = tables.grid(comparison, setting, "outcome")[present]
     accuracy.columns = outcome.columns = names = [comparison.techniques[t] for t in present]
     measured, sd = accuracy.mean(), accuracy.std(ddof=1)

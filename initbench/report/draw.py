@@ -276,7 +276,7 @@ def _heat_map(plot: HeatMap) -> Canvas:
         0.7 + 0.07 * widest + max(0.62, 0.08 * max(map(len, plot.columns))) * len(plot.columns),
         0.8 + 0.27 * len(plot.rows),
     )
-    canvas = Canvas(figsize=(size[0] + 0.8, size[1]))
+    canvas = Canvas(figsize=(size[0], size[1] + 0.15))
     ax = canvas.subplots()
     finite = [value for row in plot.values for value in row if not math.isnan(value)]
     colors = mpl.colormaps["cividis"]
@@ -303,9 +303,7 @@ def _heat_map(plot: HeatMap) -> Canvas:
     ax.set_xlabel(plot.x)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    bar = canvas.colorbar(mpl.cm.ScalarMappable(norm, colors), ax=ax, aspect=18, pad=0.03)
-    bar.set_label(plot.unit, color=COLORS["muted"])
-    bar.outline.set_visible(False)
+    ax.set_title(plot.unit, fontweight="normal", color=COLORS["muted"])
     return canvas
 
 

@@ -89,7 +89,7 @@ def _trials(first: Trials, second: Trials, names: tuple[str, str]) -> Table:
 def _cells(comparison: Comparison) -> dict[tuple[str, str], _Cell]:
     found = {}
     for setting, title in enumerate(comparison.titles):
-        correct = tables.grid(comparison, setting, "test_correct").astype(float)
+        correct = tables.grid(comparison, setting, "test_correct")
         there = tables.grid(comparison, setting, "outcome").notna()
         total = int(comparison.about(setting)["test_total"])
         shared = json.dumps(comparison.settings[setting], sort_keys=True)

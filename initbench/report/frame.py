@@ -61,10 +61,9 @@ class Trials:
     def frame(self) -> pd.DataFrame:
         """One row per trial: its cell, seed, counts, accuracies (fractions, NaN where not finished) and scores."""
         numbers = self.columns.numbers
-        cell = self.cells.iloc[numbers["cell"]].reset_index(drop=True)
         totals = ["train_total", "val_total", "test_total", "test_majority", "batch_size", "target"]
         frame = pd.DataFrame({name: numbers[name] for name in ("cell", "seed", "diverged_at")})
-        frame = frame.join(cell[totals])
+        frame = frame.join(self.cells[totals].iloc[numbers["cell"]].reset_index(drop=True))
         for split in SPLITS:
             correct = numbers[f"{split}_correct"].astype(float)
             frame[f"{split}_correct"] = np.where(correct < 0, np.nan, correct)
@@ -98,7 +97,9 @@ def to_trials(columns: Columns, target: float | None = None) -> Trials:
     if len(columns):
         place = np.empty(len(cells), dtype=np.int64)
         place[cells.sort_values(list(_ORDER)).index] = np.arange(len(cells))
-        columns = columns.take(np.lexsort((columns.numbers["seed"], place[columns.numbers["cell"]])))
+        order = np.lexsort((columns.numbers["seed"], place[columns.numbers["cell"]]))
+        if (np.diff(order) < 0).any():
+            columns = columns.take(order)
     return Trials(columns, cells, identities, target)
 
 

@@ -38,7 +38,7 @@ def command(comparison: Comparison, setting: int) -> str:
     trials = comparison.trials
     cells = [trials.identities[comparison.cells[setting, t]] for t in comparison.present(setting)]
     names = dict.fromkeys(value_of(cell, "init") for cell in cells)
-    parts = [f"dataset={value_of(cells[0], 'dataset')}", f"init={','.join(names)}", *_varying(cells)]
+    parts = [f"dataset={value_of(cells[0], 'dataset')}", f"init={','.join(names)}", *_varying(cells), *_common(cells)]
     if comparison.by not in INIT_GROUPS:
         values = dict.fromkeys(_value(value_of(cell, comparison.by)) for cell in cells)
         parts.append(f"{comparison.by}={','.join(values)}")
@@ -76,6 +76,18 @@ def _varying(cells: list[dict[str, Any]]) -> list[str]:
         f"{key}={','.join(sorted({value for values in by_name.values() for value in values}, key=natural))}"
         for key, by_name in varying.items()
     ]
+
+
+def _common(cells: list[dict[str, Any]]) -> list[str]:
+    """Biases and laws of single layers that all techniques share and that are not the usual ones."""
+    parts = []
+    for group in INIT_GROUPS[1:]:
+        first = cells[0][group]
+        if first is None or first == {"name": "zeros"} or any(cell[group] != first for cell in cells):
+            continue
+        parts.append(f"{group}={first['name']}")
+        parts += [f"{group}.{key}={_value(value)}" for key, value in first.items() if key not in ("name", "law")]
+    return parts
 
 
 def _text(value: Any) -> str:

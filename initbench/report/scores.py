@@ -58,10 +58,10 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
         measured = counts[:, 0] >= 0 if size == 1 else (counts >= 0).any(axis=1)
         best = rows[measured]
         result["best_val_epoch"][best] = counts[measured].argmax(axis=1)
-        ended = finished[rows] & (counts >= 0).all(axis=1)
-        rows, counts = rows[ended], counts[ended]
+        rows, counts = rows[finished[rows]], counts[finished[rows]]
         if size > 1:
-            result["auc"][rows] = np.trapezoid(counts, axis=1) / (size - 1) / val_total[rows]
+            area = np.trapezoid(counts, axis=1) / (size - 1) / val_total[rows]
+            result["auc"][rows] = np.where((counts >= 0).all(axis=1), area, np.nan)
         for name, needed in wanted.items():
             reached = counts >= needed[rows][:, None]
             some = reached.any(axis=1)

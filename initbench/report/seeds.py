@@ -46,7 +46,7 @@ def learning_curves(comparison: Comparison, setting: int) -> Figure | None:
 
 def strips(comparison: Comparison, setting: int) -> Figure:
     """Test accuracy of every run, with the mean and its interval."""
-    accuracy = 100 * tables.grid(comparison, setting, "test_accuracy").astype(float)
+    accuracy = 100 * tables.grid(comparison, setting, "test_accuracy")
     n = tables.grid(comparison, setting, "outcome").notna().sum()
     rows = []
     for technique in comparison.present(setting):

@@ -68,8 +68,8 @@ def _sweep(comparison: Comparison, section: pd.DataFrame, title: str, values: li
     several = section.groupby("technique")["at"].nunique()
     present = sorted(several.index[several > 1])
     names = [comparison.techniques[technique] for technique in present]
+    section = section.assign(lost=section["outcome"] >= tables.STUCK, ok=section["outcome"] == tables.OK)
     groups = section.groupby(["technique", "at"])
-    outcome = groups["outcome"]
 
     def table(series: pd.Series) -> pd.DataFrame:
         wide = series.unstack("at").reindex(index=present, columns=values)
@@ -80,8 +80,8 @@ def _sweep(comparison: Comparison, section: pd.DataFrame, title: str, values: li
         values=values,
         names=names,
         mean=table(groups[score].mean()).astype(float),
-        untrained=table(outcome.agg(lambda codes: (codes >= tables.STUCK).sum())),
-        trains=table(outcome.agg(lambda codes: (codes == tables.OK).mean() > 0.5)),
+        untrained=table(groups["lost"].sum()),
+        trains=table(groups["ok"].mean() > 0.5),
         seeds={
             name: section[section["technique"] == technique]
             .drop_duplicates(["seed", "at"])
@@ -175,7 +175,8 @@ def depths(trials: Trials, by: str) -> list[Block]:
         layers = [int(str(value)) for value in sweep.values]
         rows = []
         for name in sweep.names:
-            trained = [depth for depth, value in zip(layers, sweep.trains.loc[name], strict=True) if value is True]
+            trains = [not pd.isna(value) and bool(value) for value in sweep.trains.loc[name]]
+            trained = [depth for depth, value in zip(layers, trains, strict=True) if value]
             deepest = "none" if not trained else f"> {trained[-1]}" if trained[-1] == layers[-1] else str(trained[-1])
             rows.append((name, *_cells(sweep, name), deepest))
         header = ("technique" if by == "init" else by, *(f"depth {depth}" for depth in layers), "deepest")

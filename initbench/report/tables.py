@@ -29,16 +29,20 @@ OK, SLOW, STUCK, DIVERGED, FAILED = range(len(OUTCOMES))
 _MOST_RUNS = 100
 
 
-def grid(comparison: Comparison, setting: int, column: str) -> pd.DataFrame:
+def grid(comparison: Comparison, setting: int, name: str) -> pd.DataFrame:
     """One value per trial, ``[seeds, techniques]``; NaN where there is no such trial or it has no such number."""
-    trials = comparison.section(setting)
-    wide = trials.drop_duplicates(["seed", "technique"]).pivot(index="seed", columns="technique", values=column)
-    return wide.reindex(columns=comparison.present(setting)).sort_index()
+    trials, present = comparison.section(setting), comparison.present(setting)
+    seeds, row = np.unique(trials["seed"].to_numpy(), return_inverse=True)
+    column = np.searchsorted(present, trials["technique"].to_numpy())
+    values = np.full((len(seeds), len(present)), np.nan)
+    # Of several trials of a technique and seed, the first: written last.
+    values[row[::-1], column[::-1]] = trials[name].to_numpy(float)[::-1]
+    return pd.DataFrame(values, index=seeds, columns=present)
 
 
 def means(comparison: Comparison, setting: int) -> pd.Series:
     """Mean test accuracy of each technique's finished trials."""
-    return grid(comparison, setting, "test_accuracy").astype(float).mean()
+    return grid(comparison, setting, "test_accuracy").mean()
 
 
 def ranks(values: pd.Series) -> pd.Series:
@@ -48,7 +52,7 @@ def ranks(values: pd.Series) -> pd.Series:
 
 def runs(comparison: Comparison, setting: int) -> list[Block]:
     """One column per technique, one row per run, then mean, sd and the counts, as the articles print it."""
-    accuracy = grid(comparison, setting, "test_accuracy").astype(float)
+    accuracy = grid(comparison, setting, "test_accuracy")
     outcome = grid(comparison, setting, "outcome")
     present, names = list(accuracy.columns), [comparison.techniques[t] for t in accuracy.columns]
     rows = []
@@ -112,25 +116,23 @@ def outcomes(comparison: Comparison, setting: int) -> Table:
                 str(len(mine)),
                 *(str(counts[outcome]) for outcome in (OK, SLOW, STUCK)),
                 str(counts[DIVERGED] + counts[FAILED]),
-                f"{100 * low:.0f} to {100 * high:.0f}",
+                f"{100 * low:.0f}–{100 * high:.0f}",
                 whole(float(mine["epochs_to_target"].fillna(np.inf).median())),
                 percent(float(mine["auc"].mean())),
             )
         )
-    target = f"epochs to {100 * float(trials['target'].iloc[0]):.4g} %"
-    header = (comparison.what, "n", "ok", "slow", "at chance", "failed", "untrained, 95 %", target, "area")
+    header = (comparison.what, "n", "ok", "slow", "chance", "failed", "lost, %", "epochs", "area")
     caption = (
         "The n runs end ok, slow (never at the target on the validation split), at chance, or failed (diverged or not "
-        "started); untrained are the last two, with the 95 % Wilson interval of their rate in %. Epochs to the target: "
-        "median over all runs, ∞ if half of them miss it. Area is the validation accuracy in % averaged over the "
-        "epochs."
+        "started). Lost are the last two: 95 % Wilson interval of their rate. Epochs: until the target, median over "
+        "all runs, ∞ if half of them miss it. Area: the validation accuracy in % averaged over the epochs."
     )
     return Table(header, tuple(rows), title="What became of the runs", caption=caption)
 
 
 def summary(comparison: Comparison, setting: int) -> Table:
     """The distribution of the test accuracies of each technique."""
-    accuracy = grid(comparison, setting, "test_accuracy").astype(float)
+    accuracy = grid(comparison, setting, "test_accuracy")
     rank = ranks(accuracy.mean())
     rows = []
     for technique in comparison.present(setting):
@@ -189,7 +191,7 @@ def differences(
     comparison: Comparison, setting: int, pairs: Sequence[tuple[int, int]]
 ) -> tuple[list[Difference], NDArray[np.float64]]:
     """Some pairs of techniques, and their Holm-adjusted p; NaN where the number of pairs can make none significant."""
-    correct = grid(comparison, setting, "test_correct").astype(float)
+    correct = grid(comparison, setting, "test_correct")
     outcome = grid(comparison, setting, "outcome")
     total = int(comparison.about(setting)["test_total"])
     needed = statistics.least_pairs(len(pairs)) if pairs else 0

@@ -18,7 +18,7 @@ def points(fraction: float) -> str:
 
 def interval(low: float, high: float) -> str:
     """Two fractions in percent."""
-    return NONE if math.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
+    return NONE if math.isnan(low) else f"{100 * low:.2f}–{100 * high:.2f}"
 
 
 def points_interval(low: float, high: float) -> str:
