@@ -1,11 +1,13 @@
 """The command line: reads arguments, calls the library, prints. Results on stdout, everything else on stderr."""
 
 import io
+import itertools
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from initbench.errors import InitbenchError, InputError, unknown
+from initbench.errors import InitbenchError, InputError, StorageError, unknown
 
 if TYPE_CHECKING:
-    from initbench.records import Record
+    from initbench.report.blocks import Block
+    from initbench.report.document import Options
+    from initbench.report.frame import Trials
     from initbench.sweep import Plan
     from initbench.trial import Cell
 
@@ -36,6 +40,21 @@ class Format(StrEnum):
     rich = "rich"
     markdown = "markdown"
     csv = "csv"
+    latex = "latex"
+    html = "html"
+
+
+class View(StrEnum):
+    """What a report can show beyond the default."""
+
+    curves = "curves"
+    strips = "strips"
+    pairs = "pairs"
+    lr = "lr"
+    depth = "depth"
+    activation = "activation"
+    across = "across"
+    all = "all"
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -132,30 +151,56 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="[FOLDER] [KEY=VALUE]",
-            help="Results folders (default: results), and filters: init=he,xavier depth=10.",
+            help="A results folder (default: results), or two to compare; and filters: init=he,xavier depth=10.",
         ),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="CSV is one row per trial.")] = Format.rich,
+    form: Annotated[
+        Format, typer.Option("--format", help="CSV is one row per trial; HTML has all views.")
+    ] = Format.rich,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    by: Annotated[
+        str, typer.Option(metavar="KEY", help="The setting whose values the columns compare, e.g. activation.")
+    ] = "init",
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Test all others against this one (default: torch_default if there)."),
+    ] = None,
+    view: Annotated[list[View] | None, typer.Option(help="Show this too; may be repeated.")] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="Validation accuracy that counts as trained (default: by data set).", min=0, max=1),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
-    from initbench import records
     from initbench.config import parse_filters
-    from initbench.report.frame import select
+    from initbench.report import columns
+    from initbench.report.document import Options
+    from initbench.report.frame import select, to_trials
 
     wanted = parse_filters([text for text in what or [] if "=" in text])
     folders = [Path(text) for text in what or [] if "=" not in text]
+    if len(folders) > 2:
+        raise InputError(f"two folders are compared, got {len(folders)}; results=A,B,C reports on all as one")
     named = wanted.pop("results", [] if folders else ["results"])
-    folders += map(Path, named) if isinstance(named, list) else []
-    for folder in folders:
+    sets = [[folder] for folder in folders] or [list(map(Path, named))]
+    for folder in itertools.chain(*sets):
         if not folder.is_dir():
             raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
-    loaded = records.load(folders)
-    _warn(loaded.damaged)
-    if not loaded.records:
-        shown = ", ".join(map(str, folders))
-        raise InputError(f"no records in {shown}; 'initbench reproduce results={folders[0]}' makes some")
-    _print_report(select(loaded.records.values(), wanted), form, out)
+    chosen = []
+    for together in sets:
+        loaded, damaged = columns.load(together, cached=not no_cache)
+        _warn(damaged)
+        if not len(loaded):
+            shown = ", ".join(map(str, together))
+            raise InputError(f"no records in {shown}; 'initbench reproduce results={together[0]}' makes some")
+        chosen.append(select(to_trials(loaded, target), wanted))
+    options = Options(by=by, baseline=baseline, views=_views(view or ()))
+    other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
+    _print_report(chosen[0], options, form, out, figures, other)
 
 
 @app.command("list", epilog="Example:  initbench list initializers")
@@ -210,6 +255,8 @@ def _run(
     from initbench import records
     from initbench.config import add_plugins, compose
     from initbench.progress import say
+    from initbench.report.document import Options
+    from initbench.report.frame import trials_of
     from initbench.request import request
     from initbench.sweep import plan
 
@@ -233,7 +280,7 @@ def _run(
     else:
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
     made = [loaded.records[trial.key] for trial in planned.trials]
-    _print_report(made, Format.rich, None)
+    _print_report(trials_of(made), Options(), Format.rich, None)
     errors = [record["error"] for record in made if record["outcome"] == "failed"]
     if errors:
         say(f"{len(errors)} of {len(made)} trials failed; the first: {errors[0]}")
@@ -301,22 +348,41 @@ def _print_plan(planned: "Plan") -> None:
     )
 
 
-def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) -> None:
-    from initbench.errors import StorageError
-    from initbench.report.document import document
-    from initbench.report.frame import to_csv
-    from initbench.report.render import Terminal, to_markdown, to_terminal
+def _views(chosen: "Sequence[View]") -> tuple[str, ...]:
+    from initbench.report.document import VIEWS
 
+    return VIEWS if View.all in chosen else tuple(chosen)
+
+
+def _print_report(
+    trials: "Trials",
+    options: "Options",
+    form: Format,
+    out: Path | None,
+    figures: Path | None = None,
+    other: "tuple[Trials, tuple[str, str]] | None" = None,
+) -> None:
+    from initbench.report.document import VIEWS, document, headline
+    from initbench.report.drift import drift
+    from initbench.report.frame import to_csv
+    from initbench.report.render import Terminal, to_terminal
+
+    if form is Format.html and not options.views:
+        options = replace(options, views=VIEWS)
+    if other is not None:
+        blocks = drift(trials, other[0], other[1], options.by)
+        title = (f"{other[1][0]} and {other[1][1]}", "Two result sets, compared.")
+    elif form is not Format.csv:
+        blocks, title = document(trials, options), headline(trials)
+    if figures is not None:
+        from initbench.report import draw
+
+        draw.write(document(trials, replace(options, views=VIEWS)), figures)
     if form is Format.rich and out is None:
         with _reader_may_leave():
-            to_terminal(document(chosen), Terminal())
+            to_terminal(blocks, Terminal())
         return
-    if form is Format.rich:
-        page = io.StringIO()
-        to_terminal(document(chosen), Terminal(file=page, width=100))
-        text = page.getvalue()
-    else:
-        text = to_csv(chosen) if form is Format.csv else to_markdown(document(chosen))
+    text = to_csv(trials) if form is Format.csv else _rendered(blocks, title, form)
     if out is None:
         with _reader_may_leave():
             sys.stdout.write(text)
@@ -325,6 +391,22 @@ def _print_report(chosen: "Sequence[Record]", form: Format, out: Path | None) ->
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
+
+
+def _rendered(blocks: "Sequence[Block]", title: tuple[str, str], form: Format) -> str:
+    from initbench.report.latex import to_latex
+    from initbench.report.page import to_html
+    from initbench.report.render import Terminal, to_markdown, to_terminal
+
+    if form is Format.html:
+        return to_html(blocks, *title)
+    if form is Format.markdown:
+        return to_markdown(blocks)
+    if form is Format.latex:
+        return to_latex(blocks)
+    page = io.StringIO()
+    to_terminal(blocks, Terminal(file=page, width=100))
+    return page.getvalue()
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from initbench.errors import StorageError
 
 FORMAT = 1
@@ -117,24 +119,18 @@ def check_writable(folder: Path) -> None:
 
 
 def load(folders: Iterable[Path]) -> Loaded:
-    """All records below some folders: results folders, experiment folders or ``records`` folders.
+    """All records below some folders, in memory; the report, which may read millions, streams them instead.
 
     Raises:
         StorageError: a folder cannot be read, or a file is of a newer format.
     """
     loaded = Loaded()
-    for path in sorted({path for folder in folders for path in _files(folder)}):
+    for path in files(folders):
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
-        try:
-            header, records = _parse(content)
-        except ValueError as error:
-            loaded.damaged.append(f"{path} is damaged ({error}); its trials count as not done")
+            header, records = read(path)
+        except Damaged as damaged:
+            loaded.damaged.append(str(damaged))
             continue
-        if header["format"] > FORMAT:
-            raise StorageError(f"{path} is of format {header['format']}, written by a newer initbench; please upgrade")
         for record in records:
             record["header"] = header
             known = loaded.records.get(record["key"])
@@ -143,17 +139,42 @@ def load(folders: Iterable[Path]) -> Loaded:
     return loaded
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for pattern in ("*.jsonl", "records/*.jsonl", "*/records/*.jsonl") for path in folder.glob(pattern)]
+def files(folders: Iterable[Path]) -> list[Path]:
+    """The record files below some folders: results folders, experiment folders or ``records`` folders."""
+    patterns = ("*.jsonl", "records/*.jsonl", "*/records/*.jsonl")
+    return sorted({path for folder in folders for pattern in patterns for path in folder.glob(pattern)})
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
+    """The header and the records of one file.
+
+    Raises:
+        Damaged: anything in it was cut, flipped or appended.
+        StorageError: it cannot be read, or is of a newer format.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        header, records = _parse(content)
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged ({error}); its trials count as not done") from None
+    if header["format"] > FORMAT:
+        raise StorageError(f"{path} is of format {header['format']}, written by a newer initbench; please upgrade")
+    return header, records
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], list[Record]]:
-    """Header and records of one file; anything cut, flipped or appended is an error."""
     if not content.endswith(b"\n"):
         raise ValueError("it does not end in a line end")
     start = content.rfind(b"\n", 0, len(content) - 1) + 1
-    footer = json.loads(content[start:])
+    footer = orjson.loads(content[start:])
     if not isinstance(footer, dict) or footer.get("sha256") != hashlib.sha256(content[:start]).hexdigest():
         raise ValueError("its checksum is wrong")
-    header, *records = [json.loads(line) for line in content[:start].splitlines()]
+    header, *records = [orjson.loads(line) for line in content[:start].splitlines()]
     return header, records
+
+
+class Damaged(ValueError):
+    """A record file that cannot be trusted; the message names it."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from initbench.report.plots import Plot
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -19,12 +21,39 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. The first column names the rows; the last ``n_summary`` rows sum up the others."""
+    """Cells as text. The first column names the rows; the last ``n_summary`` rows sum up the others.
+
+    ``title`` says what is in it and ``caption`` what the numbers are; with them it can be lifted out of the document.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     n_summary: int = 0
     left: tuple[int, ...] = (0,)
+    title: str = ""
+    caption: str = ""
 
 
-Block = Heading | Paragraph | Table
+@dataclass(frozen=True)
+class Code:
+    """A command to copy."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with the numbers it shows; formats without figures show the table.
+
+    ``name`` is its file's, unique in a document. ``extra`` tables only add detail that other tables have in full: they
+    are left out where there are no figures.
+    """
+
+    name: str
+    title: str
+    plot: Plot
+    table: Table
+    extra: bool = False
+
+
+Block = Heading | Paragraph | Table | Code | Figure

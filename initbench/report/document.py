@@ -1,193 +1,181 @@
-"""What a report says: a section per setting, with its runs, its laws, and the article beside it."""
+"""What a report says and in which order: a section per setting, views across settings, where the numbers were made."""
 
-import json
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from initbench.report import provenance, sweeps, tables
+from initbench.report.across import across
 from initbench.report.articles import D4
-from initbench.report.blocks import Block, Heading, Paragraph, Table
-from initbench.report.frame import Record, to_frame
+from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
+from initbench.report.compare import Comparison, baseline_of, compare
+from initbench.report.frame import Trials
+from initbench.report.seeds import learning_curves, strips
+from initbench.report.text import counted, listed, percent, points, whole
+
+# What a reader can ask for beyond the default, in the order in which it comes.
+VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across")
+# More sections than anyone reads; the overview and the views across settings remain.
+MOST_SECTIONS = 24
 
 
-def document(records: Iterable[Record]) -> list[Block]:
-    """The whole report on some records: a section per setting, then where the numbers were made."""
-    kept = list(records)
-    frame = to_frame(kept)
+@dataclass(frozen=True)
+class Options:
+    """What a reader can choose.
+
+    Attributes:
+        by: the setting whose values the columns compare.
+        baseline: the technique that the others are held against.
+        views: further views, of ``VIEWS``.
+    """
+
+    by: str = "init"
+    baseline: str | None = None
+    views: tuple[str, ...] = ()
+
+
+def document(trials: Trials, options: Options = Options()) -> list[Block]:
+    """The whole report on some trials.
+
+    Raises:
+        InputError: a comparison or a baseline that the trials do not have.
+    """
+    comparison = compare(finals(trials), options.by)
+    baseline = baseline_of(comparison, options.baseline)
+    views = set(options.views)
     blocks: list[Block] = []
-    for setting, trials in frame.groupby("setting", sort=False):
-        blocks += _section(json.loads(str(setting)), trials)
-    return [*blocks, Paragraph(_provenance(kept))]
+    sections = range(len(comparison.settings))
+    if len(sections) > 1:
+        blocks += overview(comparison)
+    if len(sections) <= MOST_SECTIONS:
+        for setting in sections:
+            blocks += _section(comparison, setting, baseline, views)
+    if "lr" in views:
+        blocks += sweeps.learning_rates(trials, options.by)
+    if "depth" in views:
+        blocks += sweeps.depths(comparison.trials, options.by)
+    if "activation" in views:
+        blocks += sweeps.activations(comparison.trials, options.by)
+    if "across" in views:
+        blocks += across(comparison)
+    if baseline is None and len(comparison.techniques) > 1:
+        blocks.append(Paragraph(_no_baseline(comparison)))
+    return [*blocks, Paragraph(provenance.made_with(comparison.trials))]
 
 
-def _section(setting: dict[str, Any], trials: pd.DataFrame) -> list[Block]:
-    trials = trials.assign(technique=_techniques(trials))
-    names = sorted(trials["technique"].unique(), key=_article_order)
-    summary = pd.DataFrame({name: _summary(trials[trials["technique"] == name]) for name in names}).T
-    blocks: list[Block] = [
-        Heading(_title(trials.iloc[0])),
-        Paragraph(_protocol(setting, trials)),
-        _runs(trials, summary, names),
-        Paragraph(
-            "Accuracy in % on the test set, read once, with the weights of the last epoch. Run k is seed "
-            f"{_seeds(trials)}. sd is the sample standard deviation (n − 1). A failed run diverged (NaN or infinite "
-            "loss): it is counted, and no mean contains it. A run is at chance if it is within three binomial standard "
-            f"errors of always naming the most frequent class ({_percent(_chance(trials.iloc[0]))} %)."
-        ),
-        _laws(trials, names),
-    ]
-    if any(name in D4 for name in names):
-        blocks += _beside_d4(summary, [name for name in names if name in D4])
-    return blocks
-
-
-def _techniques(trials: pd.DataFrame) -> pd.Series:
-    """The column each trial belongs to: the initializer's name, with its parameters where one name has several."""
-    variants = trials.groupby("init")["init_params"].transform("nunique")
-    return trials["init"].where(variants == 1, trials["init"] + " " + trials["init_params"])
-
-
-def _article_order(name: str) -> tuple[int, str]:
-    return (list(D4).index(name) if name in D4 else len(D4), name)
-
-
-def _summary(trials: pd.DataFrame) -> dict[str, float]:
-    """Mean and sd (fractions) of the trials that finished, and how many there are of each kind."""
-    finished = trials["test_accuracy"].dropna().astype(float)
-    chance = trials["test_majority"] / trials["test_total"]
-    limit = chance + 3 * (chance * (1 - chance) / trials["test_total"]) ** 0.5
-    return {
-        "n": len(trials),
-        "mean": finished.mean(),
-        "sd": finished.std(ddof=1),
-        "failed": int((trials["outcome"] != "ok").sum()),
-        "at_chance": int((trials["test_accuracy"].astype(float) <= limit).sum()),
-    }
-
-
-def _runs(trials: pd.DataFrame, summary: pd.DataFrame, names: Sequence[str]) -> Table:
-    """One column per technique, one row per run, then mean, sd and the counts, as the articles print it."""
-    wide = trials.pivot_table(index="seed", columns="technique", values="test_accuracy", aggfunc="first", dropna=False)
-    outcome = trials.pivot_table(index="seed", columns="technique", values="outcome", aggfunc="first", dropna=False)
-    rows = []
-    for number, seed in enumerate(sorted(trials["seed"].unique()), start=1):
-        cells = [
-            "" if pd.isna(outcome.at[seed, name]) else _percent(wide.at[seed, name], outcome.at[seed, name])
-            for name in names
-        ]
-        rows.append((str(number), *cells))
-    for label, column in (("mean", "mean"), ("sd", "sd")):
-        rows.append((label, *(_percent(summary.at[name, column]) for name in names)))
-    for label, column in (("failed", "failed"), ("at chance", "at_chance")):
-        rows.append((label, *(f"{int(summary.at[name, column])}/{int(summary.at[name, 'n'])}" for name in names)))
-    return Table(("run", *names), tuple(rows), n_summary=4)
-
-
-def _laws(trials: pd.DataFrame, names: Sequence[str]) -> Table:
-    first = {name: trials[trials["technique"] == name].iloc[0] for name in names}
-    rows = tuple(
-        (name, row["init_formula"], row["init_params"] or "–", row["init_bias"]) for name, row in first.items()
+def headline(trials: Trials) -> tuple[str, str]:
+    """A title and a sentence on what the report is about."""
+    used = trials.cells.iloc[np.unique(trials.columns.numbers["cell"])]
+    datasets = listed(sorted(used["dataset"].unique()))
+    inits = counted(used["init"].nunique(), "initializer")
+    return (
+        f"Weight initialization on {datasets}",
+        f"{counted(len(trials), 'trial')}: {inits}, {counted(used['setting'].nunique(), 'setting')}. "
+        "Click a column's heading to sort by it. Every figure comes with its numbers.",
     )
-    return Table(("technique", "law of the weights", "parameters", "biases"), rows, left=(0, 1, 2, 3))
 
 
-def _beside_d4(summary: pd.DataFrame, names: Sequence[str]) -> list[Block]:
+def finals(trials: Trials) -> Trials:
+    """Without the trials of a learning-rate search, unless there are no others."""
+    final = (trials.cells["stage"] == "final").to_numpy()[trials.columns.numbers["cell"]]
+    return trials.take(final) if final.any() else trials
+
+
+def _section(comparison: Comparison, setting: int, baseline: int | None, views: set[str]) -> list[Block]:
+    blocks: list[Block] = [
+        Heading(comparison.titles[setting]),
+        Paragraph(provenance.protocol(comparison, setting)),
+        *tables.runs(comparison, setting),
+        tables.laws(comparison, setting),
+        tables.outcomes(comparison, setting),
+        tables.summary(comparison, setting),
+    ]
+    if comparison.by == "init":
+        blocks += _beside_d4(comparison, setting)
+    if baseline is not None:
+        blocks += tables.against(comparison, setting, baseline)
+    if "curves" in views:
+        curves = learning_curves(comparison, setting)
+        blocks += [curves] if curves else []
+    if "strips" in views:
+        blocks.append(strips(comparison, setting))
+    if "pairs" in views:
+        blocks += tables.all_pairs(comparison, setting)
+    return [*blocks, Code(provenance.command(comparison, setting))]
+
+
+def _no_baseline(comparison: Comparison) -> str:
+    return (
+        f"Nothing is tested: choose with --baseline which {comparison.what} the others are held against, one of "
+        f"{listed(comparison.techniques, 'or')}."
+    )
+
+
+def overview(comparison: Comparison) -> list[Block]:
+    """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
+    groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= tables.STUCK).groupby(["setting", "technique"])
+    averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
+    rows = []
+    parts = [title.split(" · ") for title in comparison.titles]
+    same = {part for part in parts[0] if all(part in others for others in parts)}
+    for setting, told in enumerate(parts):
+        cells = [" · ".join(part for part in told if part not in same)]
+        for technique in range(len(comparison.techniques)):
+            there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
+            value = percent(averages[setting, technique]) if there else ""
+            cells.append(f"{value} ({lost})" if lost else value)
+        rows.append(tuple(cells))
+    caption = (
+        "Mean test accuracy in % of the runs that did not fail; in brackets, where there are any, the number of runs "
+        "that failed or stayed at chance."
+    )
+    if len(comparison.titles) > MOST_SECTIONS:
+        caption += " Choose fewer settings to see the runs of each, e.g. with depth=2."
+    return [Heading("All settings"), Table(("setting", *comparison.techniques), tuple(rows), caption=caption)]
+
+
+def _beside_d4(comparison: Comparison, setting: int) -> list[Block]:
     """The article's figures beside the measured ones, and its order beside the measured order."""
-    article = pd.DataFrame(
-        {name: {"mean": pd.Series(D4[name]).mean(), "sd": pd.Series(D4[name]).std()} for name in names}
-    ).T
-    measured = summary.loc[list(names)]
-    rank = measured["mean"].astype(float).round(4).rank(ascending=False, method="min")
-    article_rank = article["mean"].rank(ascending=False, method="min")
+    present = [t for t in comparison.present(setting) if comparison.techniques[t] in D4]
+    if not present:
+        return []
+    accuracy = tables.grid(comparison, setting, "test_accuracy")[present]
+    outcome = tables.grid(comparison, setting, "outcome")[present]
+    accuracy.columns = outcome.columns = names = [comparison.techniques[t] for t in present]
+    measured, sd = accuracy.mean(), accuracy.std(ddof=1)
+    article = pd.Series({name: pd.Series(D4[name]).mean() for name in names})
+    rank, article_rank = tables.ranks(measured), article.rank(ascending=False, method="min")
     rows = tuple(
         (
             name,
-            f"{_percent(measured.at[name, 'mean'])} ± {_percent(measured.at[name, 'sd'])}",
-            f"{int(measured.at[name, 'failed'])}/{int(measured.at[name, 'n'])}",
-            _rank(rank[name]),
-            f"{article.at[name, 'mean']:.2f} ± {article.at[name, 'sd']:.2f}",
-            _rank(article_rank[name]),
-            _difference(100 * measured.at[name, "mean"] - article.at[name, "mean"]),
+            f"{percent(measured[name])} ± {percent(sd[name])}",
+            f"{(outcome[name] >= tables.DIVERGED).sum()}/{outcome[name].notna().sum()}",
+            whole(rank[name]),
+            f"{article[name]:.2f} ± {pd.Series(D4[name]).std():.2f}",
+            whole(article_rank[name]),
+            points(measured[name] - article[name] / 100),
         )
         for name in names
     )
-    table = Table(("technique", "measured", "failed", "rank", "article D4", "rank", "diff."), rows)
-    return [table, *_order(measured["mean"].astype(float), article["mean"])]
+    caption = (
+        "Test accuracy in %, mean ± sd (n − 1) of the runs that did not fail, beside the figures of article D4. "
+        f"Diff. is in percentage points. {_order(measured, article)}"
+    )
+    correlation = measured.rank().corr(article[measured.notna()].rank())
+    if not pd.isna(correlation) and len(names) > 2:
+        rows += (("Spearman", "", "", "", "", "", f"{correlation:.2f}"),)
+        caption += " Spearman is the rank correlation of the two orders."
+    header = ("technique", "measured", "failed", "rank", "article D4", "rank", "diff.")
+    return [Table(header, rows, n_summary=len(rows) - len(names), title="Beside article D4", caption=caption.strip())]
 
 
-def _order(measured: pd.Series, article: pd.Series) -> list[Block]:
+def _order(measured: pd.Series, article: pd.Series) -> str:
     """The techniques by their means; two cannot be said to agree or disagree on an order."""
 
-    def listed(means: pd.Series) -> str:
+    def shown(means: pd.Series) -> str:
         return " > ".join(means.sort_values(ascending=False, kind="stable").index)
 
     if len(article) < 3:
-        return []
-    both = pd.DataFrame({"measured": measured, "article": article}).dropna()
-    text = f"Order of the means, measured: {listed(both['measured'])}. In D4: {listed(article)}."
-    if both["measured"].nunique() > 1:
-        correlation = both["measured"].rank().corr(both["article"].rank())
-        text += f" Rank correlation (Spearman) {correlation:.2f} over {len(both)} techniques."
-    return [Paragraph(text)]
-
-
-def _title(row: pd.Series) -> str:
-    width = sorted(set(row["width"].split()))
-    layers = f"depth {row['depth']}" + (f", width {row['width'] if len(width) > 1 else width[0]}" if width else "")
-    return f"{row['dataset']} · {row['model']} {layers} · {row['activation']} · lr {row['lr']:g}"
-
-
-def _protocol(setting: dict[str, Any], trials: pd.DataFrame) -> str:
-    row = trials.iloc[0]
-    warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
-    epochs = _counted(row["epochs"], "epoch")
-    return (
-        f"Protocol: fixed. {row['optimizer']}, lr {row['lr']:g} ({row['schedule']}{warmup}), {epochs} of batches of "
-        f"{row['batch_size']}; {row['train_total']:,} training, {row['val_total']:,} validation and "
-        f"{row['test_total']:,} test samples (content {setting['dataset']['sha256'][:12]}), "
-        f"inputs standardised ({setting['dataset']['standardize']})."
-    )
-
-
-def _seeds(trials: pd.DataFrame) -> str:
-    seeds = sorted(trials["seed"].unique())
-    if seeds == list(range(len(seeds))):
-        return "k − 1"
-    return ", ".join(str(seed) for seed in seeds) + " in this order"
-
-
-def _chance(row: pd.Series) -> float:
-    return float(row["test_majority"] / row["test_total"])
-
-
-def _percent(fraction: float | None, outcome: str = "ok") -> str:
-    if outcome != "ok":
-        return outcome[:3]
-    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.2f}"
-
-
-def _difference(points: float) -> str:
-    return "–" if math.isnan(points) else f"{points:+.2f}"
-
-
-def _rank(rank: float) -> str:
-    return "–" if math.isnan(rank) else str(int(rank))
-
-
-def _provenance(records: Sequence[Record]) -> str:
-    """Every distinct environment the trials ran in, with the number of trials."""
-    counts: dict[str, int] = {}
-    for record in records:
-        env = record["header"]["environment"]
-        text = (
-            f"initbench {env['initbench']}, torch {env['torch']}, Python {env['python']}, {env['system']}, "
-            f"{env['device']} ({env['processor']}, {_counted(env['threads'], 'thread')})"
-        )
-        counts[text] = counts.get(text, 0) + 1
-    return "Made with " + "; ".join(f"{text}: {_counted(n, 'trial')}" for text, n in sorted(counts.items())) + "."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+        return ""
+    return f"Order of the means, measured: {shown(measured.dropna())}. In D4: {shown(article)}."

@@ -1,15 +1,26 @@
-"""Records as a table: one row per trial. Needs no torch; anyone's records with the same fields will do."""
+"""Trials as a table: columns of records, with their settings spelled out and their scores. Needs no torch."""
 
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from initbench.errors import InputError, unknown
+from initbench.records import Record
+from initbench.report.columns import SPLITS, Columns, from_records
+from initbench.report.scores import OUTCOMES, scores, target_of
 
-Record = dict[str, Any]
+Trial = dict[str, Any]
+
+# The groups that say what a network starts from: what is compared unless the user says otherwise.
+INIT_GROUPS = ("init", "init_first", "init_output", "bias")
+_NOT_SETTINGS = ("recipe", "precision")
+_ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params")
 
 
 class Pattern(Protocol):
@@ -24,123 +35,246 @@ class Pattern(Protocol):
 Wanted = Sequence[Any] | Pattern
 
 
-def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per trial, sorted by setting, technique and seed.
+@dataclass(frozen=True)
+class Trials:
+    """Trials, sorted by cell and seed.
 
-    Accuracies are fractions in 0..1, missing where the trial diverged; ``setting`` is everything that the trials of one
-    table share, i.e. the identity without initializer and seed.
+    Attributes:
+        columns: what their records hold.
+        cells: one row per cell, with its settings as text and numbers; ``columns.numbers["cell"]`` is its row.
+        identities: per cell what a trial's identity says, without the seed, in today's form.
+        target: the validation accuracy that counts as trained, if the user named one.
     """
-    frame = pd.DataFrame([_row(record) for record in records])
-    order = ["dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "seed"]
-    return frame if frame.empty else frame.sort_values(order, ignore_index=True)
+
+    columns: Columns
+    cells: pd.DataFrame
+    identities: list[Trial]
+    target: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def take(self, rows: NDArray[Any]) -> "Trials":
+        """Some of the trials, by index or mask."""
+        return replace(self, columns=self.columns.take(rows))
+
+    def frame(self) -> pd.DataFrame:
+        """One row per trial: its cell, seed, counts, accuracies (fractions, NaN where not finished) and scores."""
+        numbers = self.columns.numbers
+        totals = ["train_total", "val_total", "test_total", "test_majority", "batch_size", "target"]
+        frame = pd.DataFrame({name: numbers[name] for name in ("cell", "seed", "diverged_at")})
+        frame = frame.join(self.cells[totals].iloc[numbers["cell"]].reset_index(drop=True))
+        for split in SPLITS:
+            correct = numbers[f"{split}_correct"].astype(float)
+            frame[f"{split}_correct"] = np.where(correct < 0, np.nan, correct)
+            frame[f"{split}_accuracy"] = frame[f"{split}_correct"] / frame[f"{split}_total"]
+            frame[f"{split}_loss"] = numbers[f"{split}_loss"]
+        for what in ("samples", "steps", "seconds"):
+            frame[f"init_{what}"] = numbers[f"init_{what}"]
+        return frame.join(scores(self.columns, frame))
+
+    def curve(self, row: int) -> NDArray[np.int32]:
+        """One trial's counts on the validation split, before training and after each epoch; -1 is not measured."""
+        start = self.columns.ends[row - 1] if row else 0
+        return self.columns.curve[start : self.columns.ends[row]]
 
 
-def _row(record: Record) -> dict[str, Any]:
-    trial = record["trial"]
-    init = trial["init"]
-    correct, total, loss = record["n_correct"] or {}, record["n_total"], record["loss"] or {}
-    val_curve = [count for count in record["history"]["val_correct"] if count is not None]
-    row = {
-        "dataset": trial["dataset"]["name"],
-        "model": trial["model"],
-        "depth": trial["depth"],
-        "width": " ".join(map(str, trial["width"])),
-        "activation": _named(trial["activation"]),
+def trials_of(records: Iterable[Record], target: float | None = None) -> Trials:
+    """The trials of records in memory, each with its file's ``header``."""
+    return to_trials(from_records(records), target)
+
+
+def to_trials(columns: Columns, target: float | None = None) -> Trials:
+    """Columns with their settings spelled out, sorted by cell and seed."""
+    identities = [_identity(cell["trial"]) for cell in columns.cells]
+    totals = {
+        identity["dataset"]["sha256"]: (cell["n_total"], cell["n_majority"])
+        for cell, identity in zip(columns.cells, identities, strict=True)
+        if cell["n_total"] is not None
+    }
+    rows = [_cell(cell, identity, totals, target) for cell, identity in zip(columns.cells, identities, strict=True)]
+    cells = pd.DataFrame(rows)
+    if len(columns):
+        place = np.empty(len(cells), dtype=np.int64)
+        place[cells.sort_values(list(_ORDER)).index] = np.arange(len(cells))
+        order = np.lexsort((columns.numbers["seed"], place[columns.numbers["cell"]]))
+        if (np.diff(order) < 0).any():
+            columns = columns.take(order)
+    return Trials(columns, cells, identities, target)
+
+
+def _identity(trial: Trial) -> Trial:
+    """A trial's identity in today's form: groups are mappings with a name, and nothing is left to defaults."""
+    identity = {key: value for key, value in trial.items() if key != "seed"}
+    identity["init"] = {key: value for key, value in trial["init"].items() if key != "bias"}
+    bias = trial.get("bias", trial["init"].get("bias", "zeros"))
+    for key, value in (("model", trial["model"]), ("bias", bias)):
+        identity[key] = value if isinstance(value, Mapping) else {"name": value}
+    for key in ("init_first", "init_output"):
+        identity[key] = trial.get(key)
+    identity["protocol"] = trial.get("protocol", "fixed")
+    identity["stage"] = trial.get("stage", "final")
+    width = trial["width"] or None
+    identity["width"] = width[0] if width and len(set(width)) == 1 else width
+    return identity
+
+
+def _cell(
+    cell: Mapping[str, Any], identity: Trial, totals: Mapping[str, tuple[dict[str, int], int]], target: float | None
+) -> dict[str, Any]:
+    init, width = identity["init"], cell["trial"]["width"]
+    dataset = identity["dataset"]["name"]
+    # A failed trial may not know how large its data set is.
+    total, majority = totals.get(identity["dataset"]["sha256"], (dict.fromkeys(SPLITS, 0), 0))
+    chance = majority / total["test"] if total["test"] else 0.0
+    return {
+        "dataset": dataset,
+        "model": named(identity["model"]),
+        "depth": identity["depth"],
+        "width": " ".join(map(str, width)),
+        "activation": named(identity["activation"]),
         "init": init["name"],
         "init_law": init["law"],
-        "init_params": " ".join(
-            f"{key}={_number(value)}" for key, value in sorted(init.items()) if key not in ("name", "law", "bias")
-        ),
-        "init_formula": record["formula"],
-        "init_bias": trial["bias"]["name"] if "bias" in trial else init["bias"],
-        "optimizer": _named(trial["optimizer"]),
-        "lr": trial["lr"],
-        "schedule": trial["schedule"],
-        "warmup": trial["warmup"],
-        "epochs": trial["epochs"],
-        "batch_size": trial["batch_size"],
-        "seed": trial["seed"],
-        "outcome": record["outcome"],
-        "diverged_at": record["diverged_at"],
+        "init_params": params(init),
+        "init_formula": cell["formula"],
+        "init_first": _layer_init(identity["init_first"]),
+        "init_output": _layer_init(identity["init_output"]),
+        "bias": named(identity["bias"]),
+        "optimizer": named(identity["optimizer"]),
+        "lr": identity["lr"],
+        "schedule": identity["schedule"],
+        "warmup": identity["warmup"],
+        "epochs": identity["epochs"],
+        "batch_size": identity["batch_size"],
+        "protocol": _text(identity["protocol"]),
+        "stage": identity["stage"],
+        "train_total": total["train"],
+        "val_total": total["val"],
+        "test_total": total["test"],
+        "test_majority": majority,
+        "target": target_of(dataset, chance) if target is None else target,
+        "setting": json.dumps({key: value for key, value in identity.items() if key not in INIT_GROUPS}),
     }
-    for split in ("test", "val", "train"):
-        row[f"{split}_correct"] = correct.get(split)
-        row[f"{split}_total"] = total[split]
-        row[f"{split}_accuracy"] = correct[split] / total[split] if correct else None
-        row[f"{split}_loss"] = loss.get(split)
-    row["best_val_epoch"] = val_curve.index(max(val_curve)) if val_curve else None
-    row["test_majority"] = record["n_majority"]
-    row["device"] = record["header"]["environment"]["device"]
-    row["key"] = record["key"]
-    not_setting = ("init", "init_first", "init_output", "bias", "seed")
-    row["setting"] = json.dumps({key: value for key, value in trial.items() if key not in not_setting})
-    return row
 
 
-def _named(node: Mapping[str, Any]) -> str:
+def params(node: Mapping[str, Any]) -> str:
+    """The parameters of a named group, e.g. ``gain=1 mode=fan_in``."""
+    return " ".join(f"{key}={_number(value)}" for key, value in sorted(node.items()) if key not in ("name", "law"))
+
+
+def named(node: Mapping[str, Any]) -> str:
     """A name with its parameters, e.g. ``sgd momentum=0.9``; those that are off are left out."""
-    params = [f"{key}={_number(value)}" for key, value in sorted(node.items()) if key != "name" and value]
-    return " ".join([node["name"], *params])
+    return f"{node['name']} {params({key: value for key, value in node.items() if value})}".rstrip()
+
+
+def _layer_init(node: Mapping[str, Any] | None) -> str:
+    return "" if node is None else f"{node['name']} {params(node)}".rstrip()
+
+
+def _text(value: Any) -> str:
+    return named(value) if isinstance(value, Mapping) else str(value)
 
 
 def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def to_csv(records: Iterable[Record]) -> str:
-    """One row per trial: every column of :func:`to_frame` but the long ``setting``."""
+def to_csv(trials: Trials) -> str:
+    """One row per trial: its settings, counts, scores and key; accuracies are fractions."""
+    frame, columns = trials.frame(), trials.columns
+    cell = frame["cell"].to_numpy()
+    settings = trials.cells.drop(
+        columns=["setting", "train_total", "val_total", "test_total", "test_majority", "target"]
+    )
+    table = {name: _spread(settings[name], cell) for name in settings}
+    table["seed"] = frame["seed"]
+    table["outcome"] = pd.Categorical.from_codes(frame["outcome"], OUTCOMES)
+    table["diverged_at"] = _whole(frame["diverged_at"].where(frame["diverged_at"] >= 0))
+    for split in reversed(SPLITS):
+        table[f"{split}_correct"] = _whole(frame[f"{split}_correct"])
+        table |= {name: frame[name] for name in (f"{split}_total", f"{split}_accuracy", f"{split}_loss")}
+    table["test_majority"] = frame["test_majority"]
+    table["best_val_epoch"] = _whole(frame["best_val_epoch"])
+    table["auc"] = frame["auc"]
+    table["target"] = frame["target"]
+    table |= {name: _whole(frame[name]) for name in frame if str(name).startswith("epochs_to_")}
+    table["steps_per_epoch"] = -(-frame["train_total"] // frame["batch_size"])
+    for what in ("samples", "steps", "seconds"):
+        if frame[f"init_{what}"].notna().any():
+            table[f"init_{what}"] = frame[f"init_{what}"]
+    if (columns.numbers["error"] >= 0).any():
+        table["error"] = np.array([*columns.errors, ""], dtype=object)[columns.numbers["error"]]
+    devices = pd.Series([chunk["environment"].get("device", "") for chunk in columns.chunks])
+    table["device"] = _spread(devices, columns.numbers["chunk"])
+    table["key"] = np.char.decode(columns.keys) if len(columns) else []
     text = io.StringIO()
-    to_frame(records).drop(columns="setting").to_csv(text, index=False, lineterminator="\n")
+    pd.DataFrame(table).to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()
 
 
-def select(records: Iterable[Record], filters: Mapping[str, Wanted]) -> list[Record]:
-    """The records whose trial has, for every filter, one of the wanted values.
+def _spread(values: pd.Series, rows: NDArray[Any]) -> Any:
+    """A value per trial from a value per cell; texts as a categorical, which costs a number each."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy()[rows]
+    codes, names = pd.factorize(values)
+    return pd.Categorical.from_codes(codes[rows], names)
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    return values.astype("Int64")
+
+
+def select(trials: Trials, filters: Mapping[str, Wanted]) -> Trials:
+    """The trials that have, for every filter, one of the wanted values.
 
     Args:
-        records: any records.
+        trials: any trials.
         filters: setting (``init``, ``depth``, ``init.std``, ``seeds`` …) to wanted values.
 
     Raises:
         InputError: a setting no trial has, or a selection that leaves nothing; the message says what is there.
     """
-    kept = list(records)
     for key, wanted in filters.items():
-        present = {record["key"]: _value(record["trial"], key) for record in kept}
-        values = {json.dumps(value): value for value in present.values() if value is not None}
-        if not values:
-            raise unknown("setting", key, {name for record in kept for name in _settings(record["trial"])})
-        found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in values.values()])
-        kept = [record for record in kept if _matches(present[record["key"]], found)]
-        if not kept:
-            shown = ", ".join(sorted((str(value) for value in values.values()), key=_natural))
+        if key in ("seed", "seeds"):
+            codes, there = pd.factorize(trials.columns.numbers["seed"])
+            values = [int(value) for value in there]
+        else:
+            codes = trials.columns.numbers["cell"]
+            values = [value_of(identity, key) for identity in trials.identities]
+        present = {json.dumps(values[code]): values[code] for code in np.unique(codes) if values[code] is not None}
+        if not present:
+            raise unknown("setting", key, {name for identity in trials.identities for name in settings(identity)})
+        found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in present.values()])
+        matching = np.array([_matches(value, found) for value in values])
+        trials = trials.take(matching[codes])
+        if not len(trials):
+            shown = ", ".join(sorted((str(value) for value in present.values()), key=natural))
             asked = ",".join(map(str, found)) or "that pattern"
             raise InputError(f"no records with {key}={asked}; there are records with {key}: {shown}")
-    return kept
+    return trials
 
 
-def _value(trial: Mapping[str, Any], key: str) -> Any:
-    """A setting of a trial by its command-line name; a group's value is its name."""
-    node: Any = trial
-    for part in ("seed" if key == "seeds" else key).split("."):
+def value_of(identity: Mapping[str, Any], key: str) -> Any:
+    """A setting by its command-line name; a group's value is its name."""
+    node: Any = identity
+    for part in key.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
-    if isinstance(node, Mapping):
-        return node["name"]
-    if key == "width" and node and len(set(node)) == 1:
-        return node[0]
-    return node
+    return node["name"] if isinstance(node, Mapping) else node
+
+
+def settings(identity: Mapping[str, Any]) -> set[str]:
+    """The names that a filter or a comparison can use."""
+    names = {key for key, value in identity.items() if key not in _NOT_SETTINGS and value is not None}
+    inner = {f"{group}.{key}" for group, node in identity.items() if isinstance(node, Mapping) for key in node}
+    return names | inner | {"seeds"}
 
 
 def _matches(value: Any, wanted: Sequence[Any]) -> bool:
     return any(value == item or str(value) == str(item) for item in wanted)
 
 
-def _settings(trial: Mapping[str, Any]) -> set[str]:
-    names = set(trial) - {"recipe", "precision", "seed"} | {"seeds"}
-    return names | {f"{group}.{key}" for group, node in trial.items() if isinstance(node, Mapping) for key in node}
-
-
-def _natural(text: str) -> tuple[float, str]:
+def natural(text: str) -> tuple[float, str]:
+    """Sorts numbers by value, before names."""
     try:
         return float(text), text
     except ValueError:

@@ -1,0 +1,220 @@
+"""What is compared and what is held equal: every trial gets a technique (a column) and a setting (a section)."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from initbench.errors import unknown
+from initbench.report.articles import D4
+from initbench.report.frame import INIT_GROUPS, Trial, Trials, natural, settings, value_of
+
+_UNSHOWN = ("recipe", "precision", "stage")
+_IN_TITLE = ("dataset", "model", "depth", "width", "activation", "lr", "protocol")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trials with their technique and setting.
+
+    Attributes:
+        by: the setting whose values are compared, e.g. ``init``.
+        trials: the trials, in the order of ``frame``.
+        frame: one row per trial, as :meth:`Trials.frame` gives it, with ``setting`` and ``technique`` as codes.
+        settings: what the trials of each section share: an identity without what is compared.
+        titles: a heading per setting.
+        techniques: the columns, in the order to show them.
+        cells: (setting, technique) to the row of ``trials.cells`` that it is.
+    """
+
+    by: str
+    trials: Trials
+    frame: pd.DataFrame
+    settings: list[Trial]
+    titles: list[str]
+    techniques: list[str]
+    cells: dict[tuple[int, int], int]
+
+    @property
+    def what(self) -> str:
+        """What a column is, as a table heads it."""
+        return "technique" if self.by == "init" else self.by
+
+    @cached_property
+    def _rows(self) -> dict[int, NDArray[np.int64]]:
+        codes = self.frame["setting"].to_numpy()
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(self.settings)))
+        return dict(enumerate(np.split(order, ends[:-1])))
+
+    @cached_property
+    def _present(self) -> dict[int, dict[int, int]]:
+        found: dict[int, dict[int, int]] = {}
+        for (setting, technique), cell in sorted(self.cells.items()):
+            found.setdefault(setting, {})[technique] = cell
+        return found
+
+    def section(self, setting: int) -> pd.DataFrame:
+        """The trials of one setting."""
+        return self.frame.iloc[self._rows[setting]]
+
+    def present(self, setting: int) -> list[int]:
+        """The techniques that have trials in a setting."""
+        return list(self._present[setting])
+
+    def about(self, setting: int) -> pd.Series:
+        """The settings of a section as a row of ``trials.cells``."""
+        return self.trials.cells.iloc[next(iter(self._present[setting].values()))]
+
+
+def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comparison:
+    """Give every trial its technique, the value of ``by``, and its setting, all the rest but the seed.
+
+    ``init`` stands for all that a network starts from: its weights' law, other laws for its first or last layer, and
+    its biases. A learning rate that was tuned is no part of a setting.
+
+    Args:
+        trials: what to compare.
+        by: the setting whose values are the techniques.
+        apart: further settings that are no part of a setting either: trials that differ in them share a section.
+
+    Raises:
+        InputError: no trial has such a setting.
+    """
+    used = np.unique(trials.columns.numbers["cell"])
+    known = {name for code in used for name in settings(trials.identities[code])}
+    if by not in known - {"seeds"}:
+        raise unknown("setting", by, known - {"seeds"})
+    compared = (*(INIT_GROUPS if by == "init" else (by,)), *apart)
+    held: dict[str, int] = {}
+    setting_of: dict[int, int] = {}
+    told: dict[int, dict[str, str]] = {}
+    for code in _in_order(trials):
+        identity = trials.identities[code]
+        setting_of[code] = held.setdefault(json.dumps(shared(identity, compared), sort_keys=True), len(held))
+        told[code] = _told(identity, by)
+    labels = _labels(told, setting_of)
+    techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
+    technique_of = {code: techniques.index(label) for code, label in labels.items()}
+    cells: dict[tuple[int, int], int] = {}
+    for code in setting_of:
+        cells.setdefault((setting_of[code], technique_of[code]), int(code))
+    frame = trials.frame()
+    frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
+    plain = [json.loads(text) for text in held]
+    return Comparison(by, trials, frame, plain, _titles(plain, (by, *apart)), techniques, cells)
+
+
+def baseline_of(comparison: Comparison, name: str | None) -> int | None:
+    """The technique that the others are held against: the named one, else ``torch_default`` where there is one.
+
+    Raises:
+        InputError: a name that no technique has.
+    """
+    if name is None:
+        return comparison.techniques.index("torch_default") if "torch_default" in comparison.techniques else None
+    if name not in comparison.techniques:
+        raise unknown("baseline", name, comparison.techniques)
+    return comparison.techniques.index(name)
+
+
+def shared(identity: Trial, without: Iterable[str]) -> Trial:
+    """An identity without some of its settings; one that was tuned has no learning rate of its own."""
+    dropped = {*without} | ({"lr"} if value_of(identity, "protocol") != "fixed" else set())
+    kept = {key: value for key, value in identity.items() if key not in dropped}
+    for key in dropped:
+        group, dot, inner = key.partition(".")
+        if dot and isinstance(kept.get(group), Mapping):
+            kept[group] = {name: value for name, value in kept[group].items() if name != inner}
+    return kept
+
+
+def _in_order(trials: Trials) -> list[int]:
+    """Cells in the order in which their first trials are sorted."""
+    codes = trials.columns.numbers["cell"]
+    _, first = np.unique(codes, return_index=True)
+    return [int(codes[row]) for row in np.sort(first)]
+
+
+def _told(identity: Trial, by: str) -> dict[str, str]:
+    """What can tell one technique from another, the name first."""
+    if by != "init":
+        node: Any = identity
+        for part in by.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        return _flat(node)
+    told = _flat(identity["init"])
+    for key in ("init_first", "init_output"):
+        if identity[key] is not None:
+            told |= {f"{key}{'.' if inner else ''}{inner}": text for inner, text in _flat(identity[key]).items()}
+    return told | {f"bias{'.' if inner else ''}{inner}": text for inner, text in _flat(identity["bias"]).items()}
+
+
+def _flat(node: Any) -> dict[str, str]:
+    if not isinstance(node, Mapping):
+        return {"": "none" if node is None else f"{node:g}" if isinstance(node, float) else str(node)}
+    return {"": node["name"]} | {
+        key: f"{value:.6g}" if isinstance(value, float) else str(value)
+        for key, value in sorted(node.items())
+        if key not in ("name", "law")
+    }
+
+
+def _labels(told: Mapping[int, dict[str, str]], setting_of: Mapping[int, int]) -> dict[int, str]:
+    """The name, and where one name stands for several techniques within a setting also what tells them apart."""
+    seen: dict[tuple[str, str], dict[int, set[str | None]]] = {}
+    keys = {key for parts in told.values() for key in parts if key}
+    for code, parts in told.items():
+        for key in keys:
+            seen.setdefault((parts[""], key), {}).setdefault(setting_of[code], set()).add(parts.get(key))
+    differing = {pair for pair, values in seen.items() if any(len(found) > 1 for found in values.values())}
+    return {
+        code: " ".join([parts[""], *(f"{key}={text}" for key, text in parts.items() if (parts[""], key) in differing)])
+        for code, parts in told.items()
+    }
+
+
+def _shown_order(name: str) -> tuple[int, str]:
+    """The article's techniques first, in its order."""
+    return (list(D4).index(name) if name in D4 else len(D4), name)
+
+
+def _titles(plain: Sequence[Trial], compared: Sequence[str]) -> list[str]:
+    """The usual settings, and where they do not suffice what else tells one section from another."""
+    usual = [_title(identity, compared, []) for identity in plain]
+    if len(set(usual)) == len(usual):
+        return usual
+    flat = [{key: json.dumps(value) for key, value in identity.items()} for identity in plain]
+    keys = [key for key in flat[0] if len({parts.get(key) for parts in flat}) > 1] if flat else []
+    telling = [key for key in keys if key not in (*_IN_TITLE, *_UNSHOWN)]
+    return [_title(identity, compared, telling) for identity in plain]
+
+
+def _title(identity: Trial, compared: Sequence[str], telling: Sequence[str]) -> str:
+    parts = [value_of(identity, "dataset")]
+    layers = [f"{key} {_listed(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
+    parts.append(" ".join(filter(None, [value_of(identity, "model"), ", ".join(layers)])))
+    parts += [value_of(identity, key) for key in ("activation", "init")]
+    if "lr" not in compared:
+        parts.append(f"lr {identity['lr']:g}" if "lr" in identity else "lr tuned")
+    for key in telling:
+        if key in identity and key != "init":
+            value = identity[key]
+            shown = " ".join(f"{text}" if not inner else f"{inner}={text}" for inner, text in _flat(value).items())
+            parts.append(shown if isinstance(value, Mapping) else f"{key} {_listed(value)}")
+    return " · ".join(str(part) for part in parts if part)
+
+
+def _listed(value: Any) -> str:
+    return (
+        " ".join(map(str, value))
+        if isinstance(value, list)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -1,0 +1,112 @@
+"""A document as LaTeX that pdflatex compiles: booktabs tables, each a float with its own caption."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
+from initbench.report.render import without_figures
+
+_HEAD = r"""\documentclass[10pt]{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage{lmodern,textcomp,amssymb}
+\usepackage[a4paper,margin=22mm]{geometry}
+\usepackage{booktabs,adjustbox,longtable}
+\setlength{\parindent}{0pt}\setlength{\parskip}{6pt}
+\begin{document}
+"""
+# A float of more rows than this would not fit a page.
+_MOST_ROWS = 45
+_ASCII = {
+    **{"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"},
+    **{"|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}"},
+}
+_MATH = {
+    **{"±": r"\pm", "√": r"\surd", "·": r"\cdot", "−": "-", "∞": r"\infty", "≤": r"\le", "≥": r"\ge", "×": r"\times"},
+    **{"→": r"\to", "½": r"\frac12", "σ": r"\sigma", "μ": r"\mu", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma"},
+    **{
+        "δ": r"\delta",
+        "ε": r"\varepsilon",
+        "φ": r"\varphi",
+        "π": r"\pi",
+        "χ": r"\chi",
+        "λ": r"\lambda",
+        "Σ": r"\Sigma",
+    },
+    **{
+        "²": "^2",
+        "³": "^3",
+        "ⁿ": "^n",
+        "¹": "^1",
+        "⁻": "^-",
+        "∈": r"\in",
+        "≈": r"\approx",
+        "∼": r"\sim",
+        "∏": r"\prod",
+    },
+    **{"ᵀ": r"^\top", "∑": r"\sum", "‖": r"\|", "⟨": r"\langle", "⟩": r"\rangle", "ℓ": r"\ell"},
+}
+_TEXT = {"–": "--", "—": "---", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'", "\u00a0": "~"}
+
+
+def to_latex(blocks: Iterable[Block]) -> str:
+    """A whole document, figures as their tables; ``--figures`` writes the figures."""
+    return _HEAD + "\n\n".join(_latex(block) for block in without_figures(blocks)) + "\n\\end{document}\n"
+
+
+def _latex(block: Heading | Paragraph | Table | Code) -> str:
+    if isinstance(block, Heading):
+        return rf"\section*{{{tex(block.text)}}}"
+    if isinstance(block, Code):
+        return rf"{{\footnotesize\ttfamily\raggedright {_breakable(tex(block.text))}\par}}"
+    if isinstance(block, Paragraph):
+        return tex(block.text)
+    return _table(block)
+
+
+def _table(table: Table) -> str:
+    columns = "".join("l" if i in table.left else "r" for i in range(len(table.header)))
+    rows = [" & ".join(map(tex, row)) + r" \\" for row in table.rows]
+    first = len(rows) - table.n_summary
+    body = [*rows[:first], *([r"\midrule", *rows[first:]] if table.n_summary else [])]
+    about = " ".join(filter(None, [rf"\textbf{{{tex(table.title)}.}}" if table.title else "", tex(table.caption)]))
+    head = " & ".join(map(tex, table.header)) + r" \\"
+    if len(rows) > _MOST_ROWS:
+        note = f"\n{{\\small {about}\\par}}" if about else ""
+        lines = [rf"\begin{{longtable}}{{{columns}}}", r"\toprule", head, r"\midrule\endhead", *body]
+        return "\n".join([r"{\scriptsize", *lines, r"\bottomrule", r"\end{longtable}}" + note])
+    lines = [r"\begin{table}[!ht]\centering\footnotesize"]
+    lines += [
+        rf"\begin{{adjustbox}}{{max width=\textwidth}}\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+    ]
+    lines += [*body, r"\bottomrule", r"\end{tabular}\end{adjustbox}"]
+    if about:
+        lines.append(rf"\caption{{{about}}}")
+    return "\n".join([*lines, r"\end{table}"])
+
+
+def tex(text: str) -> str:
+    """A text with everything that LaTeX would take for its own, or does not know, spelled out."""
+    return "".join(map(_character, text))
+
+
+def _character(char: str) -> str:
+    if char in _ASCII:
+        return _ASCII[char]
+    if char in _MATH:
+        return rf"\ensuremath{{{_MATH[char]}}}"
+    if char in _TEXT:
+        return _TEXT[char]
+    if ord(char) < 0x180:
+        return char
+    plain = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
+    return "".join(_ASCII.get(c, c) for c in plain) or "?"
+
+
+def _breakable(text: str) -> str:
+    return re.sub(r"([,=])", r"\1\\allowbreak{}", text)

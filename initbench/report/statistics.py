@@ -1,0 +1,230 @@
+"""Numbers in, numbers out: intervals, tests and aggregates. Knows nothing of records or tables.
+
+Libraries do what libraries do well; our own are the exact sign-flip test, which as a convolution of integer differences
+needs no enumeration, and the aggregates that no maintained package has. Imports are inside the functions: they cost
+more than most reports.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ALPHA = 0.05
+POWER = 0.8
+RESAMPLES = 2_000
+# Additions of the exact sign-flip test, about a second of them.
+_MOST_WORK = 200_000_000
+
+
+def t_interval(values: Floats) -> tuple[float, float]:
+    """The 95 % t interval of the mean of ``[n]`` values; NaN for fewer than two."""
+    from scipy.special import stdtrit
+
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    half = float(stdtrit(n - 1, 1 - ALPHA / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    mean = float(np.mean(values))
+    return mean - half, mean + half
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a rate of ``k`` in ``n``; NaN for ``n == 0``."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if n == 0:
+        return math.nan, math.nan
+    low, high = proportion_confint(k, n, alpha=ALPHA, method="wilson")
+    return float(low), float(high)
+
+
+def sign_flip_p(differences: NDArray[np.int64]) -> float:
+    """The exact two-sided p of the paired sign-flip test on the mean of ``[n]`` whole differences, for any ``n``.
+
+    Under the null each difference is as likely with either sign. The distribution of their sum is built one difference
+    at a time, over all whole sums: 2ⁿ cases without listing them. Where even that is too much, 99,999 random signs are
+    drawn.
+    """
+    sizes = np.abs(np.asarray(differences, dtype=np.int64))
+    observed, reach = abs(int(np.sum(differences))), int(sizes.sum())
+    if len(sizes) * reach > _MOST_WORK:
+        return _sampled_sign_flip_p(np.asarray(differences, dtype=float))
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    for size in sizes[sizes > 0]:
+        shifted = np.zeros_like(chances)
+        shifted[size:] += 0.5 * chances[:-size]
+        shifted[:-size] += 0.5 * chances[size:]
+        chances = shifted
+    sums = np.arange(-reach, reach + 1)
+    return min(1.0, float(chances[np.abs(sums) >= observed].sum()))
+
+
+def _sampled_sign_flip_p(differences: Floats) -> float:
+    """The same from random signs, for hundreds of pairs with large differences."""
+    from scipy.stats import permutation_test
+
+    def mean(values: Floats, axis: int) -> Floats:
+        return np.asarray(values.mean(axis=axis))
+
+    rng = np.random.default_rng(0)
+    test = permutation_test((differences,), mean, permutation_type="samples", n_resamples=99_999, batch=1_000, rng=rng)
+    return float(test.pvalue)
+
+
+def holm(p: Sequence[float]) -> Floats:
+    """Holm's step-down adjustment: the family-wise error of rejecting where it is below α is at most α.
+
+    Our own because statsmodels' ``multipletests`` collects garbage at every call, a tenth of a second beside many
+    trials.
+    """
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate(values[order] * (len(values) - np.arange(len(values))))
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def least_pairs(comparisons: int) -> int:
+    """The least number of pairs with which an exact sign-flip test can be significant after Holm's first step.
+
+    The smallest p there can be is 2/2ⁿ, and the first step asks for p ≤ α/m.
+    """
+    return math.ceil(math.log2(2 * comparisons / ALPHA))
+
+
+def welch_p(a: Floats, b: Floats) -> float:
+    """Welch's t test that two samples have the same mean; NaN where one has fewer than two values."""
+    from scipy.stats import ttest_ind
+
+    if min(len(a), len(b)) < 2:
+        return math.nan
+    if np.ptp(a) == np.ptp(b) == 0:
+        return 1.0 if a[0] == b[0] else 0.0
+    return float(ttest_ind(a, b, equal_var=False).pvalue)
+
+
+def superiority(a: Floats, b: Floats) -> float:
+    """P(A > B) + ½ P(A = B) for a draw of each; NaN stands for a trial without a number, worse than any number."""
+    if not len(a) or not len(b):
+        return math.nan
+    a, b = np.where(np.isnan(a), -np.inf, a), np.where(np.isnan(b), -np.inf, b)
+    return float(((a[:, None] > b) + 0.5 * (a[:, None] == b)).mean())
+
+
+def detectable(sd: float, n: int, comparisons: int) -> float:
+    """The difference that a paired t test at level α / ``comparisons`` finds in 80 % of repetitions.
+
+    Args:
+        sd: standard deviation of the paired differences.
+        n: number of pairs.
+        comparisons: how many are made (Bonferroni's bound to Holm's steps).
+    """
+    from statsmodels.stats.power import TTestPower
+
+    if n < 2 or not sd > 0:
+        return math.nan
+    effect = TTestPower().solve_power(nobs=n, alpha=ALPHA / comparisons, power=POWER, alternative="two-sided")
+    return sd * float(effect)
+
+
+def interquartile_mean(values: Floats) -> float:
+    """The mean of the middle half of all values."""
+    from scipy.stats import trim_mean
+
+    return float(trim_mean(values, 0.25, axis=None)) if values.size else math.nan
+
+
+def bootstrap_interquartile_mean(strata: Sequence[Floats]) -> tuple[float, float, float]:
+    """The interquartile mean over all strata, and its 95 % percentile interval; NaN where a cell has a single seed.
+
+    Args:
+        strata: per cell ``[n]`` scores; resampled within the cell, so that every resample has every cell.
+    """
+    generator = np.random.default_rng(0)
+    drawn = [values[generator.integers(len(values), size=(RESAMPLES, len(values)))] for values in strata if len(values)]
+    if not drawn:
+        return math.nan, math.nan, math.nan
+    mean = interquartile_mean(np.concatenate(list(strata)))
+    if min(map(len, strata)) < 2:
+        return mean, math.nan, math.nan
+    every = np.sort(np.concatenate(drawn, axis=1), axis=1)
+    cut = int(0.25 * every.shape[1])
+    means = every[:, cut : every.shape[1] - cut].mean(axis=1)
+    low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
+    return mean, float(low), float(high)
+
+
+def mean_ranks(scores: Floats) -> Floats:
+    """The mean rank of each technique over blocks; 1 is best and ties share the mean of their ranks.
+
+    Args:
+        scores: ``[blocks, techniques]``, larger is better.
+    """
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(-scores, axis=1).mean(axis=0))
+
+
+def friedman_p(scores: Floats) -> float:
+    """Friedman's test that all techniques rank alike over ``[blocks, techniques]``; 1 where all are equal."""
+    from scipy.stats import friedmanchisquare
+
+    if (scores == scores[:, :1]).all():
+        return 1.0
+    return float(friedmanchisquare(*scores.T).pvalue)
+
+
+def critical_difference(techniques: int, blocks: int) -> float:
+    """Nemenyi's critical difference of mean ranks: q / √2 · √(k (k + 1) / 6 N), Demšar 2006, section 3.2.2."""
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - ALPHA, techniques, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(techniques * (techniques + 1) / (6 * blocks))
+
+
+def nemenyi(scores: Floats) -> Floats:
+    """``[k, k]`` p of Nemenyi's test for every pair of techniques over ``[blocks, k]``."""
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    return np.asarray(posthoc_nemenyi_friedman(scores), dtype=float)
+
+
+def letters(p: Floats, order: Sequence[int]) -> list[str]:
+    """A letter for every largest group of techniques of which no two differ; one may be in several groups.
+
+    Args:
+        p: ``[k, k]`` p of every pair, adjusted.
+        order: the techniques, best first: the best is in group ``a``.
+
+    Returns:
+        ``[k]`` letters such as ``ab``.
+    """
+    from scikit_posthocs import compact_letter_display
+
+    shown = compact_letter_display(p[np.ix_(order, order)], alpha=ALPHA)
+    result = [""] * len(order)
+    for place, technique in enumerate(order):
+        result[technique] = str(shown.iloc[place]).replace(" ", "")
+    return result
+
+
+def performance_profile(costs: Floats) -> tuple[Floats, Floats]:
+    """Dolan and Moré's profile: how often each technique is within a factor of the cheapest.
+
+    Args:
+        costs: ``[cells, techniques]`` > 0; infinite where the goal was not reached.
+
+    Returns:
+        factors ``[steps]`` ≥ 1, rising, and shares of cells ``[techniques, steps]``. A cell that nobody solved counts.
+    """
+    best = costs.min(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        ratios = np.where(np.isfinite(costs), costs / best, np.inf)
+    factors = np.unique(np.concatenate([[1.0], ratios[np.isfinite(ratios)]]))
+    return factors, (ratios.T[:, :, None] <= factors).mean(axis=1)

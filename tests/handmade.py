@@ -1,0 +1,103 @@
+"""Records made by hand, whose reports one can do by head; run as a script it writes the golden files anew."""
+
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path(__file__).parent / "golden"
+
+HEADER = {
+    "finished": "2026-01-01T00:00:00+00:00",
+    "environment": {
+        "initbench": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.0.0", "system": "Linux x86_64",
+        "device": "cpu", "processor": "A CPU", "cpu_capability": "AVX2", "threads": 2,
+    },
+}  # fmt: skip
+
+
+def make_record(
+    init: str = "he", seed: int = 0, correct: int | None = 90, total: int = 100, **trial: Any
+) -> dict[str, Any]:
+    """One trial's record; ``correct=None`` is a trial that diverged."""
+    std = trial.pop("std", 0.1)
+    identity = {
+        "recipe": 1,
+        "dataset": {
+            "name": "digits",
+            "sha256": "0123456789abcdef",
+            "val": 0.2,
+            "test": 0.2,
+            "standardize": "global",
+        },
+        "model": "mlp",
+        "depth": 2,
+        "width": [128, 128],
+        "activation": {"name": "relu"},
+        "init": {"name": init, "law": "normal", "std": std, "bias": "zeros"},
+        "optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
+        "lr": 0.1,
+        "schedule": "cosine",
+        "warmup": 0.0,
+        "epochs": 2,
+        "batch_size": 128,
+        "precision": "float32",
+        "seed": seed,
+    } | trial
+    ok = correct is not None
+    return {
+        "key": f"{init}-{std}-{seed}-{sorted(trial.items())}",
+        "trial": identity,
+        "formula": "N(0, std²)",
+        "outcome": "ok" if ok else "diverged",
+        "diverged_at": None if ok else 7,
+        "n_total": {"train": 600, "val": 200, "test": total},
+        "n_majority": total // 10,
+        "n_correct": {"train": 500, "val": 150, "test": correct} if ok else None,
+        "loss": {"train": 0.1, "val": 0.2, "test": 0.3} if ok else None,
+        "history": {
+            "train_loss": [1.0, 0.5], "train_correct": [300, 450],
+            "val_loss": [2.3, 0.4, 0.3], "val_correct": [20, 150, 140],
+        },
+        "weights": {"initial": "0" * 16, "final": "1" * 16},
+        "header": HEADER,
+    }  # fmt: skip
+
+
+def failed_record(init: str, seed: int, error: str = "the plugin raised ValueError: no") -> dict[str, Any]:
+    """A trial whose initializer raised: an outcome, a line, and no numbers at all."""
+    nothing = dict.fromkeys(("diverged_at", "n_total", "n_majority", "n_correct", "loss", "weights"))
+    return make_record(init, seed) | nothing | {"outcome": "failed", "error": error, "history": {}}
+
+
+def odd_records() -> list[dict[str, Any]]:
+    """Everything that can be odd about a cell: gaps, single seeds, all failed, all equal, nothing finite, signs."""
+    made = [make_record("he", seed, n) for seed, n in enumerate([97, 98, 97, 96, 95, 97, 97, 96, None])]
+    made += [make_record("zero", seed, 10) for seed in range(9)]
+    made += [make_record("xavier", seed, 90 + seed) for seed in (0, 2, 8)]
+    made += [make_record("a|b_$x%&#{", 1, 50)]
+    made += [make_record("gone", seed, None) for seed in range(9)]
+    made += [failed_record("broken", seed) for seed in range(9)]
+    made += [
+        make_record(
+            "orthogonal",
+            seed,
+            94 + seed // 3,
+            init_output={"name": "zero", "law": "constant", "value": 0.0},
+            bias={"name": "uniform", "bound": 0.1},
+        )
+        for seed in range(9)
+    ]
+    made[0]["loss"] = {"train": None, "val": None, "test": None}
+    made[1]["history"] = {"val_correct": [20, None, 190]}
+    return made
+
+
+def write_golden() -> None:
+    """What the reports say today, to be read before it is committed."""
+    from test_report_formats import FORMATS, golden_text
+
+    for suffix in FORMATS:
+        (GOLDEN / f"report.{suffix}").write_text(golden_text(suffix), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_golden()
