@@ -274,11 +274,13 @@ def _run(
     if dry_run:
         _print_plan(planned)
         return
-    if planned.todo:
+    if not planned.todo:
+        say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
+    # Under the tuned protocol what is to do next follows from what was done.
+    while planned.todo:
         _train(planned, asked.device, asked.results, asked.experiment, verbose)
         loaded = records.load([asked.results])
-    else:
-        say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
+        planned = plan(asked, loaded.records)
     made = [loaded.records[trial.key] for trial in planned.trials]
     _print_report(trials_of(made), Options(), Format.rich, None)
     errors = [record["error"] for record in made if record["outcome"] == "failed"]
@@ -304,6 +306,8 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str, ve
         folder = results / experiment / "records"
         records.check_writable(folder)
         n_done = len(planned.trials) - len(planned.todo)
+        for line in _budget(planned):
+            say(line)
         say(f"{len(planned.trials)} trials: {n_done} already done, {len(planned.todo)} to train on {device}")
         if verbose:
             for line in runner.how(todo, device):
@@ -326,6 +330,20 @@ class _Stopped(BaseException):
         self.number = number
 
 
+def _budget(planned: "Plan") -> list[str]:
+    """What the tuned protocol spends, in one line."""
+    if not planned.tunings:
+        return []
+    searching = sum(tuning.lr is None for tuning in planned.tunings.values())
+    if not searching:
+        return [f"tuned: learning rates chosen for {len(planned.tunings)} cells; fresh seeds train with them"]
+    params = dict(next(iter(planned.tunings)).protocol.params)
+    return [
+        f"tuned: {len(params['lrs'])} learning rates x {params['seeds']} seeds for each of {len(planned.tunings)} cells"
+        f"{', by successive halving' if params['halving'] else ''}; {searching} still to be chosen"
+    ]
+
+
 def _print_plan(planned: "Plan") -> None:
     """The cells with their number of trials done, on stdout."""
     todo = {trial.key for trial in planned.todo}
@@ -341,8 +359,11 @@ def _print_plan(planned: "Plan") -> None:
         parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
         print(
             f"{cell.dataset.name} {cell.model} depth={cell.depth} width={width or '-'} {cell.activation.name} "
-            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}: {n_done} done, {n_todo} to do"
+            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
+            f"{n_done} done, {n_todo} to do"
         )
+    for line in _budget(planned):
+        print(line)
     print(
         f"{len(counts)} cells, {len(planned.trials)} trials: {len(planned.trials) - len(todo)} done, {len(todo)} to do"
     )

@@ -111,5 +111,6 @@ GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]
     "datasets": ("dataset", ("what", "defaults"), _dataset),
     "models": ("model", ("defaults",), lambda node: (_params(node, "name") or "depth, width, activation",)),
     "optimizers": ("optimizer", ("defaults",), lambda node: (_params(node, "name"),)),
+    "protocols": ("protocol", ("defaults",), lambda node: (_params(node, "name") or "lr",)),
     "experiments": ("experiment", ("settings",), _preset),
 }

@@ -38,6 +38,7 @@ _GROUPS = {
     "init_output": ("name", "law"),
     "bias": ("name",),
     "optimizer": ("name",),
+    "protocol": ("name",),
 }
 # Groups that need no option: an initializer of one layer is the same as init, biases are as init's file says.
 _OPTIONAL = ("init_first", "init_output", "bias")
@@ -46,6 +47,9 @@ _SCALARS = (
     *("seeds", "device", "results", "experiment"),
 )
 _SETTINGS = (*_GROUPS, *_SCALARS)
+
+# The protocols, with their parameters.
+PROTOCOLS: dict[str, tuple[str, ...]] = {"fixed": (), "tuned": ("lrs", "seeds", "extend", "halving")}
 
 # A gain by name follows from the activation.
 _GAINS = ("auto", "torch", "critical")
@@ -84,7 +88,10 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
         raise InputError(f"device must be auto, cpu, cuda or cuda:N; got '{device}'")
     results = Path(_text("results", first["results"])).expanduser()
     experiment = first["experiment"] or "run"
-    return Request(tuple(dict.fromkeys(map(_cell, cells))), seeds, device, results, experiment)
+    checked = tuple(dict.fromkeys(map(_cell, cells)))
+    if len({cell.lr for cell in checked if cell.protocol.name == "tuned"}) > 1:
+        raise InputError("protocol=tuned chooses the learning rate; list the ones to try as protocol.lrs=[0.01,0.1]")
+    return Request(checked, seeds, device, results, experiment)
 
 
 def _cell(plain: Mapping[str, Any]) -> Cell:
@@ -122,6 +129,7 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         warmup=_number("warmup", plain["warmup"], least=0),
         epochs=_whole("epochs", epochs, 1),
         batch_size=_whole("batch_size", plain["batch_size"], 1),
+        protocol=_protocol(plain["protocol"]),
     )
     if cell.warmup > cell.epochs:
         raise InputError(f"warmup ({cell.warmup} epochs) is longer than the training ({cell.epochs} epochs)")
@@ -286,6 +294,29 @@ def _optimizer(node: Mapping[str, Any]) -> Named:
             params[key] = _number(f"optimizer.{key}", value, least=0)
     if params.get("nesterov") and not params["momentum"]:
         raise InputError("optimizer.nesterov=true needs optimizer.momentum > 0")
+    return Named(name, tuple(sorted(params.items())))
+
+
+def _protocol(node: Mapping[str, Any]) -> Named:
+    name = _choice("protocol", node["name"], PROTOCOLS)
+    for key in node:
+        if key != "name" and key not in PROTOCOLS[name]:
+            raise unknown("setting", f"protocol.{key}", [f"protocol.{key}" for key in ("name", *PROTOCOLS[name])])
+    if name == "fixed":
+        return Named(name)
+    for key in PROTOCOLS[name]:
+        if key not in node:
+            raise InputError(f"protocol '{name}' lacks '{key}'")
+    lrs = node["lrs"] if isinstance(node["lrs"], list) else [node["lrs"]]
+    values = {_number("protocol.lrs", lr, above=0) for lr in lrs}
+    if not values:
+        raise InputError("protocol.lrs is an empty list; write protocol.lrs=[0.01,0.1]")
+    params = {
+        "lrs": tuple(sorted(values)),
+        "seeds": _whole("protocol.seeds", node["seeds"], 1),
+        "extend": _whole("protocol.extend", node["extend"], 0),
+        "halving": _like("protocol.halving", node["halving"], bool),
+    }
     return Named(name, tuple(sorted(params.items())))
 
 

@@ -45,7 +45,9 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     """
     shapes: dict[Cell, list[Trial]] = {}
     for trial in todo:
-        shape = replace(trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""), lr=0.0)
+        shape = replace(
+            trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""), lr=0.0, stage=""
+        )
         shapes.setdefault(shape, []).append(trial)
     result = []
     for cell, trials in shapes.items():

@@ -1,12 +1,13 @@
 """From a request to a plan: which trials are asked for, and which of them no record has yet. Needs no torch."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from initbench.data import load
 from initbench.request import Request
 from initbench.trial import Cell, trial_key
+from initbench.tuning import Tuning, tune
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,42 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a request, and those of them that no record has yet."""
+    """All trials of a request, and those of them that no record has yet.
+
+    ``tunings`` says of each cell of the tuned protocol how far its search has come; its final trials are known, and
+    among ``trials``, once that is complete.
+    """
 
     trials: tuple[Trial, ...]
     todo: tuple[Trial, ...]
+    tunings: Mapping[Cell, Tuning]
 
 
-def plan(request: Request, done: Collection[str]) -> Plan:
-    """What a request asks for and what of it is missing from the keys that are ``done``.
+def plan(request: Request, done: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """What a request asks for, and what of it is missing from the records, trial key to record.
 
     Raises:
         InputError: a data set without a known content hash cannot be read.
     """
-    trials = []
+    trials: dict[str, Trial] = {}
+    tunings: dict[Cell, Tuning] = {}
+
+    def trial_of(cell: Cell, seed: int) -> Trial:
+        identity = cell.identity(seed, cell.dataset.sha256 or load(cell.dataset).sha256)
+        return Trial(cell, seed, identity, trial_key(identity))
+
+    def score(cell: Cell, seed: int) -> float | None:
+        record = done.get(trial_of(cell, seed).key)
+        if record is None:
+            return None
+        return record["n_correct"]["val"] / record["n_total"]["val"] if record["n_correct"] else 0.0
+
     for cell in request.cells:
-        sha256 = cell.dataset.sha256 or load(cell.dataset).sha256
-        for seed in request.seeds:
-            identity = cell.identity(seed, sha256)
-            trials.append(Trial(cell, seed, identity, trial_key(identity)))
-    return Plan(tuple(trials), tuple(trial for trial in trials if trial.key not in done))
+        wanted = [(cell, seed) for seed in request.seeds]
+        if cell.protocol.name == "tuned":
+            tunings[cell] = tune(cell, request.seeds, score)
+            wanted = list(tunings[cell].trials)
+        for one in wanted:
+            trial = trial_of(*one)
+            trials[trial.key] = trial
+    return Plan(tuple(trials.values()), tuple(t for t in trials.values() if t.key not in done), tunings)

@@ -49,7 +49,8 @@ class Cell:
 
     ``depth=0`` is softmax regression (one weight matrix), ``depth=1`` has one hidden layer (two matrices),
     ``depth=2`` two (three). ``init_first`` and ``init_output`` draw the first and the output layer; None is the same as
-    ``init``. ``lr`` is per step, ``warmup`` in epochs.
+    ``init``. ``lr`` is per step, ``warmup`` in epochs. Under the tuned protocol a cell of the ``stage`` search tries a
+    learning rate, and one of the stage final has the chosen one.
     """
 
     dataset: DatasetSpec
@@ -67,6 +68,8 @@ class Cell:
     warmup: float
     epochs: int
     batch_size: int
+    protocol: Named = Named("fixed")
+    stage: str = "final"
 
     def identity(self, seed: int, sha256: str) -> dict[str, Any]:
         """What makes a trial this trial, as plain JSON values.
@@ -99,6 +102,8 @@ class Cell:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "precision": "float32",
+            "protocol": {"name": self.protocol.name, **dict(self.protocol.params)} if self.protocol.params else "fixed",
+            "stage": self.stage,
             "seed": seed,
         }
 
