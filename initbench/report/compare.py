@@ -181,7 +181,8 @@ def _labels(told: Mapping[int, dict[str, str]], setting_of: Mapping[int, int]) -
 
 def _shown_order(name: str) -> tuple[int, str]:
     """The article's techniques first, in its order."""
-    return (list(D4).index(name) if name in D4 else len(D4), name)
+    plain = name.split(" ")[0]
+    return (list(D4).index(plain) if plain in D4 else len(D4), name)
 
 
 def _titles(plain: Sequence[Trial], compared: Sequence[str]) -> list[str]:
