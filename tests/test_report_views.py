@@ -213,6 +213,7 @@ def test_a_tuned_cell_has_one_section_its_own_rates_and_its_search_elsewhere() -
     comparison = compare(trials_of([record for record in made if record["trial"]["stage"] == "final"]))
     assert comparison.titles == ["digits · mlp depth 2, width 128 · relu · lr tuned"]
     assert table(blocks, "What became")["he"]["n"] == "8"
+    assert [row["lr"] for row in table(blocks, "Laws").values()] == ["0.01", "0.1"]
     assert table(blocks, "Against he")["xavier"]["pairs"] == "8"
     found = table(blocks, "Learning rates")
     assert (found["he"]["0.1"], found["he"]["best lr"]) == ("95.00", "0.1 (edge)")
@@ -221,6 +222,15 @@ def test_a_tuned_cell_has_one_section_its_own_rates_and_its_search_elsewhere() -
     assert isinstance(figure.plot, Panels)
     assert [panel.ring for panel in figure.plot.panels] == [(0.01, 95.0), (0.1, 95.0)]
     assert "lr" not in next(b.text for b in blocks if isinstance(b, Code)).replace("lr_", "").split("init=")[0]
+
+
+def test_what_an_initializer_costs_is_charged() -> None:
+    cost = {"samples": 1000, "steps": 50, "seconds": 0.25}
+    made = [make_record("lsuv", seed) | {"init_cost": cost} for seed in range(2)] + [make_record("he", 0)]
+    rows = table(document(trials_of(made)), "Laws")
+    assert rows["lsuv"]["cost before training, per run"] == "1,000 samples, 50 steps, 0.25 s"
+    assert rows["he"]["cost before training, per run"] == "none"
+    assert "cost before training, per run" not in table(document(trials_of(made[2:])), "Laws")["he"]
 
 
 def test_the_deepest_trainable_depth_by_head() -> None:

@@ -18,7 +18,7 @@ def protocol(comparison: Comparison, setting: int) -> str:
     row, identity = comparison.about(setting), comparison.settings[setting]
     tuned = row["protocol"] != "fixed"
     warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
-    rate = "the learning rate that each was best with on validation data" if tuned else f"lr {row['lr']:g}"
+    rate = "for each the learning rate that was best on validation data" if tuned else f"lr {row['lr']:g}"
     rate = "" if comparison.by == "lr" else f", {rate} ({row['schedule']}{warmup})"
     optimizer = "the optimizer compared" if comparison.by.split(".")[0] == "optimizer" else row["optimizer"]
     data = identity.get("dataset")
