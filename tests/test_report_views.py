@@ -233,6 +233,12 @@ def test_what_an_initializer_costs_is_charged() -> None:
     assert "cost before training, per run" not in table(document(trials_of(made[2:])), "Laws")["he"]
 
 
+def test_why_trials_failed_is_told_once_per_technique() -> None:
+    made = [failed_record(init, seed, "no") for init in ("a", "b") for seed in range(3)] + [make_record("he", 0)]
+    told = [b.text for b in document(trials_of(made)) if isinstance(b, Paragraph) and b.text.startswith("Failed")]
+    assert told == ["Failed: a: no; b: no."]
+
+
 def test_the_deepest_trainable_depth_by_head() -> None:
     deepest = {"he": 10, "xavier": 5, "zero": 0}
     made = [

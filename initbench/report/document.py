@@ -87,6 +87,7 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         Heading(comparison.titles[setting]),
         Paragraph(provenance.protocol(comparison, setting)),
         *tables.runs(comparison, setting),
+        *tables.errors(comparison, setting),
         tables.laws(comparison, setting),
         tables.outcomes(comparison, setting),
         tables.summary(comparison, setting),

@@ -76,6 +76,16 @@ def runs(comparison: Comparison, setting: int) -> list[Block]:
     return [Table(("run", *names), tuple(rows), n_summary=4, title="Runs", caption=caption)]
 
 
+def errors(comparison: Comparison, setting: int) -> list[Block]:
+    """Why trials could not start: the distinct lines they left, with the techniques that left them."""
+    trials = comparison.section(setting)
+    codes = comparison.trials.columns.numbers["error"][trials.index]
+    told = dict.fromkeys(zip(trials["technique"][codes >= 0], codes[codes >= 0], strict=True))
+    lines = [f"{comparison.techniques[t]}: {comparison.trials.columns.errors[code]}" for t, code in told]
+    more = [f"and {len(lines) - 5} more"] if len(lines) > 5 else []
+    return [Paragraph(f"Failed: {'; '.join([*lines[:5], *more])}.")] if lines else []
+
+
 def _run(accuracy: float, outcome: float) -> str:
     if math.isnan(outcome):
         return ""
