@@ -1,8 +1,10 @@
 """What is compared, scored and swept, on hand-made records whose answers one can do by head."""
 
+import io
 import shlex
 from typing import Any
 
+import pandas as pd
 import pytest
 from handmade import failed_record, make_record
 
@@ -13,7 +15,7 @@ from initbench.report.blocks import Block, Code, Figure, Paragraph, Table
 from initbench.report.compare import compare
 from initbench.report.document import Options, document
 from initbench.report.drift import drift
-from initbench.report.frame import trials_of
+from initbench.report.frame import to_csv, trials_of
 from initbench.report.plots import Panels
 from initbench.report.render import to_markdown
 from initbench.report.scores import OUTCOMES, target_of
@@ -62,6 +64,26 @@ def test_scores_of_a_curve_by_head() -> None:
     assert row["epochs_to_target"] == 2
     assert row["best_val_epoch"] == 2
     assert row["auc"] == pytest.approx((20 / 2 + 100 + 190 + 180 + 190 / 2) / 4 / 200)
+
+
+def test_steps_are_epochs_times_batches() -> None:
+    # 600 samples in batches of 128 are 5 steps an epoch.
+    table = pd.read_csv(io.StringIO(to_csv(trials_of([with_curve(make_record(), 20, 100, 190)]))))
+    assert table.loc[0, ["epochs_to_50", "steps_to_50", "epochs_to_target", "steps_to_target"]].tolist() == [
+        1,
+        5,
+        2,
+        10,
+    ]
+
+
+def test_more_settings_than_anyone_reads_are_an_overview_with_the_laws() -> None:
+    made = [make_record(init, seed, lr=float(lr)) for init in ("he", "zero") for seed in (0, 1) for lr in range(1, 30)]
+    blocks = document(trials_of(made), Options(by="init"))
+    titles = [block.title for block in blocks if isinstance(block, Table)]
+    assert titles == ["Mean test accuracy", "Laws"]
+    assert len(table(blocks, "Mean test")) == 29
+    assert set(table(blocks, "Laws")) == {"he", "zero"}
 
 
 def test_scores_do_not_depend_on_the_company() -> None:

@@ -118,6 +118,17 @@ def laws(comparison: Comparison, setting: int) -> Table:
     return Table(tuple(header), tuple(tuple(row) for row in rows.values()), left=left, title="Laws")
 
 
+def all_laws(comparison: Comparison) -> Table:
+    """The law of each technique, where there are too many settings for a table each."""
+    rows = []
+    for technique, name in enumerate(comparison.techniques):
+        cells = sorted({cell for (_, which), cell in comparison.cells.items() if which == technique})
+        told = dict.fromkeys(_law(row) for _, row in comparison.trials.cells.iloc[cells].iterrows())
+        rows += [(name, *law) for law in told]
+    header = (comparison.what, "law of the weights", "parameters", "biases")
+    return Table(header, tuple(rows), left=(0, 1, 2, 3), title="Laws")
+
+
 def _law(row: pd.Series) -> tuple[str, str, str]:
     parameters = row["init_params"] or NONE
     parameters += "".join(
