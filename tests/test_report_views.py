@@ -154,6 +154,19 @@ def test_any_setting_can_be_what_is_compared(by: str, columns: list[str]) -> Non
     assert runs.header == ("run", *columns)
 
 
+def test_protocols_can_be_compared() -> None:
+    made = [make_record("he", seed, 90, lr=lr) for seed in range(3) for lr in (0.1, 0.3)]
+    made += [make_record("he", seed, 95, lr=0.03, protocol="tuned", stage="final") for seed in range(3)]
+    comparison = compare(trials_of(made), "protocol")
+    assert comparison.techniques == ["fixed lr=0.1", "fixed lr=0.3", "tuned"]
+    assert len(comparison.settings) == 1
+
+
+def test_data_sets_cannot_be_compared() -> None:
+    with pytest.raises(InputError, match="accuracies on different data sets are not comparable"):
+        compare(trials_of([make_record()]), "dataset")
+
+
 def test_an_unknown_comparison_or_baseline_is_told() -> None:
     with pytest.raises(InputError, match="unknown setting 'activaton', did you mean 'activation'"):
         document(trials_of([make_record()]), Options(by="activaton"))
