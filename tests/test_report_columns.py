@@ -201,6 +201,8 @@ def test_the_command_line_shows_all_that_it_can(initbench: Initbench) -> None:
         ("report --view everything", "'everything' is not one of 'curves', 'strips', 'pairs', 'lr', 'depth'"),
         ("report --target 90", "Input should be less than or equal to 1"),
         ("report results results results", "two folders are compared, got 3; results=A,B,C reports on all as one"),
+        ("report results results --format csv", "two sets have no CSV of one row per trial; results=A,B merges them"),
+        ("report --by dataset", "accuracies on different data sets are not comparable"),
         ("report results none", "there is no results folder none"),
     ],
 )
