@@ -1,13 +1,11 @@
 """The command line: reads arguments, calls the library, prints. Results on stdout, everything else on stderr."""
 
-import io
 import itertools
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -18,9 +16,9 @@ from typer.exceptions import TyperException
 from initbench.errors import InitbenchError, InputError, StorageError, unknown
 
 if TYPE_CHECKING:
-    from initbench.report.blocks import Block
     from initbench.report.document import Options
     from initbench.report.frame import Trials
+    from initbench.report.output import Other
     from initbench.sweep import Plan
     from initbench.trial import Cell
 
@@ -34,27 +32,8 @@ app = typer.Typer(
 )
 
 
-class Format(StrEnum):
-    """The forms of a report."""
-
-    rich = "rich"
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-    html = "html"
-
-
-class View(StrEnum):
-    """What a report can show beyond the default."""
-
-    curves = "curves"
-    strips = "strips"
-    pairs = "pairs"
-    lr = "lr"
-    depth = "depth"
-    activation = "activation"
-    across = "across"
-    all = "all"
+Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
+View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "all"])
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -177,8 +156,8 @@ def report(
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
     from initbench.config import parse_filters
-    from initbench.report import columns
-    from initbench.report.document import Options
+    from initbench.report import columns, output
+    from initbench.report.document import VIEWS, Options
     from initbench.report.frame import select, to_trials
 
     wanted = parse_filters([text for text in what or [] if "=" in text])
@@ -198,9 +177,12 @@ def report(
             shown = ", ".join(map(str, together))
             raise InputError(f"no records in {shown}; 'initbench reproduce results={together[0]}' makes some")
         chosen.append(select(to_trials(loaded, target), wanted))
-    options = Options(by=by, baseline=baseline, views=_views(view or ()))
+    views = VIEWS if View.all in (view or ()) else tuple(view or ())
+    options = Options(by=by, baseline=baseline, views=views)
     other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
-    _print_report(chosen[0], options, form, out, figures, other)
+    if figures is not None:
+        output.figures(chosen[0], options, figures)
+    _print_report(chosen[0], options, form, out, other)
 
 
 @app.command("list", epilog="Example:  initbench list initializers")
@@ -282,7 +264,7 @@ def _run(
         loaded = records.load([asked.results])
         planned = plan(asked, loaded.records)
     made = [loaded.records[trial.key] for trial in planned.trials]
-    _print_report(trials_of(made), Options(), Format.rich, None)
+    _print_report(trials_of(made), Options(), "rich", None)
     errors = [record["error"] for record in made if record["outcome"] == "failed"]
     if errors:
         say(f"{len(errors)} of {len(made)} trials failed; the first: {errors[0]}")
@@ -369,41 +351,19 @@ def _print_plan(planned: "Plan") -> None:
     )
 
 
-def _views(chosen: "Sequence[View]") -> tuple[str, ...]:
-    from initbench.report.document import VIEWS
-
-    return VIEWS if View.all in chosen else tuple(chosen)
-
-
 def _print_report(
-    trials: "Trials",
-    options: "Options",
-    form: Format,
-    out: Path | None,
-    figures: Path | None = None,
-    other: "tuple[Trials, tuple[str, str]] | None" = None,
+    trials: "Trials", options: "Options", form: str, out: Path | None, other: "Other | None" = None
 ) -> None:
-    from initbench.report.document import VIEWS, document, headline
-    from initbench.report.drift import drift
-    from initbench.report.frame import to_csv
+    """On a terminal in colour and as wide as it is; else as text, to stdout or to a file."""
+    from initbench.report import output
     from initbench.report.render import Terminal, to_terminal
 
-    if form is Format.html and not options.views:
-        options = replace(options, views=VIEWS)
-    if other is not None:
-        blocks = drift(trials, other[0], other[1], options.by)
-        title = (f"{other[1][0]} and {other[1][1]}", "Two result sets, compared.")
-    elif form is not Format.csv:
-        blocks, title = document(trials, options), headline(trials)
-    if figures is not None:
-        from initbench.report import draw
-
-        draw.write(document(trials, replace(options, views=VIEWS)), figures)
-    if form is Format.rich and out is None:
+    if form == "rich" and out is None:
+        blocks = output.blocks(trials, options, other)
         with _reader_may_leave():
             to_terminal(blocks, Terminal())
         return
-    text = to_csv(trials) if form is Format.csv else _rendered(blocks, title, form)
+    text = output.report(trials, options, form, other)
     if out is None:
         with _reader_may_leave():
             sys.stdout.write(text)
@@ -412,22 +372,6 @@ def _print_report(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
-
-
-def _rendered(blocks: "Sequence[Block]", title: tuple[str, str], form: Format) -> str:
-    from initbench.report.latex import to_latex
-    from initbench.report.page import to_html
-    from initbench.report.render import Terminal, to_markdown, to_terminal
-
-    if form is Format.html:
-        return to_html(blocks, *title)
-    if form is Format.markdown:
-        return to_markdown(blocks)
-    if form is Format.latex:
-        return to_latex(blocks)
-    page = io.StringIO()
-    to_terminal(blocks, Terminal(file=page, width=100))
-    return page.getvalue()
 
 
 @contextmanager

@@ -176,6 +176,9 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
             filters[override.key_or_group] = value
         elif override.is_sweep_override():
             filters[override.key_or_group] = [getattr(item, "text", item) for item in override.sweep_iterator()]
+        elif override.key_or_group == "seeds" and isinstance(value, int):
+            # As in a run: seeds=10 is 0 to 9, seeds=[3] is that one.
+            filters["seeds"] = list(range(value))
         else:
             filters[override.key_or_group] = value if isinstance(value, list) else [value]
     return filters

@@ -256,7 +256,8 @@ def _cache_file(folders: Sequence[Path]) -> Path:
 def _read_cache(path: Path) -> tuple[dict[str, int], Columns | None]:
     """The stamps of the files in a cache, each with its number, and their columns; nothing if it is not usable."""
     try:
-        with np.load(path) as stored:
+        # Opened here: of a file that it cannot read, numpy would leave the closing to chance.
+        with open(path, "rb") as file, np.load(file) as stored:
             about = orjson.loads(stored["about"].tobytes())
             if about["version"] != _VERSION:
                 return {}, None
@@ -266,7 +267,7 @@ def _read_cache(path: Path) -> tuple[dict[str, int], Columns | None]:
                 *(about[name] for name in ("cells", "chunks", "errors")),
             )
             return {stamp: number for number, stamp in enumerate(about["files"])}, columns
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return {}, None
 
 

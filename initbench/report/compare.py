@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from initbench.errors import unknown
+from initbench.errors import InputError, unknown
 from initbench.report.articles import D4
 from initbench.report.frame import INIT_GROUPS, Trial, Trials, natural, settings, value_of
 
@@ -84,13 +84,16 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
         apart: further settings that are no part of a setting either: trials that differ in them share a section.
 
     Raises:
-        InputError: no trial has such a setting.
+        InputError: no trial has such a setting, or its values are not comparable.
     """
+    if by.split(".")[0] == "dataset":
+        raise InputError("accuracies on different data sets are not comparable; choose another setting for --by")
     used = np.unique(trials.columns.numbers["cell"])
     known = {name for code in used for name in settings(trials.identities[code])}
     if by not in known - {"seeds"}:
         raise unknown("setting", by, known - {"seeds"})
-    compared = (*(INIT_GROUPS if by == "init" else (by,)), *apart)
+    # A protocol that tunes has no learning rate to be equal in.
+    compared = (*({"init": INIT_GROUPS, "protocol": ("protocol", "lr")}.get(by, (by,))), *apart)
     held: dict[str, int] = {}
     setting_of: dict[int, int] = {}
     told: dict[int, dict[str, str]] = {}
@@ -147,7 +150,7 @@ def _told(identity: Trial, by: str) -> dict[str, str]:
         node: Any = identity
         for part in by.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        return _flat(node)
+        return _flat(node) | ({"lr": f"{identity['lr']:g}"} if by == "protocol" and node == "fixed" else {})
     told = _flat(identity["init"])
     for key in ("init_first", "init_output"):
         if identity[key] is not None:
@@ -181,7 +184,8 @@ def _labels(told: Mapping[int, dict[str, str]], setting_of: Mapping[int, int]) -
 
 def _shown_order(name: str) -> tuple[int, str]:
     """The article's techniques first, in its order."""
-    return (list(D4).index(name) if name in D4 else len(D4), name)
+    plain = name.split(" ")[0]
+    return (list(D4).index(plain) if plain in D4 else len(D4), name)
 
 
 def _titles(plain: Sequence[Trial], compared: Sequence[str]) -> list[str]:

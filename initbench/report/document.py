@@ -12,7 +12,7 @@ from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.report.compare import Comparison, baseline_of, compare
 from initbench.report.frame import Trials
 from initbench.report.seeds import learning_curves, strips
-from initbench.report.text import counted, listed, percent, points, whole
+from initbench.report.text import counted, listed, percent, points, span, whole
 
 # What a reader can ask for beyond the default, in the order in which it comes.
 VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across")
@@ -51,6 +51,8 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
             blocks += _section(comparison, setting, baseline, views)
+    else:
+        blocks.append(tables.all_laws(comparison))
     if "lr" in views:
         blocks += sweeps.learning_rates(trials, options.by)
     if "depth" in views:
@@ -87,6 +89,7 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         Heading(comparison.titles[setting]),
         Paragraph(provenance.protocol(comparison, setting)),
         *tables.runs(comparison, setting),
+        *tables.errors(comparison, setting),
         tables.laws(comparison, setting),
         tables.outcomes(comparison, setting),
         tables.summary(comparison, setting),
@@ -126,13 +129,18 @@ def overview(comparison: Comparison) -> list[Block]:
             value = percent(averages[setting, technique]) if there else ""
             cells.append(f"{value} ({lost})" if lost else value)
         rows.append(tuple(cells))
+    sizes = groups.size()
+    runs = span(int(sizes.min()), int(sizes.max()))
     caption = (
-        "Mean test accuracy in % of the runs that did not fail; in brackets, where there are any, the number of runs "
-        "that failed or stayed at chance."
+        f"Mean test accuracy in %, over those that did not fail of {runs} runs each; in brackets, where there are "
+        "any, the number that failed or stayed at chance."
     )
     if len(comparison.titles) > MOST_SECTIONS:
         caption += " Choose fewer settings to see the runs of each, e.g. with depth=2."
-    return [Heading("All settings"), Table(("setting", *comparison.techniques), tuple(rows), caption=caption)]
+    return [
+        Heading("All settings"),
+        Table(("setting", *comparison.techniques), tuple(rows), title="Mean test accuracy", caption=caption),
+    ]
 
 
 def _beside_d4(comparison: Comparison, setting: int) -> list[Block]:

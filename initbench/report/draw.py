@@ -182,7 +182,8 @@ def _scale(plot: Panels, ax: Axes) -> None:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        x = sorted({value for panel in plot.panels for value in panel.middle[0]})
+        ax.xaxis.set_major_locator(FixedLocator(x) if len(x) <= 6 else MaxNLocator(4, integer=True))
 
 
 def _strips(plot: Strips) -> Canvas:
@@ -309,20 +310,20 @@ def _heat_map(plot: HeatMap) -> Canvas:
 
 def _ranking(plot: Ranking) -> Canvas:
     """Demšar's diagram: names on both sides, each tied to its mean rank; a bar joins those that are not separable."""
-    k = len(plot.names)
-    half = (k + 1) // 2
-    bars = len(plot.groups)
-    top = 0.75 + 0.16 * bars
+    k, half, bars = len(plot.names), (len(plot.names) + 1) // 2, len(plot.groups)
+    low, high = math.floor(min(plot.ranks)), max(math.floor(min(plot.ranks)) + 1, math.ceil(max(plot.ranks)))
+    start = 0.45 + 0.32 * bars + 0.5
+    bottom, top = start + half - 0.4, -2.2
+    # Inches: the axis itself, and beside it room for the longest name.
+    wide, room = 3.8, 0.45 + 0.072 * (6 + max(len(_short(name)) for name in plot.names))
     with mpl.rc_context({"figure.constrained_layout.use": False}):
-        canvas = Canvas(figsize=(7.2, 0.5 + 0.27 * (half + top * 1.6)))
-    ax = canvas.add_axes((0.02, 0.02, 0.96, 0.96))
+        canvas = Canvas(figsize=(wide + 2 * room, 0.24 * (bottom - top)))
+    ax = canvas.add_axes((0, 0, 1, 1))
     ax.axis("off")
-    low, high = math.floor(min(plot.ranks)), math.ceil(max(plot.ranks))
-    room = 0.42 * (high - low)
-    ax.set_xlim(low - room, high + room)
-    ax.set_ylim(half + top + 0.4, -2.2)
+    ax.set_xlim(low - room / wide * (high - low), high + room / wide * (high - low))
+    ax.set_ylim(bottom, top)
     ax.plot([low, high], [0, 0], color=COLORS["ink"], linewidth=1.0)
-    for tick in range(low, high + 1):
+    for tick in range(low, high + 1, 1 + (high - low) // 16):
         ax.plot([tick, tick], [0, -0.25], color=COLORS["ink"], linewidth=1.0)
         ax.text(tick, -0.4, str(tick), ha="center", va="bottom", color=COLORS["muted"], fontsize=7.5)
     ax.plot([low, low + plot.difference], [-1.6, -1.6], color=COLORS["warm"], linewidth=1.6)
@@ -338,7 +339,6 @@ def _ranking(plot: Ranking) -> Canvas:
         y = 0.45 + 0.32 * number
         ends = [plot.ranks[group[0]] - 0.01 * (high - low), plot.ranks[group[-1]] + 0.01 * (high - low)]
         ax.plot(ends, [y, y], color=COLORS["accent"], linewidth=3, solid_capstyle="round", zorder=3)
-    start = 0.45 + 0.32 * bars + 0.5
     for place, (name, rank) in enumerate(zip(plot.names, plot.ranks, strict=True)):
         left = place < half
         row = start + (place if left else k - 1 - place)

@@ -198,7 +198,10 @@ def to_csv(trials: Trials) -> str:
     table["auc"] = frame["auc"]
     table["target"] = frame["target"]
     table |= {name: _whole(frame[name]) for name in frame if str(name).startswith("epochs_to_")}
-    table["steps_per_epoch"] = -(-frame["train_total"] // frame["batch_size"])
+    steps = -(-frame["train_total"] // frame["batch_size"])
+    table |= {
+        name.replace("epochs", "steps"): _whole(frame[name] * steps) for name in frame if "epochs_to_" in str(name)
+    }
     for what in ("samples", "steps", "seconds"):
         if frame[f"init_{what}"].notna().any():
             table[f"init_{what}"] = frame[f"init_{what}"]

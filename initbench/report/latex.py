@@ -12,7 +12,7 @@ _HEAD = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
 \usepackage{lmodern,textcomp,amssymb}
 \usepackage[a4paper,margin=22mm]{geometry}
-\usepackage{booktabs,adjustbox,longtable}
+\usepackage{booktabs,adjustbox,longtable,float}
 \setlength{\parindent}{0pt}\setlength{\parskip}{6pt}
 \begin{document}
 """
@@ -77,7 +77,7 @@ def _table(table: Table) -> str:
         note = f"\n{{\\small {about}\\par}}" if about else ""
         lines = [rf"\begin{{longtable}}{{{columns}}}", r"\toprule", head, r"\midrule\endhead", *body]
         return "\n".join([r"{\scriptsize", *lines, r"\bottomrule", r"\end{longtable}}" + note])
-    lines = [r"\begin{table}[!ht]\centering\footnotesize"]
+    lines = [r"\begin{table}[H]\centering\footnotesize"]
     lines += [
         rf"\begin{{adjustbox}}{{max width=\textwidth}}\begin{{tabular}}{{{columns}}}",
         r"\toprule",

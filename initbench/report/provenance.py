@@ -18,14 +18,15 @@ def protocol(comparison: Comparison, setting: int) -> str:
     row, identity = comparison.about(setting), comparison.settings[setting]
     tuned = row["protocol"] != "fixed"
     warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
-    rate = "the learning rate that each was best with on validation data" if tuned else f"lr {row['lr']:g}"
-    rate = "" if comparison.by == "lr" else f", {rate} ({row['schedule']}{warmup})"
+    rate = "for each the learning rate that was best on validation data" if tuned else f"lr {row['lr']:g}"
+    name = "compared" if comparison.by == "protocol" else row["protocol"]
+    rate = "" if comparison.by in ("lr", "protocol") else f", {rate} ({row['schedule']}{warmup})"
     optimizer = "the optimizer compared" if comparison.by.split(".")[0] == "optimizer" else row["optimizer"]
     data = identity.get("dataset")
     content = f" (content {data['sha256'][:12]}), inputs standardised ({data['standardize']})" if data else ""
     chance = percent(row["test_majority"] / row["test_total"]) if row["test_total"] else NONE
     return (
-        f"Protocol: {row['protocol']}. {optimizer}{rate}, {counted(row['epochs'], 'epoch')} of batches of "
+        f"Protocol: {name}. {optimizer}{rate}, {counted(row['epochs'], 'epoch')} of batches of "
         f"{row['batch_size']}; {row['train_total']:,} training, {row['val_total']:,} validation and "
         f"{row['test_total']:,} test samples{content}. Chance: {chance} %. Target on the validation split: "
         f"{100 * row['target']:.4g} %."

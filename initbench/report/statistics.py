@@ -203,11 +203,14 @@ def letters(p: Floats, order: Sequence[int]) -> list[str]:
         order: the techniques, best first: the best is in group ``a``.
 
     Returns:
-        ``[k]`` letters such as ``ab``.
+        ``[k]`` letters such as ``ab``; none where there are more groups than letters (52).
     """
     from scikit_posthocs import compact_letter_display
 
-    shown = compact_letter_display(p[np.ix_(order, order)], alpha=ALPHA)
+    try:
+        shown = compact_letter_display(p[np.ix_(order, order)], alpha=ALPHA)
+    except ValueError:
+        return [""] * len(order)
     result = [""] * len(order)
     for place, technique in enumerate(order):
         result[technique] = str(shown.iloc[place]).replace(" ", "")

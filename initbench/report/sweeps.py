@@ -1,5 +1,6 @@
 """Views over one swept setting: learning rate, depth, activation; and what trains where."""
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from initbench.report.blocks import Block, Figure, Heading, Table
 from initbench.report.compare import Comparison, compare
 from initbench.report.frame import Trials, value_of
 from initbench.report.plots import HeatMap, Panel, Panels
-from initbench.report.text import NONE, percent
+from initbench.report.text import NONE, percent, span
 
 _TRAINS = (
     "A technique trains where more than half of its runs end ok: neither failed, nor at chance, nor short of the "
@@ -24,21 +25,27 @@ class Sweep:
     """The trials of one section of a comparison that leaves ``key`` out, by the values of that key.
 
     Attributes:
+        title: what a heading calls it.
+        held: what its trials share, as JSON.
         values: the values of the key, in order.
         names: the techniques.
         mean: ``[names, values]`` mean accuracy (fraction) of the finished trials.
         untrained: ``[names, values]`` how many trials failed or stayed at chance.
         trains: ``[names, values]`` whether more than half of the trials end ok; None where there are no trials.
         seeds: name to ``[seeds, values]`` accuracies.
+        n: the least and the greatest number of trials behind an entry.
+        chance: accuracy of always naming the most frequent class.
     """
 
     title: str
+    held: str
     values: list[object]
     names: list[str]
     mean: pd.DataFrame
     untrained: pd.DataFrame
     trains: pd.DataFrame
     seeds: dict[str, pd.DataFrame]
+    n: tuple[int, int]
     chance: float
 
 
@@ -60,11 +67,14 @@ def sweeps(trials: Trials, by: str, key: str, score: str) -> list[Sweep]:
         section = comparison.section(setting).assign(at=at)
         values = sorted(section["at"].unique(), key=lambda value: (isinstance(value, str), value))
         if len(values) > 1 and (section.groupby("technique")["at"].nunique() > 1).any():
-            found.append(_sweep(comparison, section, title, values, score))
+            held = json.dumps(comparison.settings[setting], sort_keys=True)
+            found.append(_sweep(comparison, section, (title, held), values, score))
     return found
 
 
-def _sweep(comparison: Comparison, section: pd.DataFrame, title: str, values: list[object], score: str) -> Sweep:
+def _sweep(
+    comparison: Comparison, section: pd.DataFrame, what: tuple[str, str], values: list[object], score: str
+) -> Sweep:
     several = section.groupby("technique")["at"].nunique()
     present = sorted(several.index[several > 1])
     names = [comparison.techniques[technique] for technique in present]
@@ -76,7 +86,8 @@ def _sweep(comparison: Comparison, section: pd.DataFrame, title: str, values: li
         return wide.set_axis(names, axis="index")
 
     return Sweep(
-        title=title,
+        title=what[0],
+        held=what[1],
         values=values,
         names=names,
         mean=table(groups[score].mean()).astype(float),
@@ -90,6 +101,7 @@ def _sweep(comparison: Comparison, section: pd.DataFrame, title: str, values: li
             .astype(float)
             for technique, name in zip(present, names, strict=True)
         },
+        n=(int(groups.size().min()), int(groups.size().max())),
         chance=float(section["test_majority"].iloc[0] / max(1, section["test_total"].iloc[0])),
     )
 
@@ -121,7 +133,7 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
         for name in sweep.names:
             known = [place for place, value in enumerate(sweep.mean.loc[name]) if not math.isnan(value)]
             best = max(known, key=lambda place: sweep.mean.loc[name].iloc[place]) if known else None
-            rate = chosen.get((sweep.title, name), None if best is None else rates[best])
+            rate = chosen.get((sweep.held, name), None if best is None else rates[best])
             rows.append((name, *_cells(sweep, name), *_window(sweep, name, rates), *_choice(rate, rates)))
             ring = None
             if rate in rates and not math.isnan(sweep.mean.loc[name].iloc[rates.index(rate)]):
@@ -129,7 +141,7 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
             panels.append(_panel(sweep, name, rates, ring))
         header = ("technique" if by == "init" else by, *(f"{rate:g}" for rate in rates), "window", "decades", "best lr")
         caption = (
-            "Mean validation accuracy in % at each learning rate of the runs that did not fail, in brackets the number "
+            f"Mean validation accuracy in % at each learning rate, {_runs(sweep)}, in brackets the number "
             f"that failed or stayed at chance. {_TRAINS} The window is the longest unbroken stretch of the grid on "
             "which it trains, in decades (powers of ten); > where it reaches the edge of the grid. Best lr: "
             + ("the one chosen in the search" if chosen else "highest mean")
@@ -142,12 +154,13 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
 
 
 def _chosen(trials: Trials, by: str) -> dict[tuple[str, str], float]:
-    """The learning rate of the final trials, by title of the setting and technique."""
+    """The learning rate of the final trials, by what is held equal and technique."""
     if not len(trials):
         return {}
     comparison = compare(trials, by, apart=("lr", "stage"))
+    held = [json.dumps(setting, sort_keys=True) for setting in comparison.settings]
     return {
-        (comparison.titles[setting], comparison.techniques[technique]): float(trials.cells["lr"].iloc[row])
+        (held[setting], comparison.techniques[technique]): float(trials.cells["lr"].iloc[row])
         for (setting, technique), row in comparison.cells.items()
     }
 
@@ -198,7 +211,7 @@ def activations(trials: Trials, by: str) -> list[Block]:
     for number, sweep in enumerate(sweeps(trials, by, "activation", "test_accuracy"), start=1):
         rows = tuple((name, *_cells(sweep, name)) for name in sweep.names)
         caption = (
-            "Mean test accuracy in % with each activation of the runs that did not fail, in brackets the number that "
+            f"Mean test accuracy in % with each activation, {_runs(sweep)}, in brackets the number that "
             "failed or stayed at chance."
         )
         table = Table(("technique" if by == "init" else by, *map(str, sweep.values)), rows, caption=caption)
@@ -211,6 +224,10 @@ def _heat_map(sweep: Sweep, name: str, key: str, table: Table) -> Figure:
     columns = tuple(map(str, sweep.values))
     plot = HeatMap(key, "", "test accuracy, %", columns, tuple(sweep.names), values)
     return Figure(name, f"Accuracy by {key}: {sweep.title}", plot, table, extra=key == "depth")
+
+
+def _runs(sweep: Sweep) -> str:
+    return f"over those that did not fail of {span(*sweep.n)} runs each"
 
 
 def _cells(sweep: Sweep, name: str) -> list[str]:

@@ -48,6 +48,11 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
+def span(least: int, most: int) -> str:
+    """``3``, or ``3 to 10``."""
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
 def listed(names: Sequence[str], joint: str = "and") -> str:
     """``a, b and c``."""
     return f"{', '.join(names[:-1])} {joint} {names[-1]}" if len(names) > 1 else "".join(names)

@@ -1,0 +1,68 @@
+"""A report from end to end: trials in, the text of one format and the files of its figures out."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from initbench.errors import InputError
+from initbench.report.blocks import Block
+from initbench.report.document import VIEWS, Options, document, headline
+from initbench.report.drift import drift
+from initbench.report.frame import Trials, to_csv
+from initbench.report.latex import to_latex
+from initbench.report.page import to_html
+from initbench.report.render import Terminal, to_markdown, to_terminal
+
+# A second set of trials to compare with, and what to call the two.
+Other = tuple[Trials, tuple[str, str]]
+# Of a report for the terminal that is written to a file.
+_WIDTH = 100
+
+
+def report(trials: Trials, options: Options, form: str, other: Other | None = None) -> str:
+    """The text of a report.
+
+    Args:
+        trials: what to report on.
+        options: what the reader chose; a page shows all views unless some are named.
+        form: ``rich`` (as on a terminal), ``markdown``, ``csv``, ``latex`` or ``html``.
+        other: a second set of trials to compare with.
+
+    Raises:
+        InputError: a comparison or a baseline that the trials do not have.
+    """
+    if form == "csv":
+        if other is not None:
+            raise InputError("two sets have no CSV of one row per trial; results=A,B merges them")
+        return to_csv(trials)
+    if form == "html":
+        options = replace(options, views=options.views or VIEWS)
+    told = blocks(trials, options, other)
+    if form == "html":
+        title = headline(trials) if other is None else (" and ".join(other[1]), "Two result sets, compared.")
+        return to_html(told, *title)
+    if form == "rich":
+        page = io.StringIO()
+        to_terminal(told, Terminal(file=page, width=_WIDTH))
+        return page.getvalue()
+    return to_latex(told) if form == "latex" else to_markdown(told)
+
+
+def blocks(trials: Trials, options: Options, other: Other | None = None) -> list[Block]:
+    """What a report says, in every format but CSV.
+
+    Raises:
+        InputError: a comparison or a baseline that the trials do not have.
+    """
+    return document(trials, options) if other is None else drift(trials, *other, options.by)
+
+
+def figures(trials: Trials, options: Options, folder: Path) -> None:
+    """Every figure of all views as PNG and SVG.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    from initbench.report import draw
+
+    draw.write(document(trials, replace(options, views=VIEWS)), folder)

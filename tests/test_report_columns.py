@@ -1,0 +1,222 @@
+"""Reading many records: streamed into columns, each trial once, from a cache that is always allowed to be wrong."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Answer
+from handmade import HEADER, make_record, odd_records
+
+from initbench import records
+from initbench.report import columns
+from initbench.report.frame import to_csv, to_trials, trials_of
+
+Initbench = Callable[..., Answer]
+
+
+def publish(folder: Path, made: list[dict[str, Any]], finished: str = "2026-01-01T00:00:00+00:00") -> Path:
+    bare = [{key: value for key, value in record.items() if key != "header"} for record in made]
+    return records.publish(folder, HEADER | {"finished": finished}, bare)
+
+
+@pytest.fixture
+def always_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_WORTH_CACHING", 1)
+
+
+def shown(folder: Path, cached: bool = True) -> str:
+    return to_csv(to_trials(columns.load([folder], cached)[0]))
+
+
+def caches() -> list[Path]:
+    return list(Path("cache/initbench/reports").glob("*"))
+
+
+def test_records_in_files_and_in_memory_are_the_same_columns(tmp_path: Path) -> None:
+    made = odd_records()
+    for start in range(0, len(made), 7):
+        publish(tmp_path / "r" / "records", made[start : start + 7])
+    assert shown(tmp_path / "r") == to_csv(trials_of(made))
+
+
+@pytest.mark.usefixtures("always_cached")
+def test_the_cache_says_what_the_files_say_whatever_happens_to_them(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    first = publish(folder, [make_record("he", seed, 90) for seed in range(3)])
+    one = shown(folder)
+    (cache,) = caches()
+    stamp = cache.stat().st_mtime_ns
+    assert shown(folder) == one
+    assert cache.stat().st_mtime_ns == stamp
+    second = publish(
+        folder, [make_record("xavier", seed, 80, 200, depth=seed) for seed in range(4)] + odd_records()[-1:]
+    )
+    two = shown(folder)
+    assert two == shown(folder, cached=False) == shown(folder)
+    assert len(two.splitlines()) == 9
+    first.unlink()
+    assert shown(folder) == shown(folder, cached=False)
+    publish(folder, [make_record("he", seed, 90) for seed in range(3)])
+    assert shown(folder) == two
+    second.write_bytes(second.read_bytes().replace(b'"test": 80', b'"test": 81'))
+    assert len(columns.load([folder])[1]) == 1
+    assert shown(folder) == one
+
+
+@pytest.mark.usefixtures("always_cached")
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"x" * 1000])
+def test_a_damaged_cache_is_built_anew(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "r"
+    publish(folder, odd_records())
+    before = shown(folder)
+    (cache,) = caches()
+    cache.write_bytes(content)
+    assert shown(folder) == before
+    assert shown(folder) == before
+
+
+@pytest.mark.usefixtures("always_cached")
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    publish(tmp_path / "r", odd_records())
+    assert shown(tmp_path / "r") == to_csv(trials_of(odd_records()))
+
+
+def test_of_several_records_of_a_trial_the_first_finished_counts(tmp_path: Path) -> None:
+    publish(tmp_path, [make_record("he", 0, 70), make_record("he", 1, 71)], "2026-01-02T00:00:00+00:00")
+    publish(tmp_path, [make_record("he", 1, 50), make_record("he", 2, 51)], "2026-01-01T00:00:00+00:00")
+    frame = to_trials(columns.load([tmp_path])[0]).frame()
+    assert frame["test_correct"].tolist() == [70, 50, 51]
+    both = records.load([tmp_path]).records.values()
+    assert trials_of(both).frame().equals(frame)
+
+
+def test_curves_of_all_lengths_keep_their_places() -> None:
+    made = [make_record("he", seed) | {"history": {"val_correct": list(range(seed))}} for seed in range(6)]
+    trials = trials_of(made[::-1])
+    assert [trials.curve(row).tolist() for row in range(6)] == [list(range(n)) for n in range(6)]
+    assert [trials.take([4, 1]).curve(row).tolist() for row in (0, 1)] == [[0, 1, 2, 3], [0]]
+
+
+def many(folder: Path, settings: int, seeds: int) -> int:
+    """Records of ten initializers: 300 a file, curves of 30 epochs."""
+    curve = {"val_correct": [20, *(100 + 3 * epoch for epoch in range(30))], "train_loss": [0.123456789] * 30}
+    total = 0
+    for lr in range(settings):
+        made = [
+            make_record(f"init{init}", seed, 50 + (7 * init + seed) % 40, lr=0.001 * (1 + lr)) | {"history": curve}
+            for init in range(10)
+            for seed in range(seeds)
+        ]
+        total += len(made)
+        for start in range(0, len(made), 300):
+            publish(folder / "run" / "records", made[start : start + 300])
+    return total
+
+
+MEASURED = (
+    "import sys, time\nstart = time.perf_counter()\nimport initbench.cli\n"
+    "try: initbench.cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    "status = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
+    "peak = int(status['VmHWM'].split()[0]) / 1e6\n"
+    "print(time.perf_counter() - start, peak, 'matplotlib' in sys.modules, 'torch' in sys.modules, file=sys.stderr)"
+)
+
+
+def measured(*arguments: object) -> tuple[float, float, bool, bool]:
+    """Seconds and GB of a report in a process of its own, and whether it imported matplotlib and torch."""
+    command = [sys.executable, "-c", MEASURED, "report", *map(str, arguments)]
+    answer = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
+    seconds, peak, *imported = answer.stderr.split()
+    return float(seconds), float(peak), imported[0] == "True", imported[1] == "True"
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of its memory from /proc")
+
+
+@linux
+@pytest.mark.parametrize(("settings", "seeds"), [(20, 50), (1, 1000)])
+def test_a_report_over_10000_trials_takes_under_5_seconds_and_1_gb(tmp_path: Path, settings: int, seeds: int) -> None:
+    assert many(tmp_path, settings, seeds) == 10_000
+    for _ in range(2):
+        seconds, gigabytes, matplotlib, torch = measured(tmp_path)
+        assert (matplotlib, torch) == (False, False)
+        assert gigabytes < 1
+        if seconds < 5:
+            return
+    pytest.fail(f"{seconds:.1f} s")
+
+
+@linux
+@pytest.mark.slow
+def test_a_report_over_a_million_trials_takes_under_a_minute_and_3_gb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    assert many(tmp_path, settings=100, seeds=1000) == 1_000_000
+    for _ in ("from the files", "from the cache"):
+        seconds, gigabytes, *_ = measured(tmp_path)
+        assert seconds < 60
+        assert gigabytes < 3
+
+
+def test_the_command_line_shows_all_that_it_can(initbench: Initbench) -> None:
+    made = [make_record(init, seed, n + seed, lr=lr) for init, n in (("he", 80), ("xavier", 70), ("zero", 10))
+            for seed in range(6) for lr in (0.01, 0.1)]  # fmt: skip
+    publish(Path("results/a/records"), made)
+    publish(Path("other/records"), made[:-1])
+    plain = initbench("report")
+    assert (plain.code, plain.err) == (0, "")
+    assert max(map(len, plain.out.splitlines())) <= 80
+    wide = initbench("report", "--view", "all", "--baseline", "he", "lr=0.1")
+    assert max(map(len, wide.out.splitlines())) <= 80
+    for title in ("Against he", "All pairs"):
+        assert title in wide.out
+    assert "Learning rates" in initbench("report", "--view", "lr").out
+    assert initbench("report", "--by", "lr", "init=he").out.count("digits · mlp") == 1
+    assert "Target on the validation split: 42 %" in " ".join(initbench("report", "--target", "0.42").out.split())
+    assert initbench("report", "--format", "html", "--out", "r.html", "--figures", "figures").code == 0
+    page = Path("r.html").read_text()
+    assert (
+        page.count("<figure>") == len(list(Path("figures").glob("*.svg"))) == len(list(Path("figures").glob("*.png")))
+    )
+    assert "\\begin{table}" in initbench("report", "--format", "latex").out
+    compared = initbench("report", "results", "other")
+    assert "only in results" in compared.out
+    assert "No drift." in compared.out
+    merged = initbench("report", "results=results,other")
+    assert merged.out == plain.out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("report --baseline hee", "unknown baseline 'hee', did you mean 'he'?"),
+        ("report --by lrr", "unknown setting 'lrr', did you mean 'lr'?"),
+        ("report --view everything", "'everything' is not one of 'curves', 'strips', 'pairs', 'lr', 'depth'"),
+        ("report --target 90", "Input should be less than or equal to 1"),
+        ("report results results results", "two folders are compared, got 3; results=A,B,C reports on all as one"),
+        ("report results results --format csv", "two sets have no CSV of one row per trial; results=A,B merges them"),
+        ("report --by dataset", "accuracies on different data sets are not comparable"),
+        ("report results none", "there is no results folder none"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line(initbench: Initbench, line: str, message: str) -> None:
+    publish(Path("results/a/records"), [make_record()])
+    answer = initbench(*line.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert len(answer.err.splitlines()) == 1
+    assert message in answer.err
+
+
+def test_figures_that_cannot_be_written_are_an_error_of_storage(initbench: Initbench) -> None:
+    publish(Path("results/a/records"), [make_record()])
+    Path("taken").mkdir()
+    Path("taken/x").write_text("")
+    answer = initbench("report", "--figures", "taken/x/y")
+    assert (answer.code, len(answer.err.splitlines())) == (4, 1)

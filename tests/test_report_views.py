@@ -1,0 +1,394 @@
+"""What is compared, scored and swept, on hand-made records whose answers one can do by head."""
+
+import io
+import shlex
+from typing import Any
+
+import pandas as pd
+import pytest
+from handmade import failed_record, make_record
+
+from initbench.config import compose
+from initbench.errors import InputError
+from initbench.report import sweeps
+from initbench.report.blocks import Block, Code, Figure, Paragraph, Table
+from initbench.report.compare import compare
+from initbench.report.document import Options, document
+from initbench.report.drift import drift
+from initbench.report.frame import to_csv, trials_of
+from initbench.report.plots import Panels
+from initbench.report.render import to_markdown
+from initbench.report.scores import OUTCOMES, target_of
+from initbench.report.sweeps import longest_run
+from initbench.request import request
+from initbench.sweep import plan
+
+
+def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:
+    """A table, or a figure's, by how its title starts: row label to column to text."""
+    found = [
+        b.table if isinstance(b, Figure) else b
+        for b in blocks
+        if isinstance(b, Table | Figure) and b.title.startswith(title)
+    ]
+    return {row[0]: dict(zip(found[0].header[1:], row[1:], strict=True)) for row in found[0].rows}
+
+
+def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:
+    frame = trials_of(made, **options).frame()
+    return [OUTCOMES[code] for code in frame["outcome"]]
+
+
+def with_curve(record: dict[str, Any], *counts: int | None) -> dict[str, Any]:
+    return record | {"history": {"val_correct": list(counts)}}
+
+
+def test_the_five_outcomes() -> None:
+    made = [
+        with_curve(make_record(seed=0, correct=95), 20, 100, 190),
+        with_curve(make_record(seed=1, correct=95), 20, 100, 170),
+        with_curve(make_record(seed=2, correct=19), 20, 20, 20),
+        with_curve(make_record(seed=3, correct=20), 20, 20, 20),
+        with_curve(make_record(seed=4, correct=None), 20, None, None),
+        failed_record("he", 5),
+    ]
+    # Chance is 10 of 100, and its standard error 3: up to 19 correct answers are at chance.
+    assert outcomes(made) == ["ok", "slow", "stuck", "slow", "diverged", "failed"]
+    assert outcomes(made, target=0.85)[:2] == ["ok", "ok"]
+
+
+def test_scores_of_a_curve_by_head() -> None:
+    frame = trials_of([with_curve(make_record(), 20, 100, 190, 180, 190)]).frame()
+    row = frame.iloc[0]
+    assert (row["epochs_to_50"], row["epochs_to_80"], row["epochs_to_90"], row["epochs_to_95"]) == (1, 2, 2, 2)
+    assert row["epochs_to_target"] == 2
+    assert row["best_val_epoch"] == 2
+    assert row["auc"] == pytest.approx((20 / 2 + 100 + 190 + 180 + 190 / 2) / 4 / 200)
+
+
+def test_steps_are_epochs_times_batches() -> None:
+    # 600 samples in batches of 128 are 5 steps an epoch.
+    table = pd.read_csv(io.StringIO(to_csv(trials_of([with_curve(make_record(), 20, 100, 190)]))))
+    assert table.loc[0, ["epochs_to_50", "steps_to_50", "epochs_to_target", "steps_to_target"]].tolist() == [
+        1,
+        5,
+        2,
+        10,
+    ]
+
+
+def test_more_settings_than_anyone_reads_are_an_overview_with_the_laws() -> None:
+    made = [make_record(init, seed, lr=float(lr)) for init in ("he", "zero") for seed in (0, 1) for lr in range(1, 30)]
+    blocks = document(trials_of(made), Options(by="init"))
+    titles = [block.title for block in blocks if isinstance(block, Table)]
+    assert titles == ["Mean test accuracy", "Laws"]
+    assert len(table(blocks, "Mean test")) == 29
+    assert set(table(blocks, "Laws")) == {"he", "zero"}
+
+
+def test_scores_do_not_depend_on_the_company() -> None:
+    one = with_curve(make_record(seed=1), 20, 100, 190)
+    others = [
+        with_curve(make_record(init, seed), *range(20, 20 + n)) for n, init in ((2, "a"), (5, "b")) for seed in (0, 9)
+    ]
+    alone, among = trials_of([one]).frame(), trials_of([*others, one]).frame()
+    columns = ["outcome", "auc", "epochs_to_target", "best_val_epoch", "epochs_to_50"]
+    found = among[among["val_correct"].notna() & (among["seed"] == 1)]
+    assert found[columns].values.tolist() == alone[columns].values.tolist()
+
+
+def test_targets() -> None:
+    assert target_of("mnist", 0.1) == 0.95
+    assert target_of("wine", 0.4) == 0.7
+
+
+def test_the_bias_moved_out_of_init_and_the_model_became_a_mapping() -> None:
+    """Records of both shapes are the same trials to a report."""
+    old = [make_record("he", seed) for seed in range(2)]
+    groups = {"model": {"name": "mlp"}, "bias": {"name": "zeros"}, "protocol": "fixed", "stage": "final"}
+    groups |= {"init_first": None, "init": {"name": "he", "law": "normal", "std": 0.1}}
+    new = [record | {"trial": record["trial"] | groups, "key": f"new {record['key']}"} for record in old]
+    assert to_markdown(document(trials_of(old))) == to_markdown(document(trials_of(new)))
+    assert len(compare(trials_of(old + new)).settings) == 1
+
+
+def test_variants_of_one_name_are_told_apart_by_what_differs() -> None:
+    made = [make_record("he", bias={"name": bias}) for bias in ("zeros", "uniform")]
+    made += [
+        make_record("xavier", init_output={"name": "zero", "law": "constant", "value": 0.0}),
+        make_record("xavier"),
+    ]
+    made += [make_record("torch_default", bias={"name": "uniform"})]
+    assert compare(trials_of(made)).techniques == [
+        *("xavier", "xavier init_output=zero init_output.value=0"),
+        *("he bias=uniform", "he bias=zeros", "torch_default"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "columns"),
+    [
+        ("bias", ["uniform", "zeros"]),
+        ("lr", ["0.03", "0.1"]),
+        ("depth", ["2", "10"]),
+        ("activation", ["relu", "tanh"]),
+        ("optimizer.momentum", ["0", "0.9"]),
+    ],
+)
+def test_any_setting_can_be_what_is_compared(by: str, columns: list[str]) -> None:
+    values: dict[str, list[Any]] = {
+        "bias": [{"name": "zeros"}, {"name": "uniform"}],
+        "lr": [0.1, 0.03],
+        "depth": [10, 2],
+        "activation": [{"name": "tanh"}, {"name": "relu"}],
+        "optimizer.momentum": [{"name": "sgd", "momentum": momentum} for momentum in (0.9, 0.0)],
+    }
+    key = by.split(".")[0]
+    made = [make_record("he", seed, **{key: value}) for value in values[by] for seed in range(2)]
+    made = [record | {"trial": record["trial"] | {"width": [128] * record["trial"]["depth"]}} for record in made]
+    comparison = compare(trials_of(made), by)
+    assert comparison.techniques == columns
+    assert len(comparison.settings) == 1
+    assert "he" in comparison.titles[0].split(" · ")
+    runs = next(block for block in document(trials_of(made), Options(by=by)) if isinstance(block, Table))
+    assert runs.header == ("run", *columns)
+
+
+def test_protocols_can_be_compared() -> None:
+    made = [make_record("he", seed, 90, lr=lr) for seed in range(3) for lr in (0.1, 0.3)]
+    made += [make_record("he", seed, 95, lr=0.03, protocol="tuned", stage="final") for seed in range(3)]
+    comparison = compare(trials_of(made), "protocol")
+    assert comparison.techniques == ["fixed lr=0.1", "fixed lr=0.3", "tuned"]
+    assert len(comparison.settings) == 1
+
+
+def test_data_sets_cannot_be_compared() -> None:
+    with pytest.raises(InputError, match="accuracies on different data sets are not comparable"):
+        compare(trials_of([make_record()]), "dataset")
+
+
+def test_an_unknown_comparison_or_baseline_is_told() -> None:
+    with pytest.raises(InputError, match="unknown setting 'activaton', did you mean 'activation'"):
+        document(trials_of([make_record()]), Options(by="activaton"))
+    with pytest.raises(InputError, match="unknown baseline 'hee', did you mean 'he'"):
+        document(trials_of([make_record()]), Options(baseline="hee"))
+
+
+def test_the_baseline_by_head() -> None:
+    made = [make_record("torch_default", seed, 50 + seed % 2) for seed in range(10)]
+    made += [make_record("he", seed, 60 + seed % 2 + (seed == 0)) for seed in range(10)]
+    made += [make_record("xavier", seed, 51 - seed % 2) for seed in range(10)]
+    blocks = document(trials_of(made))
+    rows = table(blocks, "Against torch_default")
+    assert rows["he"]["difference"] == "+10.10"
+    assert (rows["he"]["p"], rows["he"]["p (Holm)"], rows["he"]["P(A>B)"]) == ("0.002", "0.004", "1.00")
+    assert (rows["xavier"]["difference"], rows["xavier"]["p"], rows["xavier"]["P(A>B)"]) == ("+0.00", "1.000", "0.50")
+    verdict = next(b.text for b in blocks if isinstance(b, Paragraph) and b.text.startswith("Against"))
+    assert verdict == "Against torch_default, at a family-wise error of 5 %: higher: he; not separable: xavier."
+
+
+def test_a_design_that_can_show_nothing_is_refused_with_the_n_that_would_do() -> None:
+    made = [make_record(init, seed, n) for init, n in (("he", 90), ("xavier", 10)) for seed in range(5)]
+    blocks = document(trials_of(made), Options(baseline="he"))
+    assert table(blocks, "Against he")["xavier"]["p"] == "–"
+    text = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
+    assert "with 5 pairs and 1 comparison no difference whatever could be significant" in text
+    assert "6 seeds would do" in text
+
+
+def test_all_pairs_put_what_is_not_separable_in_a_group() -> None:
+    accuracy = {"he": 90, "xavier": 90, "zero": 10}
+    made = [make_record(init, seed, n + seed % 3) for init, n in accuracy.items() for seed in range(8)]
+    blocks = document(trials_of(made), Options(views=("pairs",)))
+    groups = table(blocks, "Groups")
+    assert groups["he"]["group"] == groups["xavier"]["group"] == "a"
+    assert groups["zero"]["group"] == "b"
+    pairs = table(blocks, "All pairs")
+    assert list(pairs) == ["xavier − he", "xavier − zero", "he − zero"]
+    assert pairs["xavier − zero"]["p (Holm)"] == "0.023"
+
+
+def test_the_longest_run() -> None:
+    assert longest_run([False, True, True, False, True]) == (1, 2)
+    assert longest_run([True, False, True]) == (0, 0)
+    assert longest_run([False]) is None
+
+
+def swept(init: str, lr: float, seed: int, n: int | None, **trial: Any) -> dict[str, Any]:
+    record = make_record(init, seed, n, lr=lr, **trial)
+    record["n_correct"] = record["n_correct"] and record["n_correct"] | {"val": 2 * record["n_correct"]["test"]}
+    return with_curve(record, 20, 2 * (n or 10))
+
+
+def test_the_learning_rate_window_by_head() -> None:
+    accuracy = {0.001: 50, 0.01: 91, 0.1: 95, 1.0: None}
+    made = [swept("he", lr, seed, n) for lr, n in accuracy.items() for seed in range(3)]
+    made += [swept("xavier", lr, seed, 95 if lr < 0.1 else 10) for lr in accuracy for seed in range(3)]
+    made += [swept("zero", lr, seed, 10) for lr in accuracy for seed in range(3)]
+    found = table(document(trials_of(made), Options(views=("lr",))), "Learning rates")
+    assert found["he"]["1"] == "– (3)"
+    assert (found["he"]["window"], found["he"]["decades"], found["he"]["best lr"]) == ("0.01 to 0.1", "1.00", "0.1")
+    assert (found["xavier"]["window"], found["xavier"]["decades"]) == ("0.001 to 0.01", ">1.00")
+    assert found["xavier"]["best lr"] == "0.001 (edge)"
+    assert (found["zero"]["window"], found["zero"]["decades"]) == ("none", "–")
+
+
+def test_a_tuned_cell_has_one_section_its_own_rates_and_its_search_elsewhere() -> None:
+    best = {"he": 0.1, "xavier": 0.01}
+    made = [
+        swept(init, lr, seed, 95 if lr == best[init] else 80, protocol="tuned", stage="search")
+        for init in best
+        for lr in (0.001, 0.01, 0.1)
+        for seed in (100, 101)
+    ]
+    made += [
+        swept(init, lr, seed, 94, protocol="tuned", stage="final") for init, lr in best.items() for seed in range(8)
+    ]
+    blocks = document(trials_of(made), Options(views=("lr",), baseline="he"))
+    comparison = compare(trials_of([record for record in made if record["trial"]["stage"] == "final"]))
+    assert comparison.titles == ["digits · mlp depth 2, width 128 · relu · lr tuned"]
+    assert table(blocks, "What became")["he"]["n"] == "8"
+    assert [row["lr"] for row in table(blocks, "Laws").values()] == ["0.01", "0.1"]
+    assert table(blocks, "Against he")["xavier"]["pairs"] == "8"
+    found = table(blocks, "Learning rates")
+    assert (found["he"]["0.1"], found["he"]["best lr"]) == ("95.00", "0.1 (edge)")
+    assert (found["xavier"]["0.1"], found["xavier"]["best lr"]) == ("80.00", "0.01")
+    (figure,) = [block for block in blocks if isinstance(block, Figure)]
+    assert isinstance(figure.plot, Panels)
+    assert [panel.ring for panel in figure.plot.panels] == [(0.01, 95.0), (0.1, 95.0)]
+    assert "lr" not in next(b.text for b in blocks if isinstance(b, Code)).replace("lr_", "").split("init=")[0]
+
+
+def test_what_an_initializer_costs_is_charged() -> None:
+    cost = {"samples": 1000, "steps": 50, "seconds": 0.25}
+    made = [make_record("lsuv", seed) | {"init_cost": cost} for seed in range(2)] + [make_record("he", 0)]
+    rows = table(document(trials_of(made)), "Laws")
+    assert rows["lsuv"]["cost before training, per run"] == "1,000 samples, 50 steps, 0.25 s"
+    assert rows["he"]["cost before training, per run"] == "none"
+    assert "cost before training, per run" not in table(document(trials_of(made[2:])), "Laws")["he"]
+
+
+def test_why_trials_failed_is_told_once_per_technique() -> None:
+    made = [failed_record(init, seed, "no") for init in ("a", "b") for seed in range(3)] + [make_record("he", 0)]
+    told = [b.text for b in document(trials_of(made)) if isinstance(b, Paragraph) and b.text.startswith("Failed")]
+    assert told == ["Failed: a: no; b: no."]
+
+
+def test_the_deepest_trainable_depth_by_head() -> None:
+    deepest = {"he": 10, "xavier": 5, "zero": 0}
+    made = [
+        swept(init, 0.1, seed, 95 if depth <= limit else 10, depth=depth, width=[64] * depth)
+        for init, limit in deepest.items()
+        for depth in (2, 5, 10)
+        for seed in range(2)
+    ]
+    blocks = document(trials_of(made), Options(views=("depth",)))
+    found = table(blocks, "Depth")
+    assert {name: row["deepest"] for name, row in found.items()} == {"he": "> 10", "xavier": "5", "zero": "none"}
+    assert found["xavier"]["depth 10"] == "10.00 (2)"
+
+
+def test_a_sweep_needs_two_values_of_a_technique() -> None:
+    made = [make_record("he", lr=0.1), make_record("xavier", lr=0.01)]
+    assert sweeps.sweeps(trials_of(made), "init", "lr", "val_accuracy") == []
+
+
+def test_settings_are_blocks_and_seeds_are_not() -> None:
+    made = [
+        make_record(init, seed, n + lr, lr=float(lr))
+        for init, n in (("he", 70), ("xavier", 60), ("zero", 10))
+        for lr in range(1, 7)
+        for seed in range(4)
+    ]
+    blocks = document(trials_of(made), Options(views=("across",)))
+    ranks = table(blocks, "Mean ranks")
+    assert [ranks[name]["mean rank"] for name in ("he", "xavier", "zero")] == ["1.00", "2.00", "3.00"]
+    # q / √2 · √(k (k + 1) / 6 N) = 2.343 · √(12 / 36)
+    assert ranks["critical difference"]["mean rank"] == "1.35"
+    assert ranks["Friedman p"]["mean rank"] == "0.002"
+    assert table(blocks, "Interquartile")["he"]["IQM"] == "73.50"
+
+
+def test_too_few_settings_are_refused_with_the_number_that_would_do() -> None:
+    made = [
+        make_record(init, seed, n, lr=lr)
+        for init, n in (("he", 90), ("lecun", 80), ("zero", 10))
+        for lr in (0.1, 0.2)
+        for seed in range(3)
+    ]
+    text = to_markdown(document(trials_of(made), Options(views=("across",))))
+    assert "with 2 settings and 3 techniques no two mean ranks can differ significantly; 3 settings would do" in text
+
+
+def test_the_performance_profile_by_head() -> None:
+    made = []
+    for lr, he, xavier in ((0.1, 1, 2), (0.2, 2, 2), (0.3, 3, None)):
+        for init, epochs in (("he", he), ("xavier", xavier), ("zero", None)):
+            counts = [20] * 4 if epochs is None else [20] * epochs + [190] * (4 - epochs)
+            made += [with_curve(make_record(init, seed, 80, lr=lr), *counts) for seed in range(3)]
+    found = table(document(trials_of(made), Options(views=("across",))), "Performance profile")
+    assert list(found["he"].values()) == ["100", "100", "100", "100", "100"]
+    assert list(found["xavier"].values()) == ["33", "33", "67", "67", "67"]
+    assert list(found["zero"].values()) == ["0", "0", "0", "0", "0"]
+
+
+def test_the_command_of_a_section_asks_for_its_trials() -> None:
+    asked = request(
+        compose(
+            [
+                "init=he,gaussian",
+                "init.std=0.1,0.3",
+                "depth=3",
+                "width=[32,16,8]",
+                "seeds=[0,5]",
+                "activation=leaky_relu",
+                "optimizer=adam",
+                "optimizer.beta1=0.8",
+                "lr=0.003",
+            ]
+        )
+    )
+    planned = plan(asked, ()).trials
+    made = []
+    for trial in planned:
+        record = make_record(seed=trial.seed)
+        made.append(record | {"trial": trial.identity, "key": trial.key})
+    (code,) = [block for block in document(trials_of(made)) if isinstance(block, Code)]
+    words = shlex.split(code.text)
+    assert words[:2] == ["initbench", "run"]
+    again = plan(request(compose(words[2:])), ()).trials
+    assert {trial.key for trial in again} == {trial.key for trial in planned}
+
+
+def drifted(change: int, seeds: range = range(8)) -> list[Block]:
+    first = [make_record("he", seed, 80 + seed % 2) for seed in range(8)] + [make_record("zero", 0, 10)]
+    second = [make_record("he", seed, 80 + seed % 2 + change) for seed in seeds] + [make_record("one", 0, 10)]
+    return drift(trials_of(first), trials_of(second), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"), [(0, "same", "No drift."), (5, "drift", "Drift: he (digits · mlp depth 2")]
+)
+def test_two_result_sets_are_compared(change: int, verdict: str, words: str) -> None:
+    blocks = drifted(change)
+    found = table(blocks, "digits")
+    assert found["he"]["verdict"] == verdict
+    assert found["he"]["difference"] == f"+{change}.00"
+    assert (found["zero"]["verdict"], found["one"]["verdict"]) == ("first only", "second only")
+    assert words in to_markdown(blocks)
+    same = table(blocks, "The same trials")
+    assert same["in both"]["n"] == "8"
+    assert same["of these with the same counts"]["n"] == ("8" if change == 0 else "0")
+
+
+def test_other_seeds_are_compared_as_two_samples() -> None:
+    assert table(drifted(0, range(100, 108)), "digits")["he"]["verdict"] == "other seeds"
+    assert table(drifted(9, range(100, 108)), "digits")["he"]["verdict"] == "drift"
+
+
+def test_a_single_changed_trial_is_told_and_is_no_drift() -> None:
+    first = [make_record("he", seed, 80) for seed in range(8)]
+    second = [make_record("he", seed, 80 + (seed == 3)) for seed in range(8)]
+    blocks = drift(trials_of(first), trials_of(second), ("a", "b"))
+    assert table(blocks, "digits")["he"]["verdict"] == "changed"
+    assert "No drift; 1 technique of 1 changed" in to_markdown(blocks)
