@@ -24,11 +24,7 @@ Spec = str | Callable[..., NDArray[Any]] | Mapping[str, Any]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_NORMS = (
-    *(nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm),
-    # Since torch 2.4.
-    *([nn.RMSNorm] if hasattr(nn, "RMSNorm") else []),
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 # Linear layers that hold several matrices on top of each other, by the end of their name.
 _FUSED = (
     (re.compile(r"(^|[._])(w?qkv|query_key_value|in_proj|c_attn)$", re.IGNORECASE), 3),

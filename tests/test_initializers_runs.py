@@ -46,4 +46,4 @@ def test_first_and_output_layer_start_as_asked(initbench: Initbench) -> None:
 def test_what_is_known_to_be_odd_is_said_before_training(initbench: Initbench) -> None:
     answer = initbench("run", "init=sobol_flat", "seeds=1", "dataset=digits", "epochs=1")
     assert answer.code == 0
-    assert "note: 'sobol_flat' on layers.1.weight: nearly low rank: stable rank" in answer.err
+    assert "note: 'sobol_flat' on layers.1.weight of shape (128, 128): nearly low rank: stable rank" in answer.err
