@@ -1,6 +1,6 @@
 """The initial parameters of a trial, each drawn from a stream of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -16,9 +16,10 @@ from initbench.sweep import Trial
 from initbench.trial import Cell, Init
 
 Params = dict[str, NDArray[np.float32]]
+Shapes = dict[str, tuple[int, ...]]
 
 
-def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
+def shapes(cell: Cell) -> Shapes:
     """Name to shape of every parameter, in torch's layout.
 
     Raises:
@@ -28,17 +29,28 @@ def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
     return parameters(arrays.x.shape[1], cell.width, arrays.n_classes)
 
 
+def initializers(cell: Cell, names: Iterable[str]) -> dict[str, Init]:
+    """Which initializer every weight among the parameters gets; a layer that is first and last is an output layer."""
+    weights = [name for name in names if name.endswith("weight")]
+    of = dict.fromkeys(weights, cell.init)
+    of[weights[0]] = cell.init_first or cell.init
+    of[weights[-1]] = cell.init_output or of[weights[-1]]
+    return of
+
+
 def initial(trial: Trial) -> Params:
     """Name to initial value of every parameter.
 
     Raises:
         InputError: the law fails, refuses a layer's shape, or draws something that is not finite.
     """
-    return _initial(trial, shapes(trial.cell))
+    wanted = shapes(trial.cell)
+    inits = initializers(trial.cell, wanted)
+    return {name: _draw(trial, name, wanted, inits) for name in wanted}
 
 
 def check(trials: Iterable[Trial]) -> list[str]:
-    """Draw and certify every initializer once for its layers, so that a bad one is told before any training.
+    """Draw and certify every initializer once for every shape, so that a bad one is told before any training.
 
     Returns:
         One line for each thing that is no fault and still worth knowing.
@@ -46,71 +58,65 @@ def check(trials: Iterable[Trial]) -> list[str]:
     Raises:
         InputError: as :func:`initial`; or a law breaks its promise.
     """
-    seen, notes = set(), []
+    cells, seen, notes = set(), set(), []
     for trial in trials:
-        cell, wanted = trial.cell, shapes(trial.cell)
-        asked = (cell.init, cell.init_first, cell.init_output, cell.bias, tuple(wanted.items()))
-        if asked in seen:
+        if trial.cell in cells:
             continue
-        seen.add(asked)
-        for name, values in _initial(trial, wanted).items():
-            law, promise = _promise(cell, wanted, name)
-            certificate = certify(law, values, promise)
+        cells.add(trial.cell)
+        wanted = shapes(trial.cell)
+        inits = initializers(trial.cell, wanted)
+        for name in wanted:
+            asked = (inits.get(name, trial.cell.bias), wanted[name], wanted[_weight_of(name)])
+            if asked in seen:
+                continue
+            seen.add(asked)
+            values = _draw(trial, name, wanted, inits)
+            certificate = certify(asked[0].name, values, _promise(trial.cell, name, wanted, inits))
+            where = f"'{certificate.law}' on {name} of shape {values.shape}"
             if certificate.faults:
-                raise InputError(f"'{law}' on {name} of shape {values.shape}: {certificate.faults[0]}")
-            notes += [f"note: '{law}' on {name}: {note}" for note in certificate.notes]
+                raise InputError(f"{where}: {certificate.faults[0]}")
+            notes += [f"note: {where}: {note}" for note in certificate.notes]
     return notes
 
 
 def certificate(cell: Cell, params: Params) -> dict[str, tuple[float | None, float]]:
     """Of every weight the standard deviation that its law promises, if it does, and the one it has; four digits."""
-    wanted = {name: values.shape for name, values in params.items()}
+    wanted: Shapes = {name: values.shape for name, values in params.items()}
+    inits = initializers(cell, wanted)
     found = {}
-    for name, values in params.items():
-        if name.endswith("weight"):
-            _, promise = _promise(cell, wanted, name)
-            std = float(values.std(dtype=np.float64))
-            found[name] = (None if promise is None else float(f"{promise.std:.4g}"), float(f"{std:.4g}"))
+    for name in inits:
+        promise = _promise(cell, name, wanted, inits)
+        std = float(params[name].std(dtype=np.float64))
+        found[name] = (None if promise is None else float(f"{promise.std:.4g}"), float(f"{std:.4g}"))
     return found
 
 
-def initializer_of(cell: Cell, names: Iterable[str], name: str) -> Init:
-    """The initializer of one weight: that of the first or of the output layer, or the one for all."""
-    weights = [other for other in names if other.endswith("weight")]
-    # Where there is but one layer, it is the output layer.
-    return (name == weights[-1] and cell.init_output) or (name == weights[0] and cell.init_first) or cell.init
+def _draw(trial: Trial, name: str, wanted: Shapes, inits: dict[str, Init]) -> NDArray[np.float32]:
+    """One parameter, from a stream of its own."""
+    cell, shape, rng = trial.cell, wanted[name], stream(trial.seed, "init", name)
+    if name not in inits:
+        frequencies = _frequencies(cell.dataset) if name == next(reversed(wanted)) else None
+        return draw_bias(cell.bias.name, wanted[_weight_of(name)], rng, frequencies, **dict(cell.bias.params))
+    init = inits[name]
+    try:
+        return drawn(LAWS[init.law], shape, rng, dict(init.params))
+    except ValueError as error:
+        raise InputError(f"init '{init.name}' on {name} of shape {shape}: {error}") from None
 
 
-def _initial(trial: Trial, wanted: Mapping[str, tuple[int, ...]]) -> Params:
-    cell, params = trial.cell, {}
-    for name, shape in wanted.items():
-        rng = stream(trial.seed, "init", name)
-        if name.endswith("bias"):
-            frequencies = _frequencies(cell.dataset) if name == list(wanted)[-1] else None
-            of = wanted[_weight_of(name)]
-            params[name] = draw_bias(cell.bias.name, of, rng, frequencies, **dict(cell.bias.params))
-            continue
-        init = initializer_of(cell, wanted, name)
-        try:
-            params[name] = drawn(LAWS[init.law], shape, rng, dict(init.params))
-        except ValueError as error:
-            raise InputError(f"init '{init.name}' on {name} of shape {shape}: {error}") from None
-    return params
+def _promise(cell: Cell, name: str, wanted: Shapes, inits: dict[str, Init]) -> Promise | None:
+    """What is promised of a parameter; the output layer's log-prior bias is what the data say."""
+    if name in inits:
+        promise = LAWS[inits[name].law].promise
+        return promise and promise(wanted[name], **dict(inits[name].params))
+    if cell.bias.name == "log_prior":
+        return None
+    return BIASES[cell.bias.name].promise(wanted[_weight_of(name)], **dict(cell.bias.params))
 
 
-def _promise(cell: Cell, wanted: Mapping[str, tuple[int, ...]], name: str) -> tuple[str, Promise | None]:
-    """What drew a parameter, and what it promises; the output layer's bias is what the data say."""
-    if name.endswith("bias"):
-        if cell.bias.name == "log_prior":
-            return cell.bias.name, None
-        return cell.bias.name, BIASES[cell.bias.name].promise(wanted[_weight_of(name)], **dict(cell.bias.params))
-    init = initializer_of(cell, wanted, name)
-    promise = LAWS[init.law].promise
-    return init.name, promise and promise(wanted[name], **dict(init.params))
-
-
-def _weight_of(bias: str) -> str:
-    return bias.removesuffix("bias") + "weight"
+def _weight_of(name: str) -> str:
+    """The weight of the same layer."""
+    return f"{name.rpartition('.')[0]}.weight"
 
 
 @lru_cache(maxsize=4)

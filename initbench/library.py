@@ -24,15 +24,13 @@ Spec = str | Callable[..., NDArray[Any]] | Mapping[str, Any]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_NORMS = (
-    *(nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm),
-    # Since torch 2.4.
-    *([nn.RMSNorm] if hasattr(nn, "RMSNorm") else []),
-)
-# Linear layers that hold several matrices on top of each other, by the end of their name.
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+# Linear layers that hold several matrices on top of each other, by the end of their name. The last two names are used
+# for other layers as well: there the matrices must be square.
 _FUSED = (
-    (re.compile(r"(^|[._])(w?qkv|query_key_value|in_proj|c_attn)$", re.IGNORECASE), 3),
-    (re.compile(r"(^|[._])kv$"), 2),
+    (re.compile(r"(^|[._])(w?qkv|query_key_value)$", re.IGNORECASE), 3, False),
+    (re.compile(r"(^|[._])kv$", re.IGNORECASE), 2, False),
+    (re.compile(r"(^|[._])(in_proj|c_attn)$"), 3, True),
 )
 
 
@@ -178,8 +176,7 @@ def _kind(name: str, prefix: str, module: nn.Module, parameter: nn.Parameter) ->
     if isinstance(module, _NORMS) and own in ("weight", "bias"):
         return _Tensor(name, parameter, "shift" if own == "bias" else "scale", shape)
     if isinstance(module, nn.Linear) and own in ("weight", "bias"):
-        n = next((n for pattern, n in _FUSED if pattern.search(prefix) and module.out_features % n == 0), 1)
-        return tensor(kind, module.weight.shape, n)
+        return tensor(kind, module.weight.shape, _n_fused(prefix, module.out_features, module.in_features))
     if isinstance(module, _CONVOLUTIONS) and own in ("weight", "bias"):
         return tensor(kind, module.weight.shape, module.groups)
     if isinstance(module, _TRANSPOSED) and own in ("weight", "bias"):
@@ -196,6 +193,14 @@ def _kind(name: str, prefix: str, module: nn.Module, parameter: nn.Parameter) ->
         of = own.replace("bias", "weight")
         return tensor(own.partition("_")[0], getattr(module, of).shape, shape[0] // module.hidden_size or 1)
     return _Tensor(name, parameter, "other", shape)
+
+
+def _n_fused(name: str, out: int, fan_in: int) -> int:
+    """How many matrices a linear layer of this name holds."""
+    for pattern, n, square in _FUSED:
+        if pattern.search(name) and (out == n * fan_in if square else out % n == 0):
+            return n
+    return 1
 
 
 def _draw(

@@ -131,10 +131,17 @@ def test_gates_and_projections_are_matrices_of_their_own() -> None:
     for gate in lstm.weight_hh_l0.detach().double().split(64):
         np.testing.assert_allclose(gate @ gate.T, np.eye(64), atol=1e-6)
     assert float(lstm.bias_ih_l0.detach().abs().max()) == pytest.approx(1 / math.sqrt(32), rel=0.05)
-    fused = nn.ModuleDict({"qkv": nn.Linear(64, 192), "proj": nn.Linear(64, 64), "kv": nn.Linear(64, 128)})
-    initbench.initialize(fused, "orthogonal")
-    for matrix in (*fused["qkv"].weight.detach().double().split(64), *fused["kv"].weight.detach().double().split(64)):
-        np.testing.assert_allclose(matrix @ matrix.T, np.eye(64), atol=1e-6)
+    shapes = {"qkv": (3, 64), "to_kv": (2, 64), "in_proj": (3, 64), "c_attn": (3, 64), "proj": (1, 64)}
+    fused = nn.ModuleDict({name: nn.Linear(64, n * out) for name, (n, out) in shapes.items()})
+    # A layer of that name that does not hold three square matrices.
+    fused["other"] = nn.ModuleDict({"in_proj": nn.Linear(64, 48)})
+    certificates = initbench.initialize(fused, "orthogonal")
+    blocks = {name: certificate.promise and certificate.promise.blocks for name, certificate in certificates.items()}
+    assert {name: blocks[f"{name}.weight"] for name in shapes} == {name: n for name, (n, _) in shapes.items()}
+    assert blocks["other.in_proj.weight"] == 1
+    for name in shapes:
+        for matrix in fused[name].weight.detach().double().split(64):
+            np.testing.assert_allclose(matrix @ matrix.T, np.eye(64), atol=1e-6)
 
 
 def test_embeddings_keep_their_padding_at_zero_and_ties_are_drawn_once() -> None:
