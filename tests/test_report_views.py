@@ -154,6 +154,15 @@ def test_any_setting_can_be_what_is_compared(by: str, columns: list[str]) -> Non
     assert runs.header == ("run", *columns)
 
 
+def test_settings_are_told_apart_in_their_titles() -> None:
+    made = [make_record("gaussian", lr=lr, std=std, batch_size=size) for lr in (0.1, 0.3) for std in (0.1, 0.01)
+            for size in (32, 64)]  # fmt: skip
+    titles = compare(trials_of(made), "lr").titles
+    assert titles[0] == "digits · mlp depth 2, width 128 · relu · gaussian · batch_size 32 · std=0.01"
+    assert len(set(titles)) == 4
+    assert compare(trials_of(made)).titles[1] == "digits · mlp depth 2, width 128 · relu · lr 0.1 · batch_size 64"
+
+
 def test_protocols_can_be_compared() -> None:
     made = [make_record("he", seed, 90, lr=lr) for seed in range(3) for lr in (0.1, 0.3)]
     made += [make_record("he", seed, 95, lr=0.03, protocol="tuned", stage="final") for seed in range(3)]
