@@ -239,6 +239,10 @@ def test_the_learning_rate_window_by_head() -> None:
     assert (found["he"]["window"], found["he"]["decades"], found["he"]["best lr"]) == ("0.01 to 0.1", "1.00", "0.1")
     assert (found["xavier"]["window"], found["xavier"]["decades"]) == ("0.001 to 0.01", ">1.00")
     assert found["xavier"]["best lr"] == "0.001 (edge)"
+    # A learning rate at which all runs failed was tried all the same: the one before it is not at the edge.
+    fails_at = [swept("he", lr, seed, None if lr == 1.0 else 95) for lr in (0.01, 0.1, 1.0) for seed in range(3)]
+    blocks = document(trials_of([*fails_at, *[swept("he", 0.1, 9, 99)]]), Options(views=("lr",)))
+    assert table(blocks, "Learning rates")["he"]["best lr"] == "0.1"
     assert (found["zero"]["window"], found["zero"]["decades"]) == ("none", "–")
 
 
