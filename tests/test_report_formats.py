@@ -21,7 +21,9 @@ from initbench.report.document import VIEWS, Options, document, headline
 from initbench.report.frame import to_csv, trials_of
 from initbench.report.latex import tex, to_latex
 from initbench.report.page import to_html
+from initbench.report.plots import HeatMap, Panels, Ranking, Strips
 from initbench.report.render import to_markdown, to_terminal, without_figures
+from initbench.report.text import percent
 
 FORMATS = ("md", "txt", "csv", "tex", "html")
 
@@ -162,6 +164,36 @@ def test_another_process_renders_the_same_bytes(tmp_path: Path) -> None:
         pages.add(subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout)
     (page,) = pages
     assert page.count("<svg") == 2
+
+
+def test_a_figure_shows_what_its_table_says(everything: list[Block]) -> None:
+    """No plot disagrees with the numbers beside it."""
+    shown = 0
+    for figure in everything:
+        if not isinstance(figure, Figure):
+            continue
+        rows = {row[0]: row[1:] for row in figure.table.rows}
+        columns = {name: [row[i] for row in figure.table.rows] for i, name in enumerate(figure.table.header)}
+        if isinstance(figure.plot, Panels) and not figure.plot.steps:
+            for panel in figure.plot.panels:
+                told = columns[panel.name] if figure.name.startswith("curves") else rows[panel.name]
+                for y, cell in zip(panel.middle[1], told, strict=False):
+                    assert percent(y / 100) == cell.split(" ")[0]
+                    shown += 1
+        elif isinstance(figure.plot, HeatMap):
+            for name, values in zip(figure.plot.rows, figure.plot.values, strict=True):
+                assert [percent(y / 100) for y in values] == [cell.split(" ")[0] for cell in rows[name][: len(values)]]
+                shown += len(values)
+        elif isinstance(figure.plot, Strips):
+            for strip in figure.plot.strips:
+                assert rows[strip.name][2] == percent(strip.mean / 100)
+                assert rows[strip.name][5] == " ".join(percent(value / 100) for value in strip.values)
+                shown += 1
+        elif isinstance(figure.plot, Ranking):
+            for name, rank in zip(figure.plot.names, figure.plot.ranks, strict=True):
+                assert rows[name][0] == f"{rank:.2f}"
+                shown += 1
+    assert shown > 100
 
 
 def test_figures_are_files(everything: list[Block], tmp_path: Path) -> None:

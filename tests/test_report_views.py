@@ -154,6 +154,15 @@ def test_any_setting_can_be_what_is_compared(by: str, columns: list[str]) -> Non
     assert runs.header == ("run", *columns)
 
 
+def test_settings_are_told_apart_in_their_titles() -> None:
+    made = [make_record("gaussian", lr=lr, std=std, batch_size=size) for lr in (0.1, 0.3) for std in (0.1, 0.01)
+            for size in (32, 64)]  # fmt: skip
+    titles = compare(trials_of(made), "lr").titles
+    assert titles[0] == "digits · mlp depth 2, width 128 · relu · gaussian · batch_size 32 · std=0.01"
+    assert len(set(titles)) == 4
+    assert compare(trials_of(made)).titles[1] == "digits · mlp depth 2, width 128 · relu · lr 0.1 · batch_size 64"
+
+
 def test_protocols_can_be_compared() -> None:
     made = [make_record("he", seed, 90, lr=lr) for seed in range(3) for lr in (0.1, 0.3)]
     made += [make_record("he", seed, 95, lr=0.03, protocol="tuned", stage="final") for seed in range(3)]
@@ -230,6 +239,10 @@ def test_the_learning_rate_window_by_head() -> None:
     assert (found["he"]["window"], found["he"]["decades"], found["he"]["best lr"]) == ("0.01 to 0.1", "1.00", "0.1")
     assert (found["xavier"]["window"], found["xavier"]["decades"]) == ("0.001 to 0.01", ">1.00")
     assert found["xavier"]["best lr"] == "0.001 (edge)"
+    # A learning rate at which all runs failed was tried all the same: the one before it is not at the edge.
+    fails_at = [swept("he", lr, seed, None if lr == 1.0 else 95) for lr in (0.01, 0.1, 1.0) for seed in range(3)]
+    blocks = document(trials_of([*fails_at, *[swept("he", 0.1, 9, 99)]]), Options(views=("lr",)))
+    assert table(blocks, "Learning rates")["he"]["best lr"] == "0.1"
     assert (found["zero"]["window"], found["zero"]["decades"]) == ("none", "–")
 
 

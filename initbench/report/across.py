@@ -27,20 +27,23 @@ def across(comparison: Comparison) -> list[Block]:
     if len(n) < 2:
         return []
     if len(common) < 3:
-        return [Heading("Across settings"), Paragraph("Fewer than three techniques have trials in every setting.")]
+        return [
+            Heading("Across settings"),
+            Paragraph("Fewer than three of what is compared have trials in every setting."),
+        ]
     names = [comparison.techniques[technique] for technique in common]
     chance = frame["test_majority"] / frame["test_total"].where(frame["test_total"] > 0)
     scored = frame.assign(score=frame["test_accuracy"].astype(float).fillna(chance))
     scored = scored[scored["technique"].isin(common)]
     return [
         Heading("Across settings"),
-        *_ranking(scored, names, common),
-        _interquartile(scored, names, common),
-        _profile(scored, names, common),
+        *_ranking(scored, names, common, comparison.what),
+        _interquartile(scored, names, common, comparison.what),
+        _profile(scored, names, common, comparison.what),
     ]
 
 
-def _ranking(scored: pd.DataFrame, names: list[str], common: list[int]) -> list[Block]:
+def _ranking(scored: pd.DataFrame, names: list[str], common: list[int], what: str) -> list[Block]:
     means = scored.groupby(["setting", "technique"])["score"].mean().unstack("technique")[common].to_numpy(float)
     blocks, k = means.shape
     ranks = statistics.mean_ranks(means.round(6))
@@ -58,7 +61,7 @@ def _ranking(scored: pd.DataFrame, names: list[str], common: list[int]) -> list[
             f"significantly; {needed} settings would do."
         )
         return [
-            Table(("technique", "mean rank"), untested, title="Mean ranks over settings", caption=about),
+            Table((what, "mean rank"), untested, title="Mean ranks over settings", caption=about),
             Paragraph(refusal),
         ]
     p = statistics.nemenyi(means.round(6))
@@ -70,7 +73,7 @@ def _ranking(scored: pd.DataFrame, names: list[str], common: list[int]) -> list[
         f"{about} Friedman's test asks whether all rank alike. Techniques that share a letter are not separable: their "
         "mean ranks differ by less than Nemenyi's critical difference (family-wise error 5 %)."
     )
-    table = Table(("technique", "mean rank", "group"), tuple(rows), n_summary=2, left=(0, 2), caption=caption)
+    table = Table((what, "mean rank", "group"), tuple(rows), n_summary=2, left=(0, 2), caption=caption)
     groups = tuple(
         tuple(place for place, i in enumerate(order) if letter in letters[i])
         for letter in sorted({letter for text in letters for letter in text})
@@ -84,7 +87,7 @@ def _ranking(scored: pd.DataFrame, names: list[str], common: list[int]) -> list[
     return [Figure("ranks", "Mean ranks over settings", plot, table)]
 
 
-def _interquartile(scored: pd.DataFrame, names: list[str], common: list[int]) -> Table:
+def _interquartile(scored: pd.DataFrame, names: list[str], common: list[int], what: str) -> Table:
     rows = []
     for name, technique in zip(names, common, strict=True):
         mine = scored[scored["technique"] == technique]
@@ -98,14 +101,14 @@ def _interquartile(scored: pd.DataFrame, names: list[str], common: list[int]) ->
         "failed run scores as chance."
     )
     return Table(
-        ("technique", "IQM", "95 % interval"),
+        (what, "IQM", "95 % interval"),
         tuple(row for _, row in rows),
         title="Interquartile mean",
         caption=caption,
     )
 
 
-def _profile(scored: pd.DataFrame, names: list[str], common: list[int]) -> Figure:
+def _profile(scored: pd.DataFrame, names: list[str], common: list[int], what: str) -> Figure:
     epochs = scored.assign(epochs=scored["epochs_to_target"].fillna(np.inf))
     costs = epochs.groupby(["setting", "technique"])["epochs"].median().unstack("technique")[common].to_numpy(float)
     # A net at its target before training is no better than one that gets there in the first epoch.
@@ -118,7 +121,7 @@ def _profile(scored: pd.DataFrame, names: list[str], common: list[int]) -> Figur
     rows = tuple(
         (names[i], *(f"{100 * share(i, f):.0f}" for f in _FACTORS), f"{100 * share(i, math.inf):.0f}") for i in order
     )
-    header = ("technique", "fastest", *(f"within {factor:g}x" for factor in _FACTORS[1:]), "reached")
+    header = (what, "fastest", *(f"within {factor:g}x" for factor in _FACTORS[1:]), "reached")
     caption = (
         "Performance profile on the epochs to the target (median over seeds, the target being each data set's): "
         "percentage of settings in which the technique is the fastest, is within a factor of the fastest, and "

@@ -207,9 +207,10 @@ def _title(identity: Trial, compared: Sequence[str], telling: Sequence[str]) -> 
     if "lr" not in compared:
         parts.append(f"lr {identity['lr']:g}" if "lr" in identity else "lr tuned")
     for key in telling:
-        if key in identity and key != "init":
-            value = identity[key]
-            shown = " ".join(f"{text}" if not inner else f"{inner}={text}" for inner, text in _flat(value).items())
+        if key in identity:
+            value, flat = identity[key], _flat(identity[key])
+            named = "" if key == "init" else flat[""]
+            shown = " ".join([named, *(f"{inner}={text}" for inner, text in flat.items() if inner)]).strip()
             parts.append(shown if isinstance(value, Mapping) else f"{key} {_listed(value)}")
     return " · ".join(str(part) for part in parts if part)
 

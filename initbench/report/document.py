@@ -109,10 +109,9 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
 
 
 def _no_baseline(comparison: Comparison) -> str:
-    return (
-        f"Nothing is tested: choose with --baseline which {comparison.what} the others are held against, one of "
-        f"{listed(comparison.techniques, 'or')}."
-    )
+    names = comparison.techniques
+    some = listed(names, "or") if len(names) <= 12 else f"{', '.join(names[:12])} …"
+    return f"Nothing is tested: choose with --baseline which {comparison.what} the others are held against, of {some}."
 
 
 def overview(comparison: Comparison) -> list[Block]:

@@ -113,8 +113,8 @@ def _draw(plot: Plot) -> Canvas:
 
 
 def _panels(plot: Panels) -> Canvas:
-    across = min(_ACROSS, len(plot.panels))
-    down = -(-len(plot.panels) // across)
+    down = -(-len(plot.panels) // _ACROSS)
+    across = -(-len(plot.panels) // down)
     canvas = Canvas(figsize=(0.5 + 1.85 * across if across > 2 else 0.5 + 2.6 * across, 0.45 + 1.5 * down))
     axes = canvas.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     draw = {"drawstyle": "steps-post"} if plot.steps else {}

@@ -19,7 +19,7 @@ def protocol(comparison: Comparison, setting: int) -> str:
     tuned = row["protocol"] != "fixed"
     warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
     rate = "for each the learning rate that was best on validation data" if tuned else f"lr {row['lr']:g}"
-    name = "compared" if comparison.by == "protocol" else row["protocol"]
+    name = "compared" if comparison.by == "protocol" else _protocol(identity.get("protocol", row["protocol"]))
     rate = "" if comparison.by in ("lr", "protocol") else f", {rate} ({row['schedule']}{warmup})"
     optimizer = "the optimizer compared" if comparison.by.split(".")[0] == "optimizer" else row["optimizer"]
     data = identity.get("dataset")
@@ -31,6 +31,14 @@ def protocol(comparison: Comparison, setting: int) -> str:
         f"{row['test_total']:,} test samples{content}. Chance: {chance} %. Target on the validation split: "
         f"{100 * row['target']:.4g} %."
     )
+
+
+def _protocol(node: Any) -> str:
+    """A protocol's name, with what a search spends."""
+    if not isinstance(node, Mapping):
+        return str(node)
+    told = [f"{key} {_value(value)}" for key, value in node.items() if key != "name" and value is not False]
+    return f"{node['name']} ({', '.join(told)})" if told else str(node["name"])
 
 
 def command(comparison: Comparison, setting: int) -> str:

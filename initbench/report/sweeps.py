@@ -132,9 +132,17 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
         rows, panels = [], []
         for name in sweep.names:
             known = [place for place, value in enumerate(sweep.mean.loc[name]) if not math.isnan(value)]
+            tried = [rates[place] for place, lost in enumerate(sweep.untrained.loc[name]) if not pd.isna(lost)]
             best = max(known, key=lambda place: sweep.mean.loc[name].iloc[place]) if known else None
             rate = chosen.get((sweep.held, name), None if best is None else rates[best])
-            rows.append((name, *_cells(sweep, name), *_window(sweep, name, rates), *_choice(rate, rates)))
+            rows.append(
+                (
+                    name,
+                    *_cells(sweep, name),
+                    *_window(sweep, name, rates),
+                    *_choice(rate, tried),
+                )
+            )
             ring = None
             if rate in rates and not math.isnan(sweep.mean.loc[name].iloc[rates.index(rate)]):
                 ring = (rate, 100 * float(sweep.mean.loc[name].iloc[rates.index(rate)]))
@@ -144,8 +152,12 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
             f"Mean validation accuracy in % at each learning rate, {_runs(sweep)}, in brackets the number "
             f"that failed or stayed at chance. {_TRAINS} The window is the longest unbroken stretch of the grid on "
             "which it trains, in decades (powers of ten); > where it reaches the edge of the grid. Best lr: "
-            + ("the one chosen in the search" if chosen else "highest mean")
-            + ", ringed in the figure; 'edge' if it is the first or last of the grid."
+            + (
+                "the one chosen in the search"
+                if chosen.keys() & {(sweep.held, n) for n in sweep.names}
+                else "highest mean"
+            )
+            + ", ringed in the figure; 'edge' if no smaller or no larger one was tried."
         )
         table = Table(header, tuple(rows), caption=caption)
         plot = Panels("learning rate", "validation accuracy, %", tuple(panels), level=100 * sweep.chance, log=True)
@@ -178,7 +190,7 @@ def _window(sweep: Sweep, name: str, rates: list[float]) -> tuple[str, str]:
 def _choice(rate: float | None, rates: list[float]) -> tuple[str]:
     if rate is None:
         return (NONE,)
-    return (f"{rate:g} (edge)" if rate in (rates[0], rates[-1]) else f"{rate:g}",)
+    return (f"{rate:g} (edge)" if rates and rate in (rates[0], rates[-1]) else f"{rate:g}",)
 
 
 def depths(trials: Trials, by: str) -> list[Block]:
