@@ -4,6 +4,8 @@ import functools
 import gzip
 import hashlib
 import http.server
+import math
+import pickle
 import struct
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import torchvision.datasets
 from PIL import Image
 
 from initbench.data import SOURCES, STANDARDIZE, Arrays, DatasetSpec, downloads, load, split, statistics
+from initbench.data.arrays import checked
 from initbench.errors import InputError
 
 
@@ -50,9 +53,35 @@ def test_idx_files_are_read_as_torchvision_reads_them(tmp_path: Path) -> None:
     train = torchvision.datasets.FashionMNIST(str(tmp_path), train=True)
     test = torchvision.datasets.FashionMNIST(str(tmp_path), train=False)
     assert arrays.n_test == 20
+    assert arrays.sample_shape == (1, 28, 28)
     assert (arrays.x[:60] == train.data.flatten(1).numpy()).all()
     assert (arrays.x[60:] == test.data.flatten(1).numpy()).all()
     assert (arrays.y == np.concatenate([train.targets.numpy(), test.targets.numpy()])).all()
+
+
+def test_cifar10_is_read_as_torchvision_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    folder, sums = tmp_path / "cifar-10-batches-py", {}
+    folder.mkdir()
+    for name in downloads._CIFAR10_FILES:
+        batch = {"data": rng.integers(0, 256, (20, 3072), np.uint8), "labels": [i % 10 for i in range(20)]}
+        content = pickle.dumps(batch)
+        (folder / name).write_bytes(content)
+        sums[name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    meta = pickle.dumps({"label_names": list("abcdefghij")})
+    (folder / "batches.meta").write_bytes(meta)
+    monkeypatch.setattr(downloads, "_CIFAR10_FILES", sums)
+    theirs = torchvision.datasets.CIFAR10
+    monkeypatch.setattr(theirs, "train_list", [(name, sums[name]) for name in list(sums)[:5]])
+    monkeypatch.setattr(theirs, "test_list", [("test_batch", sums["test_batch"])])
+    md5 = hashlib.md5(meta, usedforsecurity=False).hexdigest()
+    monkeypatch.setattr(theirs, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5})
+    arrays = SOURCES["cifar10"](root=str(tmp_path))
+    images = arrays.x.reshape(-1, *arrays.sample_shape)
+    for rows, part in ((slice(100), theirs(tmp_path, train=True)), (slice(100, 120), theirs(tmp_path, train=False))):
+        # Theirs has the channels last.
+        assert (images[rows] == part.data.transpose(0, 3, 1, 2)).all()
+        assert arrays.y[rows].tolist() == part.targets
 
 
 def test_a_file_of_mnist_that_is_not_mnist_is_refused(tmp_path: Path) -> None:
@@ -166,6 +195,8 @@ def test_the_content_hash_sees_values_types_shapes_and_the_test_set() -> None:
         Arrays(x, y, n_test=2),
         Arrays(x, 1 - y),
         Arrays(x + 1, y),
+        Arrays(x, y, image=(1, 1, 2)),
+        Arrays(x, y, image=(1, 2, 1)),
     ]
     assert len({arrays.sha256 for arrays in variants}) == len(variants)
     assert Arrays(x.copy(order="F"), y).sha256 == variants[0].sha256
@@ -228,10 +259,30 @@ def test_npz(tmp_path: Path) -> None:
     arrays = SOURCES["npz"](str(tmp_path / "a.npz"))
     assert arrays.x.shape == (20, 12)
     assert arrays.y.tolist() == [0, 1] * 10
+    assert arrays.sample_shape == (1, 3, 4)
     np.savez(tmp_path / "b.npz", x_train=x[:15], y_train=y[:15], x_test=x[15:], y_test=y[15:])
     both = SOURCES["npz"](str(tmp_path / "b.npz"))
     assert both.n_test == 5
     assert (both.x == arrays.x).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "image"),
+    [
+        ((7,), None), ((5, 6), (1, 5, 6)), ((5, 6, 3), (3, 5, 6)), ((3, 5, 6), (3, 5, 6)), ((1, 5, 6), (1, 5, 6)),
+        ((2, 6, 3), (3, 2, 6)), ((5, 6, 7), (7, 5, 6)), ((2, 3, 4, 5), None),
+    ],
+)  # fmt: skip
+def test_images_are_told_by_their_shape_and_get_their_channels_first(
+    shape: tuple[int, ...], image: tuple[int, int, int] | None
+) -> None:
+    x = np.random.default_rng(0).random((20, *shape), np.float32)
+    arrays = checked(x, np.arange(20) % 2, "x")
+    assert arrays.image == image
+    assert arrays.sample_shape == (image or (math.prod(shape),))
+    channels_last = len(shape) == 3 and image != shape
+    expected = np.moveaxis(x, 3, 1) if channels_last else x
+    assert (arrays.x == expected.reshape(20, -1)).all()
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -258,7 +309,10 @@ def test_image_folder(tmp_path: Path) -> None:
     assert arrays.y.tolist() == [0] * 4 + [1] * 4 + [0, 0, 1, 1]
     expected = torchvision.datasets.ImageFolder(str(tmp_path / "train"))
     assert (arrays.x[0].reshape(3, 6, 6) == np.asarray(expected[0][0]).transpose(2, 0, 1)).all()
-    assert SOURCES["image_folder"](str(tmp_path), size=3, gray=True).x.shape == (12, 9)
+    assert arrays.sample_shape == (3, 6, 6)
+    small = SOURCES["image_folder"](str(tmp_path), size=3, gray=True)
+    assert (small.x.shape, small.sample_shape) == ((12, 9), (1, 3, 3))
+    assert SOURCES["image_folder"](str(tmp_path), size=4).sample_shape == (3, 4, 4)
 
 
 def bad_files(folder: Path) -> list[tuple[str, dict[str, object], str]]:

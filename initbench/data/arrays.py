@@ -9,20 +9,30 @@ from numpy.typing import NDArray
 
 from initbench.errors import InputError
 
+# Grey, grey and alpha, colour, colour and alpha.
+_MOST_CHANNELS = 4
+
 
 @dataclass(frozen=True)
 class Arrays:
     """Samples and labels of one data set.
 
     Attributes:
-        x: ``[n, features]``, uint8 (pixels, kept compact) or float32.
+        x: ``[n, features]``, uint8 (pixels, kept compact) or float32; images flattened from ``image``.
         y: ``[n]``, int64, classes ``0 .. n_classes-1``.
         n_test: the last ``n_test`` rows are the data set's own test set; 0 where it brings none.
+        image: ``(channels, height, width)`` of a sample, None where samples are rows of a table.
     """
 
     x: NDArray[np.uint8] | NDArray[np.float32]
     y: NDArray[np.int64]
     n_test: int = 0
+    image: tuple[int, int, int] | None = None
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample: that of the image, or ``(features,)``."""
+        return self.image or self.x.shape[1:]
 
     @property
     def n_classes(self) -> int:
@@ -33,7 +43,8 @@ class Arrays:
     def sha256(self) -> str:
         """The content hash: types, shapes, values and the place of the test set; part of every record."""
         x, y = np.ascontiguousarray(self.x), np.ascontiguousarray(self.y, np.int64)
-        digest = hashlib.sha256(f"initbench-data/1 {x.dtype.str} {x.shape} {self.n_test}".encode())
+        shape = (len(x), *self.sample_shape)
+        digest = hashlib.sha256(f"initbench-data/1 {x.dtype.str} {shape} {self.n_test}".encode())
         digest.update(x.data)
         digest.update(y.data)
         return digest.hexdigest()
@@ -43,7 +54,9 @@ def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_t
     """Arrays from samples and labels a user supplied.
 
     Args:
-        x: ``[n, ...]``, flattened to ``[n, features]``; uint8 stays, everything else becomes float32.
+        x: ``[n, features]``, or images ``[n, h, w]``, ``[n, h, w, c]`` or ``[n, c, h, w]`` (the axis of at most four
+            entries is the channels, the last of two); anything else is flattened. uint8 stays, all else becomes
+            float32.
         labels: ``[n]`` integers or texts; classes are numbered in sorted order.
         where: the file, for messages.
         n_test: how many of the last rows are the test set.
@@ -57,6 +70,7 @@ def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_t
         raise InputError(f"{where}: samples must be numbers, got type {x.dtype}")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError(f"{where}: a label is missing or not finite")
+    x, image = _channels_first(x)
     x = x.reshape(len(x), -1)
     if x.dtype != np.uint8:
         x = x.astype(np.float32)
@@ -68,4 +82,15 @@ def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_t
         raise InputError(f"{where}: need at least 2 classes, got {len(classes)}")
     if len(classes) > len(labels) // 2:
         raise InputError(f"{where}: {len(classes)} classes in {len(labels)} samples; is this column a class label?")
-    return Arrays(x, y.astype(np.int64), n_test)  # type: ignore[arg-type]
+    return Arrays(x, y.astype(np.int64), n_test, image)  # type: ignore[arg-type]
+
+
+def _channels_first(x: NDArray[np.generic]) -> tuple[NDArray[np.generic], tuple[int, int, int] | None]:
+    """Samples with the channels first, as torch has them, and the shape of an image; None where they are no images."""
+    if x.ndim == 3:
+        return x, (1, x.shape[1], x.shape[2])
+    if x.ndim != 4:
+        return x, None
+    if x.shape[3] <= _MOST_CHANNELS or x.shape[1] > _MOST_CHANNELS:
+        x = x.transpose(0, 3, 1, 2)
+    return x, (x.shape[1], x.shape[2], x.shape[3])

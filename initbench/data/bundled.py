@@ -20,7 +20,7 @@ def digits() -> Arrays:
     assert package is not None
     assert package.origin is not None
     table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    return Arrays(table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64))
+    return Arrays(table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64), image=(1, 8, 8))
 
 
 def synthetic(samples: int = 400, features: int = 16, classes: int = 4, noise: float = 1.0) -> Arrays:

@@ -106,11 +106,11 @@ def idx(torchvision: str, root: str | None = None) -> Arrays:
     if not all((folder / file.name).exists() or (folder / f"{file.name}.gz").exists() for file in files):
         _download(torchvision, _root(root))
     parts = [_parse_idx(folder, file) for file in files]
-    x = np.concatenate(parts[:2]).reshape(len(parts[0]) + len(parts[1]), -1)
-    y = np.concatenate(parts[2:]).astype(np.int64)
-    if len(x) != len(y):
-        raise InputError(f"{folder}: {len(x)} images but {len(y)} labels")
-    return Arrays(x, y, n_test=len(parts[1]))
+    images, y = np.concatenate(parts[:2]), np.concatenate(parts[2:]).astype(np.int64)
+    if images.ndim != 3 or len(images) != len(y):
+        raise InputError(f"{folder}: images of shape {images.shape} and {len(y)} labels")
+    n, height, width = images.shape
+    return Arrays(images.reshape(n, -1), y, n_test=len(parts[1]), image=(1, height, width))
 
 
 def cifar10(root: str | None = None) -> Arrays:
@@ -130,7 +130,7 @@ def cifar10(root: str | None = None) -> Arrays:
         batches.append(pickle.loads(content, encoding="latin1"))
     x = np.concatenate([batch["data"] for batch in batches])
     y = np.concatenate([np.asarray(batch["labels"], np.int64) for batch in batches])
-    return Arrays(x, y, n_test=len(batches[-1]["labels"]))
+    return Arrays(x, y, n_test=len(batches[-1]["labels"]), image=(3, 32, 32))
 
 
 def _root(root: str | None) -> Path:

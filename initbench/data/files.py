@@ -117,7 +117,7 @@ def _images(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _read_image(file: Path, size: int | None, gray: bool) -> NDArray[np.uint8]:
-    """One image as bytes, ``[height, width]`` if grey, else ``[3, height, width]``."""
+    """One image as bytes, ``[height, width]`` if grey, else ``[height, width, 3]``."""
     from PIL import Image
 
     try:
@@ -125,7 +125,6 @@ def _read_image(file: Path, size: int | None, gray: bool) -> NDArray[np.uint8]:
             pixels = image.convert("L" if gray else "RGB")
             if size is not None and pixels.size != (size, size):
                 pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
-            array = np.asarray(pixels, np.uint8)
+            return np.asarray(pixels, np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} is not a readable image ({str(error).splitlines()[0][:100]})") from None
-    return array if gray else array.transpose(2, 0, 1)
