@@ -340,7 +340,7 @@ def _print_plan(planned: "Plan") -> None:
         parts += [f"init_output={cell.init_output.name}"] if cell.init_output else []
         parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
         print(
-            f"{cell.dataset.name} {cell.model} depth={cell.depth} width={width or '-'} {cell.activation.name} "
+            f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
             f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
             f"{n_done} done, {n_todo} to do"
         )

@@ -14,6 +14,7 @@ from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import install
+from initbench.models import MODELS
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Glob
@@ -130,7 +131,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
-            axes = _parse(overrides, groups)
+            axes, texts = _parse(overrides, groups), list(overrides)
             chosen = _group_overrides(axes, groups)
             if "experiment" in axes:
                 preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
@@ -140,7 +141,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
                         f"the sweep of experiment '{axes['experiment'][0]}' must be KEY: VALUES, one per line"
                     )
                 sweep = [f"{key}={value}" for key, value in preset.get("sweep", {}).items()]
-                axes = _parse(sweep, groups) | axes
+                axes, texts = _parse(sweep, groups) | axes, sweep + texts
                 chosen = _group_overrides(axes, groups)
             composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -149,13 +150,32 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     plain: Plain = dict.fromkeys(_OPTIONAL) | {str(key): value for key, value in composed.items()}
     swept: dict[str, dict[str, Plain]] = plain.pop("options", {})
     plain.pop("sweep", None)
+    # No option but those for residual branches has a rule for them, and every one can be given one.
+    for init in (plain["init"], *swept.get("init", {}).values()):
+        if isinstance(init, dict):
+            init.setdefault("branches", None)
     plain = {key: _with_defaults(key, node) for key, node in plain.items()}
     swept = {
         group: {name: _with_defaults(group, node) for name, node in nodes.items()} for group, nodes in swept.items()
     }
     plain["experiment"] = axes.pop("experiment", [None])[0]
     cells = _expand(plain, swept, axes, groups)
+    if _is_pattern("init", texts):
+        cells = [cell for cell in cells if _has_branches(cell) or not cell["init"].get("branches")] or cells
     return [_resolve(cell) for cell in cells]
+
+
+def _is_pattern(key: str, texts: Iterable[str]) -> bool:
+    """Whether the last override of a key names its options by a pattern: it then means those that can serve."""
+    from hydra.core.override_parser.types import Glob
+
+    values = [override.value() for override in map(_read, texts) if override.key_or_group == key]
+    return bool(values) and isinstance(values[-1], Glob)
+
+
+def _has_branches(cell: Plain) -> bool:
+    model = cell["model"].get("name") if isinstance(cell["model"], dict) else None
+    return model in MODELS and MODELS[model].branches
 
 
 def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":

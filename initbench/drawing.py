@@ -1,122 +1,230 @@
 """The initial parameters of a trial, each drawn from a stream of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from initbench.data import DatasetSpec, load, split
 from initbench.errors import InputError
-from initbench.initializers import BIASES, LAWS, Promise, certify, draw_bias
+from initbench.initializers import BIASES, LAWS, Certificate, Promise, certify, draw_bias
+from initbench.initializers.branches import BRANCHES, BranchRule
 from initbench.initializers.conformance import drawn
-from initbench.models.mlp import parameters
+from initbench.models import MODELS, Architecture, modules
+from initbench.models.parameters import Parameter, parameters
 from initbench.seeding import stream
 from initbench.sweep import Trial
-from initbench.trial import Cell, Init
+from initbench.trial import Cell, Init, Named
 
-Params = dict[str, NDArray[np.float32]]
-Shapes = dict[str, tuple[int, ...]]
+Params = dict[str, NDArray[Any]]
 
 
-def shapes(cell: Cell) -> Shapes:
+def architecture(cell: Cell) -> Architecture:
+    """What the networks of a cell compute.
+
+    Raises:
+        InputError: the data set cannot be read, or its samples are not what the model needs.
+    """
+    arrays, name = load(cell.dataset), cell.model.name
+    if MODELS[name].images and arrays.image is None:
+        raise InputError(
+            f"model={name} needs images, and a sample of '{cell.dataset.name}' is a row of {arrays.x.shape[1]} "
+            "numbers; images in an .npz file have the shape [n, height, width] or [n, height, width, channels]"
+        )
+    flat = not MODELS[name].images and name != "module"
+    return Architecture(
+        model=name,
+        settings=cell.model.params,
+        depth=cell.depth,
+        width=cell.width,
+        activation=cell.activation.name,
+        activation_params=cell.activation.params,
+        sample_shape=arrays.x.shape[1:] if flat else arrays.sample_shape,
+        n_classes=arrays.n_classes,
+    )
+
+
+def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
     """Name to shape of every parameter, in torch's layout.
 
     Raises:
-        InputError: the data set cannot be read.
+        InputError: as :func:`architecture`, or a user's module cannot be built.
     """
-    arrays = load(cell.dataset)
-    return parameters(arrays.x.shape[1], cell.width, arrays.n_classes)
+    module = modules.template(architecture(cell))
+    return {parameter.name: tuple(parameter.tensor.shape) for parameter in parameters(module)}
 
 
-def initializers(cell: Cell, names: Iterable[str]) -> dict[str, Init]:
-    """Which initializer every weight among the parameters gets; a layer that is first and last is an output layer."""
-    weights = [name for name in names if name.endswith("weight")]
-    of = dict.fromkeys(weights, cell.init)
-    of[weights[0]] = cell.init_first or cell.init
-    of[weights[-1]] = cell.init_output or of[weights[-1]]
-    return of
+@dataclass(frozen=True)
+class _Part:
+    """One parameter of a network and what it starts with.
+
+    Attributes:
+        parameter: itself.
+        by: the initializer of a weight, the policy of a bias; None where ``value`` says it.
+        value: what it starts with, or what the drawn weight is multiplied by.
+        is_output: whether it belongs to the output layer.
+    """
+
+    parameter: Parameter
+    by: Init | Named | None
+    value: Any
+    is_output: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the parameter."""
+        return self.parameter.name
+
+
+def _parts(cell: Cell, of: Architecture, seed: int) -> Iterator[_Part]:
+    """Every parameter of a cell's network."""
+    found = list(parameters(modules.template(of, seed)))
+    weights = [parameter.name for parameter in found if parameter.kind == "weight" and parameter.tensor.requires_grad]
+    if not weights:
+        raise InputError(f"{modules.where(of)} has no weight that an initializer could draw")
+    inits = dict.fromkeys(weights, cell.init)
+    # A layer that is first and last is an output layer.
+    inits[weights[0]] = cell.init_first or cell.init
+    inits[weights[-1]] = cell.init_output or inits[weights[-1]]
+    n_branches = sum(parameter.kind == "multiplier" for parameter in found)
+    rule = _rule(cell, [parameter.place[1] for parameter in found if parameter.place])
+    for parameter in found:
+        name, is_output = parameter.name, _layer(parameter.name) == _layer(weights[-1])
+        if name in inits:
+            factor = 1.0
+            if parameter.place:
+                layer, n_layers = parameter.place
+                factor = rule.factor(n_branches, n_layers, layer)
+            elif is_output and not cell.init_output:
+                factor = rule.output
+            yield _Part(parameter, inits[name], factor, is_output)
+        elif parameter.kind == "bias" and parameter.tensor.requires_grad:
+            yield _Part(parameter, cell.bias, 1.0, is_output)
+        elif parameter.kind == "multiplier":
+            yield _Part(parameter, None, np.array(rule.multiplier(n_branches), np.float32))
+        else:
+            yield _Part(parameter, None, parameter.tensor.detach().numpy())
 
 
 def initial(trial: Trial) -> Params:
-    """Name to initial value of every parameter.
+    """Name to initial value of every parameter, and of what else the network keeps, as running statistics.
+
+    Weights are drawn by the initializer, biases by the bias policy; everything else is as the module makes it.
 
     Raises:
-        InputError: the law fails, refuses a layer's shape, or draws something that is not finite.
+        InputError: the law fails, refuses a layer's shape, or draws something that is not finite; the initializer is
+            for residual branches and there are none.
     """
-    wanted = shapes(trial.cell)
-    inits = initializers(trial.cell, wanted)
-    return {name: _draw(trial, name, wanted, inits) for name in wanted}
+    cell, of = trial.cell, architecture(trial.cell)
+    parts = list(_parts(cell, of, trial.seed))
+    params = {part.name: _start(trial, part, of.n_classes) for part in parts}
+    return params | {name: buffer.numpy().copy() for name, buffer in modules.template(of, trial.seed).named_buffers()}
 
 
 def check(trials: Iterable[Trial]) -> list[str]:
-    """Draw and certify every initializer once for every shape, so that a bad one is told before any training.
+    """Run every module and draw and certify every initializer once for every shape, before any training.
 
     Returns:
         One line for each thing that is no fault and still worth knowing.
 
     Raises:
-        InputError: as :func:`initial`; or a law breaks its promise.
+        InputError: as :func:`initial`; a law breaks its promise; a module cannot be trained.
     """
-    cells, seen, notes = set(), set(), []
+    cells, run, seen, notes = set(), set(), set(), []
     for trial in trials:
-        if trial.cell in cells:
+        cell, of = trial.cell, architecture(trial.cell)
+        if cell in cells:
             continue
-        cells.add(trial.cell)
-        wanted = shapes(trial.cell)
-        inits = initializers(trial.cell, wanted)
-        for name in wanted:
-            asked = (inits.get(name, trial.cell.bias), wanted[name], wanted[_weight_of(name)])
-            if asked in seen:
+        cells.add(cell)
+        if not of.is_plain and (of, cell.dataset, cell.batch_size) not in run:
+            run.add((of, cell.dataset, cell.batch_size))
+            n_train = len(split(load(cell.dataset), cell.dataset).train)
+            modules.check(of, n_train % cell.batch_size or cell.batch_size)
+        for part in _parts(cell, of, trial.seed):
+            asked = (part.by, part.parameter.shape, part.parameter.blocks, part.is_output)
+            if part.by is None or asked in seen:
                 continue
             seen.add(asked)
-            values = _draw(trial, name, wanted, inits)
-            certificate = certify(asked[0].name, values, _promise(trial.cell, name, wanted, inits))
-            where = f"'{certificate.law}' on {name} of shape {values.shape}"
-            if certificate.faults:
-                raise InputError(f"{where}: {certificate.faults[0]}")
-            notes += [f"note: {where}: {note}" for note in certificate.notes]
+            found = _certificate(part, _blocks(trial, part, of.n_classes))
+            where = f"'{found.law}' on {part.name} of shape {tuple(part.parameter.tensor.shape)}"
+            if found.faults:
+                raise InputError(f"{where}: {found.faults[0]}")
+            notes += [f"note: {where}: {note}" for note in found.notes]
     return notes
 
 
 def certificate(cell: Cell, params: Params) -> dict[str, tuple[float | None, float]]:
     """Of every weight the standard deviation that its law promises, if it does, and the one it has; four digits."""
-    wanted: Shapes = {name: values.shape for name, values in params.items()}
-    inits = initializers(cell, wanted)
     found = {}
-    for name in inits:
-        promise = _promise(cell, name, wanted, inits)
-        std = float(params[name].std(dtype=np.float64))
-        found[name] = (None if promise is None else float(f"{promise.std:.4g}"), float(f"{std:.4g}"))
+    for part in _parts(cell, architecture(cell), 0):
+        if isinstance(part.by, Init):
+            promise = _promise(part)
+            std = float(params[part.name].std(dtype=np.float64))
+            promised = None if promise is None else float(f"{part.value * promise.std:.4g}")
+            found[part.name] = (promised, float(f"{std:.4g}"))
     return found
 
 
-def _draw(trial: Trial, name: str, wanted: Shapes, inits: dict[str, Init]) -> NDArray[np.float32]:
-    """One parameter, from a stream of its own."""
-    cell, shape, rng = trial.cell, wanted[name], stream(trial.seed, "init", name)
-    if name not in inits:
-        frequencies = _frequencies(cell.dataset) if name == next(reversed(wanted)) else None
-        return draw_bias(cell.bias.name, wanted[_weight_of(name)], rng, frequencies, **dict(cell.bias.params))
-    init = inits[name]
+def _start(trial: Trial, part: _Part, n_classes: int) -> NDArray[Any]:
+    if part.by is None:
+        return np.array(part.value)
+    return part.parameter.assembled(_blocks(trial, part, n_classes)) * np.float32(part.value)
+
+
+def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float32]]:
+    """One parameter's blocks, from a stream of its own."""
+    parameter, rng = part.parameter, stream(trial.seed, "init", part.name)
+    if isinstance(part.by, Named):
+        frequencies = None
+        if part.is_output and parameter.shape[0] == n_classes:
+            frequencies = _frequencies(trial.cell.dataset)
+        params = dict(part.by.params)
+        return [draw_bias(part.by.name, parameter.shape, rng, frequencies, **params) for _ in range(parameter.blocks)]
+    assert part.by is not None
     try:
-        return drawn(LAWS[init.law], shape, rng, dict(init.params))
+        law, params = LAWS[part.by.law], dict(part.by.params)
+        return [drawn(law, parameter.shape, rng, params) for _ in range(parameter.blocks)]
     except ValueError as error:
-        raise InputError(f"init '{init.name}' on {name} of shape {shape}: {error}") from None
+        raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from None
 
 
-def _promise(cell: Cell, name: str, wanted: Shapes, inits: dict[str, Init]) -> Promise | None:
-    """What is promised of a parameter; the output layer's log-prior bias is what the data say."""
-    if name in inits:
-        promise = LAWS[inits[name].law].promise
-        return promise and promise(wanted[name], **dict(inits[name].params))
-    if cell.bias.name == "log_prior":
+def _certificate(part: _Part, blocks: list[NDArray[np.float32]]) -> Certificate:
+    promise = _promise(part)
+    name = part.by.name if part.by else ""
+    return certify(name, np.concatenate(blocks), promise and promise.of_blocks(part.parameter.blocks))
+
+
+def _promise(part: _Part) -> Promise | None:
+    """What is promised of a block; the output layer's log-prior bias is what the data say."""
+    if isinstance(part.by, Init):
+        promise = LAWS[part.by.law].promise
+        return promise and promise(part.parameter.shape, **dict(part.by.params))
+    if part.by is None or part.by.name == "log_prior":
         return None
-    return BIASES[cell.bias.name].promise(wanted[_weight_of(name)], **dict(cell.bias.params))
+    return BIASES[part.by.name].promise(part.parameter.shape, **dict(part.by.params))
 
 
-def _weight_of(name: str) -> str:
-    """The weight of the same layer."""
-    return f"{name.rpartition('.')[0]}.weight"
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _rule(cell: Cell, n_layers: list[int]) -> BranchRule:
+    """What the initializer says of residual branches, of so many layers each."""
+    init = cell.init
+    if not init.branches:
+        return BranchRule("", "")
+    rule = BRANCHES[init.branches]
+    if not n_layers:
+        models = " or ".join(f"model={name}" for name, model in MODELS.items() if model.branches)
+        raise InputError(
+            f"init '{init.name}' is for residual branches, and model={cell.model.name} has none; use {models}"
+        )
+    if min(n_layers) < rule.least_layers:
+        raise InputError(f"init '{init.name}' needs model.layers >= {rule.least_layers}; got {min(n_layers)}")
+    return rule
 
 
 @lru_cache(maxsize=4)

@@ -9,8 +9,10 @@ from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_ga
 from initbench.config import option, options
 from initbench.data import SOURCES
 from initbench.initializers import BIASES, LAWS
+from initbench.initializers.branches import BRANCHES
 from initbench.initializers.conformance import examine
 from initbench.initializers.names import VIEWS
+from initbench.models import MODELS
 from initbench.report.blocks import Block, Paragraph, Table
 from initbench.request import initializer
 from initbench.trial import Named
@@ -72,6 +74,9 @@ def _params(node: Node, *without: str) -> str:
 
 def _initializer(node: Node) -> tuple[str, ...]:
     law = LAWS[node["law"]]
+    if node.get("branches"):
+        rule = BRANCHES[node["branches"]]
+        return "3", f"{law.formula}; {rule.formula}", _params(node, "name", "law", "branches") or "–", rule.source
     return str(law.tier), law.formula, _params(node, "name", "law") or "–", law.source
 
 
@@ -109,7 +114,7 @@ GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]
     "biases": ("bias", ("policy", "defaults", "source"), _bias),
     "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),
-    "models": ("model", ("defaults",), lambda node: (_params(node, "name") or "depth, width, activation",)),
+    "models": ("model", ("what", "defaults"), lambda node: (MODELS[node["name"]].about, _params(node, "name") or "–")),
     "optimizers": ("optimizer", ("defaults",), lambda node: (_params(node, "name"),)),
     "protocols": ("protocol", ("defaults",), lambda node: (_params(node, "name") or "lr",)),
     "experiments": ("experiment", ("settings",), _preset),

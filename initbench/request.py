@@ -16,10 +16,11 @@ from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain
 from initbench.data import SOURCES, STANDARDIZE, DatasetSpec
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, draw
+from initbench.initializers.branches import BRANCHES
+from initbench.models import MODELS, code_hash
 from initbench.seeding import stream
 from initbench.trial import Cell, Init, Named
 
-MODELS = ("mlp",)
 SCHEDULES = ("constant", "cosine", "linear")
 OPTIMIZERS: dict[str, dict[str, float | bool]] = {
     "sgd": {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
@@ -113,11 +114,12 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         for group in ("init", "init_first", "init_output")
         if plain[group] is not None
     }
+    model = _model(plain["model"])
     cell = Cell(
         dataset=_dataset(plain["dataset"]),
-        model=_choice("model", plain["model"]["name"], MODELS),
-        depth=depth,
-        width=_width(plain["width"], depth),
+        model=model,
+        depth=depth if model.name != "module" else 0,
+        width=_width(plain["width"], depth, model.name),
         activation=activation,
         init=inits["init"],
         init_first=inits.get("init_first"),
@@ -188,10 +190,11 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
     """
     law = _choice(f"{group}.law", node["law"], LAWS)
     defaults = LAWS[law].defaults
-    params = {key: value for key, value in node.items() if key not in ("name", "law", "bias")}
+    own = ("name", "law", "bias", "branches")
+    params = {key: value for key, value in node.items() if key not in own}
     for key, value in params.items():
         if key not in defaults:
-            raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in ("name", "law", *defaults)])
+            raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in (*own, *defaults)])
         if key == "gain":
             params[key] = _gain(value, activation, bias, group)
         elif key == "scale" and value in _GAINS:
@@ -205,7 +208,10 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
     refusal = None if LAWS[law].code else _refusal(law, tuple(params.items()))
     if refusal is not None:
         raise InputError(f"{group} '{node['name']}': {refusal}")
-    return Init(_text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), LAWS[law].code)
+    branches = "" if node.get("branches") is None else _choice(f"{group}.branches", node["branches"], BRANCHES)
+    if branches and group != "init":
+        raise InputError(f"{group} '{node['name']}' is for the branches of a whole network; use init={node['name']}")
+    return Init(_text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), LAWS[law].code, branches)
 
 
 @lru_cache(maxsize=1024)
@@ -320,7 +326,53 @@ def _protocol(node: Mapping[str, Any]) -> Named:
     return Named(name, tuple(sorted(params.items())))
 
 
-def _width(value: Any, depth: int) -> tuple[int, ...]:
+def _model(node: Mapping[str, Any]) -> Named:
+    name = _choice("model", node["name"], MODELS)
+    if name == "module":
+        return _module(node)
+    settings: dict[str, Any] = {}
+    for key, value in node.items():
+        if key == "name":
+            continue
+        if key not in MODELS[name].settings:
+            raise unknown("setting", f"model.{key}", [f"model.{name}" for name in MODELS[name].settings])
+        allowed = MODELS[name].settings[key]
+        if isinstance(allowed, int):
+            settings[key] = _whole(f"model.{key}", value, allowed)
+        elif value is None or value == "none":
+            settings[key] = None
+        elif value not in allowed:
+            raise InputError(f"model.{key} must be one of {', '.join(map(str, allowed))}; got {_shown(value)}")
+        else:
+            settings[key] = value
+    for key in MODELS[name].settings:
+        if key not in settings:
+            raise InputError(f"model '{name}' lacks '{key}'")
+    return Named(name, tuple(sorted(settings.items())))
+
+
+def _module(node: Mapping[str, Any]) -> Named:
+    """A user's function, with the hash of the file it is in."""
+    for key in node:
+        if key not in ("name", "path"):
+            raise unknown("setting", f"model.{key}", ["model.path"])
+    path, colon, function = (_text("model.path", node["path"]) if node.get("path") else "").rpartition(":")
+    if not colon or not function.isidentifier():
+        raise InputError(f"model=module needs model.path=FILE.py:FUNCTION; got {_shown(node.get('path'))}")
+    try:
+        code = code_hash(Path(path).expanduser().read_bytes())
+    except OSError as error:
+        raise InputError(f"model.path: cannot read {path}: {error.strerror or error}") from None
+    return Named("module", (("code", code), ("function", function), ("path", path)))
+
+
+def _width(value: Any, depth: int, model: str) -> tuple[int, ...]:
+    if depth < MODELS[model].least_depth:
+        raise InputError(f"model={model} needs depth >= {MODELS[model].least_depth}; got {depth}")
+    if not MODELS[model].width:
+        return ()
+    if MODELS[model].equal and isinstance(value, list) and len(set(value)) > 1:
+        raise InputError(f"model={model} has one width for all layers; got {_shown(value)}")
     if not isinstance(value, list):
         return (_whole("width", value, 1),) * depth
     if len(value) != depth:

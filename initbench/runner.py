@@ -3,7 +3,7 @@
 import hashlib
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,15 +21,19 @@ from initbench.engine.compiled import blas
 from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule
 from initbench.errors import InputError
 from initbench.initializers import LAWS
+from initbench.initializers.branches import BRANCHES
+from initbench.models import Architecture, modules
 from initbench.models.mlp import MLP
+from initbench.models.network import Network
+from initbench.models.stacked import StackedModule
 from initbench.seeding import permutation
 from initbench.sweep import Trial
 from initbench.trial import Cell, Init, Named
 
 # A chunk on a CPU is about this much work of its threads: what a kill may cost.
 _CHUNK_SECONDS = 10.0
-# What one thread makes of a network of middling size; only the size of a chunk follows from it.
-_FLOPS_PER_SECOND = 1e11
+# What one thread makes of a network of middling size, compiled and with torch; only the size of a chunk follows.
+_FLOPS_PER_SECOND, _FLOPS_PER_SECOND_WITH_TORCH = 1e11, 2e10
 # The part of a GPU's free memory that one stack may fill, and the most trials of a chunk anywhere.
 _MEMORY_SHARE = 0.6
 _CHUNK_TRIALS = 1024
@@ -64,12 +68,16 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
     stack, as large as the memory allows.
     """
     n_weights = sum(math.prod(shape) for shape in drawing.shapes(cell).values())
+    of = drawing.architecture(cell)
+    flops, n_outputs = (2 * n_weights, sum(cell.width)) if of.is_plain else modules.cost(of)
     if device.type == "cpu":
-        flops = 6 * n_weights * len(_split(cell.dataset).train) * cell.epochs
-        each = max(1, round(_CHUNK_SECONDS * _FLOPS_PER_SECOND / flops))
+        # The backward pass is twice the forward pass.
+        flops *= 3 * len(_split(cell.dataset).train) * cell.epochs
+        rate = _FLOPS_PER_SECOND if of.is_plain else _FLOPS_PER_SECOND_WITH_TORCH
+        each = max(1, round(_CHUNK_SECONDS * rate / flops))
         return min(_CHUNK_TRIALS, each * compiled.n_threads())
     # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.
-    numbers = 4 * n_weights + cell.batch_size * (2 * load(cell.dataset).x.shape[1] + 4 * sum(cell.width))
+    numbers = 4 * n_weights + cell.batch_size * (2 * load(cell.dataset).x.shape[1] + 4 * n_outputs)
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, min(_CHUNK_TRIALS, int(_MEMORY_SHARE * free / (4 * numbers))))
 
@@ -201,10 +209,13 @@ def _train_from(
     seeds = list(dict.fromkeys(trial.seed for trial in chunk))
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(samples, seeds))
     rule = _rule(cell.optimizer, n_trials)
-    if device.type == "cpu":
+    of = drawing.architecture(cell)
+    if device.type != "cpu":
+        history = stacked.train(samples, networks, _build(of), rule, schedule, orders, progress, device)
+    elif of.is_plain:
         history = compiled.train(samples, networks, rule, schedule, orders, progress)
     else:
-        history = stacked.train(samples, networks, _build(networks), rule, schedule, orders, progress, device)
+        history = stacked.train_each(samples, networks, _build(of), rule, schedule, orders, progress)
     return _describe(chunk, initial, history)
 
 
@@ -217,8 +228,11 @@ def _order(samples: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
     return rows
 
 
-def _build(networks: Networks) -> Callable[..., MLP]:
-    return lambda params: MLP(params, networks.activation, networks.activation_params)
+def _build(of: Architecture) -> Callable[[Mapping[str, torch.Tensor]], Network]:
+    if of.is_plain:
+        return lambda params: MLP(params, of.activation, dict(of.activation_params))
+    module = modules.template(of)
+    return lambda params: StackedModule(module, params, of.sample_shape)
 
 
 def _rule(named: Named, n_trials: int) -> Rule:
@@ -251,7 +265,7 @@ def _about(trial: Trial) -> records.Record:
     return {
         "key": trial.key,
         "trial": trial.identity,
-        "formula": LAWS[trial.cell.init.law].formula,
+        "formula": _formula(trial.cell.init),
         "n_total": {name: len(getattr(parts, name)) for name in _SPLITS},
         "n_majority": int(np.bincount(load(spec).y[parts.test]).max()),
     }
@@ -286,6 +300,11 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: Histor
             }
         )
     return result
+
+
+def _formula(init: Init) -> str:
+    formula = LAWS[init.law].formula
+    return f"{formula}; {BRANCHES[init.branches].formula}" if init.branches else formula
 
 
 def _number(value: float) -> float | int | None:

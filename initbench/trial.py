@@ -30,31 +30,40 @@ class Named:
 class Init:
     """An initializer: the name it goes by, its law, and the law's resolved parameters.
 
-    ``code`` is the hash of the law's source code where it comes from a plugin.
+    ``code`` is the hash of the law's source code where it comes from a plugin; ``branches`` is the rule for residual
+    branches, a key of :data:`initbench.initializers.branches.BRANCHES`, or empty.
     """
 
     name: str
     law: str
     params: Params = ()
     code: str = ""
+    branches: str = ""
 
     def identity(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {"name": self.name, "law": self.law, **dict(self.params), **({"code": self.code} if self.code else {})}
+        more = {"code": self.code, "branches": self.branches}
+        return {
+            "name": self.name,
+            "law": self.law,
+            **dict(self.params),
+            **{key: value for key, value in more.items() if value},
+        }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting. ``width`` has one entry per hidden layer, ``len(width) == depth``.
+    """One setting. ``width`` has one entry per hidden layer of a perceptron, ``len(width) == depth``.
 
     ``depth=0`` is softmax regression (one weight matrix), ``depth=1`` has one hidden layer (two matrices),
-    ``depth=2`` two (three). ``init_first`` and ``init_output`` draw the first and the output layer; None is the same as
-    ``init``. ``lr`` is per step, ``warmup`` in epochs. Under the tuned protocol a cell of the ``stage`` search tries a
-    learning rate, and one of the stage final has the chosen one.
+    ``depth=2`` two (three). What depth and width count in other models, and which have none, is in
+    :data:`initbench.models.MODELS`. ``init_first`` and ``init_output`` draw the first and the output layer; None is
+    the same as ``init``. ``lr`` is per step, ``warmup`` in epochs. Under the tuned protocol a cell of the ``stage``
+    search tries a learning rate, and one of the stage final has the chosen one.
     """
 
     dataset: DatasetSpec
-    model: str
+    model: Named
     depth: int
     width: tuple[int, ...]
     activation: Named
@@ -87,7 +96,8 @@ class Cell:
                 "test": self.dataset.test,
                 "standardize": self.dataset.standardize,
             },
-            "model": self.model,
+            # A user's module is what its code says, wherever the file lies.
+            "model": {"name": self.model.name, **{k: v for k, v in self.model.params if k != "path"}},
             "depth": self.depth,
             "width": list(self.width),
             "activation": {"name": self.activation.name, **dict(self.activation.params)},

@@ -434,11 +434,11 @@ def test_a_stack_that_does_not_fit_is_halved_until_it_does(monkeypatch: pytest.M
     sizes: list[int] = []
     forward = MLP.forward
 
-    def with_little_memory(self: MLP, x: Tensor) -> Tensor:
+    def with_little_memory(self: MLP, x: Tensor, training: bool = False) -> Tensor:
         if len(self.params["layers.0.weight"]) > 2:
             raise torch.OutOfMemoryError
         sizes.append(len(x))
-        return forward(self, x)
+        return forward(self, x, training)
 
     monkeypatch.setattr(MLP, "forward", with_little_memory)
     counted: list[int] = []

@@ -1,4 +1,4 @@
-"""Train a stack of networks side by side with torch: on a GPU, and wherever there is no compiled code for a model."""
+"""Train networks with torch: side by side in a stack on a GPU, one per thread where a CPU has no compiled code."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from torch.nn.functional import log_softmax
 
 from initbench.engine.optimizers import Optimizer
 from initbench.engine.problem import History, Ints, Networks, Orders, Progress, Rule, Samples, Schedule
+from initbench.engine.threads import each
 from initbench.models.network import Network
 
 _EVAL_ROWS = 1024
@@ -77,6 +78,57 @@ def train(
     return history
 
 
+def train_each(
+    samples: Samples,
+    networks: Networks,
+    build: Build,
+    rule: Rule,
+    schedule: Schedule,
+    orders: Orders,
+    progress: Progress = lambda n_steps: None,
+    threads: int | None = None,
+) -> History:
+    """:func:`train` on the CPU, every network by itself, on one thread from start to end.
+
+    Its numbers depend on nothing but itself: no product is shared out among threads, and no other network is near.
+
+    Args:
+        samples: as those after it, of :func:`train`.
+        networks: initial parameters.
+        build: makes one network; called from several threads at a time.
+        rule: the optimizer.
+        schedule: learning rates, epochs and batch size.
+        orders: in which order each trial sees the samples.
+        progress: called from the calling thread.
+        threads: how many networks to train at once; all processors if None.
+    """
+    history = History.empty(networks, int(schedule.epochs.max()))
+    before, device = torch.get_num_threads(), torch.device("cpu")
+    _on(device, samples)
+
+    steps, stop = np.zeros(len(networks), np.int64), np.zeros(1, np.int64)
+
+    def train_one(trial: int) -> None:
+        def advance(n_steps: int) -> None:
+            if stop[0]:
+                raise _Stopped
+            steps[trial] += n_steps
+
+        # Of this thread and of threads that torch meets later; those it knows keep theirs.
+        torch.set_num_threads(1)
+        _train(np.array([trial]), samples, networks, build, rule, schedule, orders, advance, device, history)
+
+    try:
+        each(train_one, steps, stop, progress, threads)
+    finally:
+        torch.set_num_threads(before)
+    return history
+
+
+class _Stopped(Exception):
+    """Ends the work of a thread between two steps."""
+
+
 @dataclass(frozen=True)
 class _Data:
     """The samples on the device."""
@@ -131,7 +183,7 @@ class _Stack:
             x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
         else:
             x, y = x[self.order_of], y[self.order_of]
-        logits, target = self.net.forward(x), y.unsqueeze(2)
+        logits, target = self.net.forward(x, training=True), y.unsqueeze(2)
         torch.sum(logits.max(2).indices == y, 1, dtype=log.dtype, out=log[1])
         log_p = log_softmax(logits, 2)
         torch.sum(log_p.gather(2, target).squeeze(2), 1, out=log[0]).neg_()
@@ -142,11 +194,15 @@ class _Stack:
         for name, param, add_gradient in self.net.backward(grad):
             self.optimizer.update(name, param, add_gradient, lr)
 
-    def evaluate(self, data: _Data, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``."""
+    def evaluate(self, data: _Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``.
+
+        ``progress`` is told of no step now and then: it may be there to stop the work.
+        """
         loss = torch.zeros(len(self), dtype=torch.float64, device=rows.device)
         correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
         for part in torch.split(rows, _EVAL_ROWS):
+            progress(0)
             logits = self.net.forward(data.gather(part).expand(len(self), -1, -1))
             y = data.y[part].expand(len(self), -1)
             loss -= log_softmax(logits, 2).gather(2, y.unsqueeze(2)).squeeze(2).sum(1).double()
@@ -167,7 +223,7 @@ class _Step:
         self.lr = torch.zeros(len(stack), 1, 1, dtype=data.mean.dtype, device=device)
         self.log = torch.zeros(2, len(stack), dtype=data.mean.dtype, device=device)
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.eager_steps = _STEPS_BEFORE_CAPTURE if device.type == "cuda" else -1
+        self.eager_steps = _STEPS_BEFORE_CAPTURE if device.type == "cuda" and stack.net.capturable else -1
 
     def __call__(self, rows: Tensor, lr: Tensor, log: Tensor) -> None:
         """One step; arguments as in :meth:`_Stack.step`, with batches of the given size."""
@@ -220,7 +276,7 @@ def _train(
 
     def validate(epoch: int) -> NDArray[np.bool_]:
         """Record the validation after ``epoch`` epochs; which trials' losses are finite."""
-        loss, correct = (values.cpu().numpy() for values in stack.evaluate(data, val))
+        loss, correct = (values.cpu().numpy() for values in stack.evaluate(data, val, progress))
         finite: NDArray[np.bool_] = np.isfinite(loss)
         history.val_loss[stack.trials[finite], epoch] = loss[finite] / len(samples.val)
         history.val_correct[stack.trials[finite], epoch] = correct[finite]
@@ -252,7 +308,7 @@ def _train(
             stack.keep(np.flatnonzero(~diverged))
         finished = schedule.epochs[stack.trials] == epoch + 1
         if finished.any():
-            _finish(stack, np.flatnonzero(finished), data, test, history)
+            _finish(stack, np.flatnonzero(finished), data, test, progress, history)
             stack.keep(np.flatnonzero(~finished))
         if not len(stack):
             return
@@ -260,10 +316,10 @@ def _train(
             step = _Step(stack, data, len(used), batch)
 
 
-def _finish(stack: _Stack, rows: Ints, data: _Data, test: Tensor, history: History) -> None:
+def _finish(stack: _Stack, rows: Ints, data: _Data, test: Tensor, progress: Progress, history: History) -> None:
     """Record the end of the trials at these positions of the stack."""
     trials = stack.trials[rows]
-    loss, correct = stack.evaluate(data, test)
+    loss, correct = stack.evaluate(data, test, progress)
     history.test_loss[trials] = loss.cpu().numpy()[rows] / len(test)
     history.test_correct[trials] = correct.cpu().numpy()[rows]
     for name, values in stack.net.params.items():

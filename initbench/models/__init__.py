@@ -1,1 +1,92 @@
-"""Models as functions of stacked parameters ``[trial, in, out]``: many networks in one pass."""
+"""The models: which there are, with which settings. Reading the table needs no torch.
+
+A new model is a function in a file of this folder that builds one ``nn.Module``, a line in
+:data:`initbench.models.modules.BUILDERS`, a line here, and a YAML in ``configs/model/``.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Model:
+    """One line of the table.
+
+    Attributes:
+        about: the network in a few words.
+        settings: name to what it may be: names to choose from, or the least whole number.
+        width: whether the layers have ``width`` units; else ``width`` means nothing here.
+        equal: whether all of them must have the same width.
+        least_depth: the fewest layers, or residual blocks.
+        images: whether it needs samples of shape ``(channels, height, width)``.
+        branches: whether it has residual branches.
+    """
+
+    about: str
+    settings: Mapping[str, tuple[Any, ...] | int]
+    width: bool = False
+    equal: bool = False
+    least_depth: int = 0
+    images: bool = False
+    branches: bool = False
+
+
+_CONVOLUTION: dict[str, tuple[Any, ...] | int] = {"channels": 1, "kernel": (1, 3, 5, 7), "stride": 1}
+
+MODELS: dict[str, Model] = {
+    "mlp": Model("depth hidden layers of width units", {"norm": ("none", "layer", "batch")}, width=True),
+    "cnn": Model("depth convolutions, the first with a stride", _CONVOLUTION, images=True),
+    "residual_mlp": Model(
+        "depth blocks x + a·F(x), F of some layers of width units",
+        {"layers": 1},
+        width=True,
+        equal=True,
+        least_depth=1,
+        branches=True,
+    ),
+    "residual_cnn": Model(
+        "depth blocks x + a·F(x), F of some convolutions",
+        {**_CONVOLUTION, "layers": 1},
+        least_depth=1,
+        images=True,
+        branches=True,
+    ),
+    "module": Model("your own: a function of a Python file that returns an nn.Module", {}),
+}
+
+
+def code_hash(source: bytes) -> str:
+    """16 hex digits of a user's file: part of the key of every trial whose network it builds."""
+    return hashlib.sha256(source).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that decides what a network computes, but its parameters.
+
+    Attributes:
+        model: a key of :data:`MODELS`.
+        settings: of the model, as (name, value) pairs.
+        depth: hidden layers, convolutions or residual blocks.
+        width: units, one entry per layer; empty where a model has none.
+        activation: a name of :data:`initbench.activations.ACTIVATIONS`.
+        activation_params: its parameters, as (name, value) pairs.
+        sample_shape: what the network is given: ``(channels, height, width)`` or ``(features,)``.
+        n_classes: the number of classes.
+    """
+
+    model: str
+    settings: tuple[tuple[str, Any], ...]
+    depth: int
+    width: tuple[int, ...]
+    activation: str
+    activation_params: tuple[tuple[str, float], ...]
+    sample_shape: tuple[int, ...]
+    n_classes: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a multilayer perceptron without normalisation, which has an engine of its own."""
+        return self.model == "mlp" and dict(self.settings).get("norm") is None

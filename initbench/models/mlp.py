@@ -28,6 +28,8 @@ def parameters(n_features: int, width: Sequence[int], n_classes: int) -> dict[st
 class MLP:
     """A stack of perceptrons; see :class:`initbench.models.network.Network`."""
 
+    capturable = True
+
     def __init__(
         self, params: "Mapping[str, Tensor]", activation: str, activation_params: Mapping[str, Any] | None = None
     ) -> None:
@@ -39,7 +41,7 @@ class MLP:
         self._pullbacks: list[Callable[[Tensor], Tensor]] = []
         self._buffers: dict[tuple[Any, ...], Tensor] = {}
 
-    def forward(self, x: "Tensor") -> "Tensor":
+    def forward(self, x: "Tensor", training: bool = False) -> "Tensor":
         """The logits ``[trial, batch, classes]`` of ``x``, ``[trial, batch, features]`` or an expanded view of that."""
         self._inputs, self._pullbacks = [x], []
         for layer in range(self.depth):

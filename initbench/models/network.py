@@ -11,11 +11,19 @@ class Network(Protocol):
 
     @property
     def params(self) -> Mapping[str, Tensor]:
-        """Name to ``[trial, …]``, the rest of the shape as in torch's modules."""
+        """Name to ``[trial, …]``, the rest of the shape as in torch's modules; running statistics are among them."""
         ...
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits ``[trial, batch, classes]`` of ``[trial, batch, features]``; the next call may overwrite them."""
+    @property
+    def capturable(self) -> bool:
+        """Whether a step makes the same calls on the same memory whatever the data, as a CUDA graph must."""
+        ...
+
+    def forward(self, x: Tensor, training: bool = False) -> Tensor:
+        """The logits ``[trial, batch, classes]`` of ``[trial, batch, features]``; the next call may overwrite them.
+
+        Only after a call with ``training`` may :meth:`backward` follow.
+        """
         ...
 
     def backward(self, grad: Tensor) -> Iterator[tuple[str, Tensor, Callable[[Tensor], object]]]:

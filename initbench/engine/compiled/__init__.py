@@ -1,5 +1,6 @@
 """Multilayer perceptrons on a CPU: every thread trains one network at a time, in compiled code, out of its cache."""
 
-from initbench.engine.compiled.train import n_threads, train
+from initbench.engine.compiled.train import train
+from initbench.engine.threads import n_threads
 
 __all__ = ["n_threads", "train"]

@@ -1,8 +1,6 @@
 """Train perceptrons on the CPU: as many at once as there are threads, each by itself."""
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -22,13 +20,7 @@ from initbench.engine.compiled.network import (
 )
 from initbench.engine.problem import History, Networks, Orders, Progress, Samples, Schedule
 from initbench.engine.problem import Rule as Rules
-
-_SECONDS_BETWEEN_PROGRESS = 0.05
-
-
-def n_threads() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from initbench.engine.threads import each
 
 
 def train(
@@ -57,7 +49,7 @@ def train(
         The histories and final parameters, in the order of the given networks.
     """
     history = History.empty(networks, int(schedule.epochs.max()))
-    steps = np.zeros((len(networks), 1), np.int64)
+    steps = np.zeros(len(networks), np.int64)
     stop = np.zeros(1, np.int64)
     by_std = (1 / samples.std.astype(np.float64)).astype(samples.std.dtype)
     address = blas.chosen().address(samples.mean.dtype)
@@ -77,7 +69,7 @@ def train(
             schedule.batch_size,
             one,
         )
-        n_epochs = int(schedule.epochs[trial])
+        n_epochs, made = int(schedule.epochs[trial]), steps[trial : trial + 1]
         lrs = schedule.lr[trial] * schedule.factors(len(samples.train), n_epochs)
 
         def validate(epoch: int) -> bool:
@@ -92,7 +84,7 @@ def train(
             order = orders.rows(int(orders.of[trial]), epoch)
             before = epoch * lrs.shape[1]
             loss, n_correct, bad = train_epoch(
-                address, net, one, *data, order, schedule.batch_size, lrs[epoch], before, steps[trial], stop
+                address, net, one, *data, order, schedule.batch_size, lrs[epoch], before, made, stop
             )
             if stop[0]:
                 return
@@ -109,22 +101,8 @@ def train(
         for name, values in parameters(net).items():
             history.params[name][trial] = values
 
-    with blas.single_threaded(), ThreadPoolExecutor(min(threads or n_threads(), len(networks))) as pool:
-        pending: set[Future[None]] = {pool.submit(train_one, trial) for trial in range(len(networks))}
-        told = 0
-        try:
-            while pending:
-                done, pending = wait(pending, _SECONDS_BETWEEN_PROGRESS, FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-                made = int(steps.sum())
-                if made > told:
-                    progress(made - told)
-                    told = made
-        except BaseException:
-            stop[0] = 1
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with blas.single_threaded():
+        each(train_one, steps, stop, progress, threads)
     return history
 
 

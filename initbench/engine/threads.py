@@ -1,0 +1,42 @@
+"""One network per thread: who trains next, how far all are, and how they stop."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from initbench.engine.problem import Ints, Progress
+
+_SECONDS_BETWEEN_PROGRESS = 0.05
+
+
+def n_threads() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progress, threads: int | None = None) -> None:
+    """Do one piece of work for every trial, as many at once as there are threads.
+
+    Args:
+        work: trains one trial, by its number.
+        steps: ``[trial]``, raised by the work as it goes.
+        stop: one number, set to 1 when the work should end early.
+        progress: told of the steps from the calling thread; what it raises stops every piece.
+        threads: how many at once; all processors if None.
+    """
+    with ThreadPoolExecutor(min(threads or n_threads(), len(steps))) as pool:
+        pending: set[Future[None]] = {pool.submit(work, trial) for trial in range(len(steps))}
+        told = 0
+        try:
+            while pending:
+                done, pending = wait(pending, _SECONDS_BETWEEN_PROGRESS, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                made = int(steps.sum())
+                if made > told:
+                    progress(made - told)
+                    told = made
+        except BaseException:
+            stop[0] = 1
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

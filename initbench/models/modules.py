@@ -1,0 +1,159 @@
+"""Every model that is an ordinary ``nn.Module``: built from its architecture, checked, described."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from initbench.activations import torch_function
+from initbench.errors import InputError
+from initbench.models import Architecture, code_hash
+from initbench.models.cnn import CNN
+from initbench.models.perceptron import Perceptron
+from initbench.models.residual import residual_cnn, residual_mlp
+from initbench.seeding import stream
+
+
+def _mlp(of: Architecture, activation: Callable[[Tensor], Tensor], norm: str | None) -> nn.Module:
+    return Perceptron(of.sample_shape[0], of.n_classes, of.width, norm, activation)
+
+
+def _cnn(of: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
+    channels, height, width = of.sample_shape
+    return CNN((channels, height, width), of.n_classes, of.depth, activation=activation, **settings)
+
+
+def _residual_mlp(of: Architecture, activation: Callable[[Tensor], Tensor], layers: int) -> nn.Module:
+    return residual_mlp(of.sample_shape[0], of.n_classes, of.depth, of.width[0], layers, activation)
+
+
+def _residual_cnn(of: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
+    channels, height, width = of.sample_shape
+    return residual_cnn((channels, height, width), of.n_classes, of.depth, activation=activation, **settings)
+
+
+def _own(of: Architecture, activation: Callable[[Tensor], Tensor], path: str, function: str, code: str) -> nn.Module:
+    module = _loaded(path, code, function)(of.sample_shape, of.n_classes)
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{path}:{function} must return an nn.Module; got {type(module).__name__}")
+    return module
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "residual_mlp": _residual_mlp,
+    "residual_cnn": _residual_cnn,
+    "module": _own,
+}
+
+
+def build(of: Architecture, seed: int = 0) -> nn.Module:
+    """A module of this architecture on the CPU, its own initial values drawn from the stream ``(seed, "module")``.
+
+    Raises:
+        InputError: a user's file or function fails.
+    """
+    activation = torch_function(of.activation, dict(of.activation_params))
+    with _own_generator(seed):
+        if of.model != "module":
+            return BUILDERS[of.model](of, activation, **dict(of.settings))
+        try:
+            return _own(of, activation, **dict(of.settings))
+        except InputError:
+            raise
+        # Whatever a user's code raises is the same news: it does not build.
+        except Exception as error:
+            raise InputError(f"{where(of)}: {_one_line(error)}") from None
+
+
+def template(of: Architecture, seed: int = 0) -> nn.Module:
+    """The module of :func:`build`, to be copied and not changed: ours is one for all seeds, as all of it is drawn."""
+    return _template(of, seed if of.model == "module" else 0)
+
+
+@lru_cache(maxsize=16)
+def _template(of: Architecture, seed: int) -> nn.Module:
+    return build(of, seed)
+
+
+def check(of: Architecture, batch: int) -> None:
+    """Run the module once, in training, on as few samples as it will ever get.
+
+    Raises:
+        InputError: it fails, answers in another shape, or draws random numbers, which no trial could reproduce.
+    """
+    module = build(of)
+    other = [name for name, p in module.named_parameters() if p.dtype != torch.float32]
+    if other:
+        raise InputError(f"{where(of)}: {other[0]} is not of type float32")
+    with _own_generator(0), torch.no_grad():
+        before = torch.get_rng_state()
+        x = torch.zeros(batch, *of.sample_shape)
+        try:
+            logits = module.train()(x)
+        # The module may be anyone's code.
+        except Exception as error:
+            raise InputError(f"{where(of)} on {batch} sample{'s' * (batch > 1)}: {_one_line(error)}") from None
+        drew = not torch.equal(before, torch.get_rng_state())
+    if not isinstance(logits, Tensor) or logits.shape != (batch, of.n_classes):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(f"{where(of)} must return logits of shape {(batch, of.n_classes)}; got {got}")
+    if drew:
+        raise InputError(f"{where(of)} draws random numbers in training (dropout?); its trials could not be repeated")
+
+
+def cost(of: Architecture) -> tuple[int, int]:
+    """Floating-point operations of a forward pass, and numbers its layers put out, per sample."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module, numbers = build(of), 0
+
+    def count(module: nn.Module, x: Any, out: Any) -> None:
+        nonlocal numbers
+        numbers += out.numel() if isinstance(out, Tensor) and not list(module.children()) else 0
+
+    for part in module.modules():
+        part.register_forward_hook(count)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(torch.zeros(1, *of.sample_shape))
+    return counter.get_total_flops(), numbers
+
+
+def where(of: Architecture) -> str:
+    """The model in a message."""
+    settings = dict(of.settings)
+    return f"{settings['path']}:{settings['function']}" if of.model == "module" else f"model={of.model}"
+
+
+@lru_cache(maxsize=16)
+def _loaded(path: str, code: str, function: str) -> Callable[..., Any]:
+    """The function of a user's file, as it was when its hash was taken."""
+    source = Path(path).expanduser().read_bytes()
+    if code_hash(source) != code:
+        raise InputError(f"{path} has changed since the command began; run it again")
+    module = sys.modules.setdefault(f"initbench_model_{code}", ModuleType(f"initbench_model_{code}"))
+    module.__file__ = path
+    exec(compile(source, path, "exec"), module.__dict__)
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise InputError(f"{path} has no function '{function}'")
+    return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _own_generator(seed: int) -> Iterator[None]:
+    """Torch's global generator in a state of our own, and as it was afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(seed, "module").integers(2**63)))
+        yield
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
