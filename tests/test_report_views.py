@@ -13,7 +13,7 @@ from initbench.errors import InputError
 from initbench.report import sweeps
 from initbench.report.blocks import Block, Code, Figure, Paragraph, Table
 from initbench.report.compare import compare
-from initbench.report.document import Options, document
+from initbench.report.document import VIEWS, Options, document
 from initbench.report.drift import drift
 from initbench.report.frame import to_csv, trials_of
 from initbench.report.plots import Panels
@@ -169,6 +169,20 @@ def test_protocols_can_be_compared() -> None:
     comparison = compare(trials_of(made), "protocol")
     assert comparison.techniques == ["fixed lr=0.1", "fixed lr=0.3", "tuned"]
     assert len(comparison.settings) == 1
+
+
+@pytest.mark.parametrize("by", ["init", "lr", "depth", "activation", "protocol", "stage", "bias", "optimizer", "width"])
+def test_every_view_stands_whatever_is_compared(by: str) -> None:
+    made = [
+        make_record(init, seed, 60 + 5 * seed + depth, depth=depth, width=[8] * depth, lr=lr, **protocol)
+        for init in ("he", "xavier", "zero")
+        for seed in range(2)
+        for depth in (1, 2)
+        for lr in (0.1, 0.3)
+        for protocol in ({}, {"protocol": {"name": "tuned", "lrs": [0.1, 0.3], "halving": True}, "stage": "search"})
+    ]
+    blocks = document(trials_of(made), Options(by=by, views=VIEWS))
+    assert sum(isinstance(block, Table | Figure) for block in blocks) > 5
 
 
 def test_data_sets_cannot_be_compared() -> None:

@@ -129,6 +129,8 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
     blocks: list[Block] = []
     for number, sweep in enumerate(sweeps(pool, by, "lr", "val_accuracy"), start=1):
         rates = [float(str(value)) for value in sweep.values]
+        protocol = json.loads(sweep.held).get("protocol")
+        halved = isinstance(protocol, dict) and protocol.get("halving")
         rows, panels = [], []
         for name in sweep.names:
             known = [place for place, value in enumerate(sweep.mean.loc[name]) if not math.isnan(value)]
@@ -140,7 +142,7 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
                     name,
                     *_cells(sweep, name),
                     *_window(sweep, name, rates),
-                    *_choice(rate, tried),
+                    *_choice(rate, [] if halved else tried),
                 )
             )
             ring = None
@@ -157,7 +159,8 @@ def learning_rates(trials: Trials, by: str) -> list[Block]:
                 if chosen.keys() & {(sweep.held, n) for n in sweep.names}
                 else "highest mean"
             )
-            + ", ringed in the figure; 'edge' if no smaller or no larger one was tried."
+            + ", ringed in the figure; 'edge' if no smaller or no larger one was tried"
+            + (" (not told of a search by halving)." if halved else ".")
         )
         table = Table(header, tuple(rows), caption=caption)
         plot = Panels("learning rate", "validation accuracy, %", tuple(panels), level=100 * sweep.chance, log=True)
