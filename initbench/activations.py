@@ -97,7 +97,7 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "gelu": Activation(lambda x: x * _normal_cdf(x), lambda x: _normal_cdf(x) + x * _normal_density(x), "x·Φ(x)"),
     "silu": Activation(lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "x·σ(x)"),
-    "tanh": Activation(np.tanh, lambda x: 1 - np.tanh(x) ** 2, "tanh(x)", 5 / 3),
+    "tanh": Activation(lambda x: np.tanh(x), lambda x: 1 - np.tanh(x) ** 2, "tanh(x)", 5 / 3),
     "sigmoid": Activation(_sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x)), "σ(x) = 1/(1 + e⁻ˣ)", 1.0),
     "softsign": Activation(lambda x: x / (1 + np.abs(x)), lambda x: (1 + np.abs(x)) ** -2, "x/(1 + |x|)"),
     "softplus": Activation(lambda x: np.logaddexp(0, x), _sigmoid, "log(1 + eˣ)"),

@@ -10,6 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from initbench.data_dependent import INITIALIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
@@ -97,8 +98,8 @@ def _with_defaults(group: str, node: Any) -> Any:
     """An option names its law and what it wants of it; here the law's other parameters join it."""
     if not isinstance(node, dict):
         return node
-    if group in _INITIALIZERS and node.get("law") in LAWS:
-        defaults = LAWS[node["law"]].defaults
+    if group in _INITIALIZERS and node.get("law") in INITIALIZERS:
+        defaults = INITIALIZERS[node["law"]].defaults
     elif group == "bias" and node.get("name") in BIASES:
         defaults = BIASES[node["name"]].defaults
     else:

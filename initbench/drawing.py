@@ -1,6 +1,6 @@
 """The initial parameters of a trial, each drawn from a stream of its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data import DatasetSpec, load, split
+from initbench.data import DatasetSpec, load, split, statistics
+from initbench.data_dependent import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, Promise, certify, draw_bias
 from initbench.initializers.branches import BRANCHES, BranchRule
@@ -20,6 +21,19 @@ from initbench.sweep import Trial
 from initbench.trial import Cell, Init, Named
 
 Params = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where the training of a trial starts.
+
+    Attributes:
+        params: name to initial value of every parameter, and of what else the network keeps, as running statistics.
+        cost: ``samples`` read, optimizer ``steps`` and wall ``seconds`` of an initializer that works on the network.
+    """
+
+    params: Params
+    cost: dict[str, float] | None = None
 
 
 def architecture(cell: Cell) -> Architecture:
@@ -85,9 +99,10 @@ def _parts(cell: Cell, of: Architecture, seed: int) -> Iterator[_Part]:
     weights = [parameter.name for parameter in found if parameter.kind == "weight" and parameter.tensor.requires_grad]
     if not weights:
         raise InputError(f"{modules.where(of)} has no weight that an initializer could draw")
-    inits = dict.fromkeys(weights, cell.init)
+    everywhere = _drawn_by(cell.init)
+    inits = dict.fromkeys(weights, everywhere)
     # A layer that is first and last is an output layer.
-    inits[weights[0]] = cell.init_first or cell.init
+    inits[weights[0]] = cell.init_first or everywhere
     inits[weights[-1]] = cell.init_output or inits[weights[-1]]
     n_branches = sum(parameter.kind == "multiplier" for parameter in found)
     rule = _rule(cell, [parameter.place[1] for parameter in found if parameter.place])
@@ -109,15 +124,61 @@ def _parts(cell: Cell, of: Architecture, seed: int) -> Iterator[_Part]:
             yield _Part(parameter, None, parameter.tensor.detach().numpy())
 
 
-def initial(trial: Trial) -> Params:
-    """Name to initial value of every parameter, and of what else the network keeps, as running statistics.
+def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_steps: None) -> list[Start | InputError]:
+    """Where each trial starts, or why it cannot.
 
     Weights are drawn by the initializer, biases by the bias policy; everything else is as the module makes it.
+    Initializers that work on whole networks then do so side by side, a network per processor; each result depends on
+    its own trial only.
 
-    Raises:
-        InputError: the law fails, refuses a layer's shape, or draws something that is not finite; the initializer is
-            for residual branches and there are none.
+    Args:
+        trials: of one data set.
+        progress: called from the calling thread with numbers of optimizer steps.
+
+    Returns:
+        An error where the law fails, refuses a layer's shape, or draws something that is not finite, or where the
+        initializer is for residual branches and there are none.
     """
+    found: list[Start | InputError] = []
+    tasks = {}
+    for i, trial in enumerate(trials):
+        try:
+            params = _initial(trial)
+        except InputError as error:
+            found.append(error)
+            continue
+        found.append(Start(params))
+        init, activation = trial.cell.init, trial.cell.activation
+        if init.law in DATA_LAWS:
+            inputs = _inputs(trial.cell.dataset)
+            problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed)
+            tasks[i] = Task(init.law, dict(init.params), problem)
+    for i, result in zip(tasks, prepare(list(tasks.values()), progress) if tasks else (), strict=True):
+        if isinstance(result, ValueError):
+            found[i] = InputError(f"init '{trials[i].cell.init.name}': {result}")
+        else:
+            cost = {"samples": result.samples, "steps": result.steps, "seconds": round(result.seconds, 4)}
+            found[i] = Start(dict(result.params), cost)
+    return found
+
+
+def n_steps(cell: Cell) -> int:
+    """Optimizer steps that the initializer of a cell takes before the training starts."""
+    init = cell.init
+    if init.law not in DATA_LAWS:
+        return 0
+    return DATA_LAWS[init.law].steps(len(_inputs(cell.dataset).x), cell.depth + 1, dict(init.params))
+
+
+def _drawn_by(init: Init) -> Init:
+    """What draws a single weight: of an initializer that works on whole networks the base law."""
+    if init.law not in DATA_LAWS:
+        return init
+    base = dict(init.params)["base"]
+    return Init(init.name, base, tuple(LAWS[base].defaults.items()), init.code)
+
+
+def _initial(trial: Trial) -> Params:
     cell, of = trial.cell, architecture(trial.cell)
     parts = list(_parts(cell, of, trial.seed))
     params = {part.name: _start(trial, part, of.n_classes) for part in parts}
@@ -131,7 +192,7 @@ def check(trials: Iterable[Trial]) -> list[str]:
         One line for each thing that is no fault and still worth knowing.
 
     Raises:
-        InputError: as :func:`initial`; a law breaks its promise; a module cannot be trained.
+        InputError: as :func:`starts` says; a law breaks its promise; a module cannot be trained.
     """
     cells, run, seen, notes = set(), set(), set(), []
     for trial in trials:
@@ -161,7 +222,7 @@ def certificate(cell: Cell, params: Params) -> dict[str, tuple[float | None, flo
     found = {}
     for part in _parts(cell, architecture(cell), 0):
         if isinstance(part.by, Init):
-            promise = _promise(part)
+            promise = None if cell.init.law in DATA_LAWS else _promise(part)
             std = float(params[part.name].std(dtype=np.float64))
             promised = None if promise is None else float(f"{part.value * promise.std:.4g}")
             found[part.name] = (promised, float(f"{std:.4g}"))
@@ -225,6 +286,15 @@ def _rule(cell: Cell, n_layers: list[int]) -> BranchRule:
     if min(n_layers) < rule.least_layers:
         raise InputError(f"init '{init.name}' needs model.layers >= {rule.least_layers}; got {min(n_layers)}")
     return rule
+
+
+@lru_cache(maxsize=2)
+def _inputs(spec: DatasetSpec) -> Inputs:
+    """The training inputs: all that initializers of whole networks see of a data set."""
+    arrays = load(spec)
+    rows = split(arrays, spec).train
+    mean, std = statistics(arrays.x, rows, spec.standardize)
+    return Inputs(arrays.x[rows], mean.astype(np.float32), std.astype(np.float32))
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from initbench.config import option
+from initbench.data_dependent import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, certify, draw_bias
 from initbench.initializers.catalogue import Law
@@ -111,6 +112,8 @@ def _resolve(
         return name, Law(spec, "a function of yours", "you"), dict(params)
     given = _node(spec)
     node = option("init", given.pop("name")) | given | dict(params)
+    if node["law"] in DATA_LAWS:
+        raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
     fixed = "@" in node["name"] or "gain" in params or "gain" in given
     if activation is not None and "gain" in LAWS[node["law"]].defaults and not fixed and node["gain"] != "critical":
         node["gain"] = "auto"

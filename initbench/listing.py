@@ -8,6 +8,7 @@ from typing import Any
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
 from initbench.config import option, options
 from initbench.data import SOURCES
+from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.branches import BRANCHES
 from initbench.initializers.conformance import examine
@@ -31,13 +32,16 @@ def listing(group: str, config_dir: Path | None = None) -> Table:
 def certificates(only: Collection[str] = (), config_dir: Path | None = None) -> tuple[list[Block], list[str]]:
     """The certificates of every initializer, or of those named, and what is wrong with the ones that failed.
 
-    Gains are those of relu, biases zeros.
+    Gains are those of relu, biases zeros. Of an initializer of whole networks the base law has the certificate.
     """
     rows, faults, notes = [], [], []
     for name, node in options("init", config_dir).items():
         if only and name not in only:
             continue
         init = initializer(node, Named("relu"), Named("zeros"))
+        if init.law in DATA_LAWS:
+            notes.append(f"{name}: prepares a network that is drawn by {dict(init.params)['base']}; see there")
+            continue
         for found in examine(name, LAWS[init.law], dict(init.params)):
             shape = "x".join(map(str, found.shape))
             asked = (None, None) if found.promise is None else (found.promise.mean, found.promise.std)
@@ -73,7 +77,7 @@ def _params(node: Node, *without: str) -> str:
 
 
 def _initializer(node: Node) -> tuple[str, ...]:
-    law = LAWS[node["law"]]
+    law = INITIALIZERS[node["law"]]
     if node.get("branches"):
         rule = BRANCHES[node["branches"]]
         return "3", f"{law.formula}; {rule.formula}", _params(node, "name", "law", "branches") or "–", rule.source

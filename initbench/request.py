@@ -14,6 +14,7 @@ from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
 from initbench.data import SOURCES, STANDARDIZE, DatasetSpec
+from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, draw
 from initbench.initializers.branches import BRANCHES
@@ -54,6 +55,14 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {"fixed": (), "tuned": ("lrs", "seeds", 
 
 # A gain by name follows from the activation.
 _GAINS = ("auto", "torch", "critical")
+# Parameters of laws that learn from data.
+_RANGES: dict[str, dict[str, Any]] = {
+    "lr": {"above": 0},
+    "eps": {"above": 0},
+    "momentum": {"least": 0, "below": 1},
+    "corruption": {"least": 0, "below": 1},
+}
+
 # The popular pair for tanh is σ_w² = 1.76, σ_b² = 0.05.
 _CRITICAL_BIAS_STD = math.sqrt(0.05)
 
@@ -133,6 +142,10 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         batch_size=_whole("batch_size", plain["batch_size"], 1),
         protocol=_protocol(plain["protocol"]),
     )
+    if cell.init.law in DATA_LAWS and (model.name != "mlp" or dict(model.params).get("norm") is not None):
+        raise InputError(f"init '{cell.init.name}' sets up plain perceptrons only; use model=mlp without normalisation")
+    if cell.init.law in DATA_LAWS and DATA_LAWS[cell.init.law].hidden and not depth:
+        raise InputError(f"init '{cell.init.name}' trains hidden layers, and depth=0 has none")
     if cell.warmup > cell.epochs:
         raise InputError(f"warmup ({cell.warmup} epochs) is longer than the training ({cell.epochs} epochs)")
     return cell
@@ -188,8 +201,10 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
     Raises:
         InputError: a name, a parameter or a value that the law does not have.
     """
-    law = _choice(f"{group}.law", node["law"], LAWS)
-    defaults = LAWS[law].defaults
+    law = _choice(f"{group}.law", node["law"], INITIALIZERS)
+    if law in DATA_LAWS and group != "init":
+        raise InputError(f"{group}: '{law}' sets all layers of a network; use it as init")
+    defaults = INITIALIZERS[law].defaults
     own = ("name", "law", "bias", "branches")
     params = {key: value for key, value in node.items() if key not in own}
     for key, value in params.items():
@@ -202,16 +217,24 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
         elif key == "kurtosis" and value == "auto":
             of = _of(activation, f"{group}.{key}=auto")
             params[key] = kurtosis(of.name, dict(of.params))
+        elif key == "base":
+            params[key] = _choice(f"{group}.base", value, LAWS)
+        elif key in _RANGES:
+            params[key] = _number(f"{group}.{key}", value, **_RANGES[key])
         else:
             params[key] = _like(f"{group}.{key}", value, type(defaults[key]))
     params = defaults | params
-    refusal = None if LAWS[law].code else _refusal(law, tuple(params.items()))
+    drawn_by, of_law = (params["base"], LAWS[params["base"]].defaults) if law in DATA_LAWS else (law, params)
+    refusal = None if LAWS[drawn_by].code else _refusal(drawn_by, tuple(of_law.items()))
     if refusal is not None:
         raise InputError(f"{group} '{node['name']}': {refusal}")
     branches = "" if node.get("branches") is None else _choice(f"{group}.branches", node["branches"], BRANCHES)
     if branches and group != "init":
         raise InputError(f"{group} '{node['name']}' is for the branches of a whole network; use init={node['name']}")
-    return Init(_text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), LAWS[law].code, branches)
+    if branches and law in DATA_LAWS:
+        raise InputError(f"{group} '{node['name']}': '{law}' has no rule for branches")
+    code = LAWS[drawn_by].code
+    return Init(_text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), code, branches)
 
 
 @lru_cache(maxsize=1024)

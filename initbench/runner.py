@@ -15,12 +15,12 @@ import torch
 
 from initbench import __version__, drawing, records
 from initbench.data import DatasetSpec, Split, load, split, statistics
-from initbench.drawing import Params
+from initbench.data_dependent import INITIALIZERS
+from initbench.drawing import Params, Start
 from initbench.engine import compiled, stacked
 from initbench.engine.compiled import blas
 from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule
 from initbench.errors import InputError
-from initbench.initializers import LAWS
 from initbench.initializers.branches import BRANCHES
 from initbench.models import Architecture, modules
 from initbench.models.mlp import MLP
@@ -83,10 +83,11 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
 
 
 def n_steps(chunk: Sequence[Trial]) -> int:
-    """Optimizer steps of a chunk, summed over its trials."""
+    """Optimizer steps of a chunk, summed over its trials, and those of their initializers."""
     cell = chunk[0].cell
     n_train = len(_split(cell.dataset).train)
-    return len(chunk) * cell.epochs * -(-n_train // cell.batch_size)
+    training = len(chunk) * cell.epochs * -(-n_train // cell.batch_size)
+    return training + sum(drawing.n_steps(trial.cell) for trial in chunk)
 
 
 def find_device(name: str) -> torch.device:
@@ -180,22 +181,22 @@ def _samples(spec: DatasetSpec) -> Samples:
 def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[records.Record]:
     """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
     initial, failed, drawn = [], [], []
-    for trial in chunk:
-        try:
-            initial.append(drawing.initial(trial))
+    for trial, start in zip(chunk, drawing.starts(chunk, progress), strict=True):
+        if isinstance(start, InputError):
+            failed.append(_failure(trial, str(start)))
+        else:
+            initial.append(start)
             drawn.append(trial)
-        except InputError as error:
-            failed.append(_failure(trial, str(error)))
     return [*(_train_from(initial, drawn, device, progress) if drawn else ()), *failed]
 
 
 def _train_from(
-    initial: Sequence[Params], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
+    initial: Sequence[Start], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
 ) -> list[records.Record]:
     cell, n_trials = chunk[0].cell, len(chunk)
     samples = _samples(cell.dataset)
     networks = Networks(
-        {name: np.stack([params[name] for params in initial]) for name in initial[0]},
+        {name: np.stack([start.params[name] for start in initial]) for name in initial[0].params},
         cell.activation.name,
         dict(cell.activation.params),
     )
@@ -271,7 +272,7 @@ def _about(trial: Trial) -> records.Record:
     }
 
 
-def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: History) -> list[records.Record]:
+def _describe(chunk: Sequence[Trial], initial: Sequence[Start], history: History) -> list[records.Record]:
     """One record per trial: integers where things are counted, null where there is no number.
 
     ``n_correct`` and ``loss`` are those of the final weights; on the training samples, as these were seen during the
@@ -295,15 +296,16 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Params], history: Histor
                 "n_correct": dict(zip(_SPLITS, (int(v[i]) for v in n_correct), strict=True)) if ok else None,
                 "loss": dict(zip(_SPLITS, (_number(float(v[i])) for v in loss), strict=True)) if ok else None,
                 "history": {name: [_number(v) for v in curve[i]] for name, curve in curves.items()},
-                "weights": {"initial": _hash(start), "final": _hash(end) if ok else None},
-                "certificate": drawing.certificate(trial.cell, start),
+                "weights": {"initial": _hash(start.params), "final": _hash(end) if ok else None},
+                "certificate": drawing.certificate(trial.cell, start.params),
+                **({} if start.cost is None else {"init_cost": start.cost}),
             }
         )
     return result
 
 
 def _formula(init: Init) -> str:
-    formula = LAWS[init.law].formula
+    formula = INITIALIZERS[init.law].formula
     return f"{formula}; {BRANCHES[init.branches].formula}" if init.branches else formula
 
 

@@ -19,7 +19,8 @@ def stream(seed: int, purpose: str, name: str = "") -> np.random.Generator:
 
     Args:
         seed: the trial's seed, any integer >= 0; 0 is a seed like any other.
-        purpose: what the numbers are for: ``"init"``, ``"order"``, ``"split"``, ``"data"``.
+        purpose: what the numbers are for: ``"init"``, ``"order"``, ``"split"``, ``"data"``;
+            ``"pretrain-order"`` and ``"corruption"`` where an initializer learns from data.
         name: the tensor or the epoch within that purpose, e.g. ``"layers.0.weight"``.
     """
     label = f"{_SCHEME}\0{seed}\0{purpose}\0{name}".encode()

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from initbench.config import option_files, options
+from initbench.data_dependent import INITIALIZERS
 from initbench.initializers import LAWS, Promise, certify, draw, fan, fans
 from initbench.seeding import stream
 
@@ -357,7 +358,7 @@ def test_laws_that_count_fans_refuse_vectors(law: str) -> None:
 def test_every_option_names_a_law_and_parameters_that_it_has(name: str) -> None:
     node = options("init")[name]
     assert node["name"] == name
-    assert set(node) - {"bias", "branches"} == {"name", "law", *LAWS[node["law"]].defaults}
+    assert set(node) - {"bias", "branches"} == {"name", "law", *INITIALIZERS[node["law"]].defaults}
 
 
 def test_the_list_has_more_than_35_initializers_that_differ() -> None:

@@ -11,6 +11,7 @@ from conftest import Answer
 
 from initbench import records
 from initbench.config import add_plugins, compose, options
+from initbench.data_dependent import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers import LAWS
 from initbench.initializers.conformance import examine
@@ -87,8 +88,8 @@ def test_every_initializer_of_ours_has_passing_certificates(initbench: Initbench
     answer = initbench("list", "--check")
     assert answer.code == 0, answer.err
     assert "FAILED" not in answer.out
-    for name in options("init"):
-        assert f"{name} 128x784 " in answer.out
+    for name, node in options("init").items():
+        assert (f"{name}: prepares" if node["law"] in DATA_LAWS else f"{name} 128x784 ") in answer.out
     assert "sobol_flat 128x784: nearly low rank" in " ".join(answer.out.split())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 ALIASES = {
     "caffe_xavier": "lecun_uniform",
+    "dbn": "pretrain_rbm",
     "default": "torch_default",
     "eye": "identity",
     "glorot": "xavier",
@@ -18,6 +19,7 @@ ALIASES = {
     "kaiming": "he",
     "kaiming_normal": "he_normal",
     "kaiming_uniform": "he_uniform",
+    "magic_init": "krahenbuhl_within",
     "martens": "sparse",
     "msra": "he_normal",
     "naive": "gaussian",
@@ -28,7 +30,9 @@ ALIASES = {
     "pytorch_default": "torch_default",
     "rand": "uniform_d1",
     "randn": "normal_d1",
+    "sdae": "pretrain_denoising",
     "small_random": "gaussian",
+    "stacked_autoencoder": "pretrain_autoencoder",
     "standard_normal": "normal_d1",
     "torch": "torch_default",
     "trunc_normal": "truncated_normal",

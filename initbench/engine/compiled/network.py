@@ -82,6 +82,19 @@ class Rule(NamedTuple):
     eps: float
 
 
+def places(lengths: list[int], dtype: np.dtype[Any]) -> Array:
+    """Where arrays of these lengths begin when they lie behind each other, aligned; and where the last ends."""
+    lane = _ALIGN // dtype.itemsize
+    return np.cumsum([0, *(-(-length // lane) * lane for length in lengths)])
+
+
+def aligned(length: int, dtype: np.dtype[Any]) -> Array:
+    """An array of zeros that begins where a BLAS likes it to."""
+    raw = np.zeros(length * dtype.itemsize + _ALIGN, np.uint8)
+    start = -raw.ctypes.data % _ALIGN
+    return raw[start : start + length * dtype.itemsize].view(dtype)
+
+
 def network(params: Mapping[str, Floats], activation: str, parameter: float, batch_size: int, rule: Rule) -> Network:
     """Memory for one network with the given parameters.
 
@@ -97,20 +110,13 @@ def network(params: Mapping[str, Floats], activation: str, parameter: float, bat
     dtype = weights[0].dtype
     sizes = [weights[0].shape[1], *(len(weight) for weight in weights)]
     rows = max(batch_size, _EVAL_ROWS)
-    lane = _ALIGN // dtype.itemsize
-
-    def places(lengths: list[int]) -> Array:
-        """Where arrays of these lengths begin when they lie behind each other, aligned; and where the last ends."""
-        return np.cumsum([0, *(-(-length // lane) * lane for length in lengths)])
 
     def zeros(length: int) -> Array:
-        raw = np.zeros(length * dtype.itemsize + _ALIGN, np.uint8)
-        start = -raw.ctypes.data % _ALIGN
-        return raw[start : start + length * dtype.itemsize].view(dtype)
+        return aligned(length, dtype)
 
     lengths = [weight.size for weight in weights] + sizes[1:]
-    at = places(lengths)
-    out_at = places([rows * size for size in sizes[1:]])
+    at = places(lengths, dtype)
+    out_at = places([rows * size for size in sizes[1:]], dtype)
     result = Network(
         sizes=np.array(sizes),
         weight_at=at[:depth],

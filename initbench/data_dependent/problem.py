@@ -1,0 +1,109 @@
+"""What an initializer of whole networks is given, and what it gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initbench.activations import ACTIVATIONS
+from initbench.seeding import permutation
+
+Floats = NDArray[np.floating[Any]]
+Params = dict[str, NDArray[np.float32]]
+
+
+def moments(x: NDArray[Any], mean: Floats, by_std: Floats) -> tuple[NDArray[np.float32], float]:
+    """Of ``(x - mean) * by_std``: the mean ``[features]``, and the variances summed over the features."""
+    n, n_features = x.shape
+    total, squares = np.zeros(n_features), np.zeros(n_features)
+    # A few rows at a time: a float64 copy of all of MNIST would be 400 MB.
+    for start in range(0, n, 4096):
+        block = (x[start : start + 4096] - mean.astype(np.float64)) * by_std
+        total += block.sum(axis=0)
+        squares += (block**2).sum(axis=0)
+    return (total / n).astype(np.float32), float((squares / n - (total / n) ** 2).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Training inputs: no label, and no validation or test sample.
+
+    Attributes:
+        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
+        mean: ``[features]``; ``std`` likewise.
+    """
+
+    x: NDArray[Any]
+    mean: Floats
+    std: Floats
+
+    def __post_init__(self) -> None:
+        if not len(self.x):
+            raise ValueError("it needs training inputs; there are none")
+
+    @cached_property
+    def moments(self) -> tuple[NDArray[np.float32], float]:
+        """As :func:`moments`, of the standardised inputs."""
+        return moments(self.x, self.mean, 1 / self.std.astype(np.float64))
+
+    def batch(self, size: int, seed: int) -> NDArray[np.float64]:
+        """``[size, features]`` standardised inputs, or all where there are fewer, chosen by the seed's stream."""
+        rows = np.sort(permutation(len(self.x), seed, "pretrain-order", "batch")[:size])
+        return (self.x[rows].astype(np.float64) - self.mean) / self.std
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """All that an initializer of whole networks may know.
+
+    Attributes:
+        params: the network drawn by the base law, ``layers.0.weight`` ``[out, in]``, ``layers.0.bias`` ``[out]`` and so
+            on, the output layer last; not to be modified.
+        inputs: the training inputs.
+        activation: of the hidden layers, with its parameters.
+        seed: of the trial; it names the random streams.
+        steps: one number, raised by one after every optimizer step, for whoever shows progress.
+        stop: one number; where it is not 0, long work should end early, its result is not wanted any more.
+    """
+
+    params: Params
+    inputs: Inputs
+    activation: str
+    activation_params: Mapping[str, float]
+    seed: int
+    steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    stop: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    @property
+    def n_layers(self) -> int:
+        """Weight matrices, the output layer's among them."""
+        return len(self.params) // 2
+
+    @property
+    def parameter(self) -> float:
+        """The one parameter the activation has, if any."""
+        defaults = ACTIVATIONS[self.activation].defaults
+        return next(iter((defaults | dict(self.activation_params)).values()), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The network that training starts from, and what it cost.
+
+    Attributes:
+        params: as in :class:`Problem`.
+        samples: training inputs that were read, each time counted.
+        steps: optimizer steps.
+        reconstruction: of every pre-trained layer, the mean squared error over the training inputs, summed over the
+            features, and that of always answering with the mean.
+        seconds: on the wall.
+    """
+
+    params: Params
+    samples: int = 0
+    steps: int = 0
+    reconstruction: tuple[tuple[float, float], ...] = ()
+    seconds: float = 0.0
