@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initbench.data_dependent import INITIALIZERS
+from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
@@ -162,7 +162,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     plain["experiment"] = axes.pop("experiment", [None])[0]
     cells = _expand(plain, swept, axes, groups)
     if _is_pattern("init", texts):
-        cells = [cell for cell in cells if _has_branches(cell) or not cell["init"].get("branches")] or cells
+        cells = [cell for cell in cells if _can_serve(cell)] or cells
     return [_resolve(cell) for cell in cells]
 
 
@@ -174,9 +174,14 @@ def _is_pattern(key: str, texts: Iterable[str]) -> bool:
     return bool(values) and isinstance(values[-1], Glob)
 
 
-def _has_branches(cell: Plain) -> bool:
-    model = cell["model"].get("name") if isinstance(cell["model"], dict) else None
-    return model in MODELS and MODELS[model].branches
+def _can_serve(cell: Plain) -> bool:
+    """Whether the initializer is for such a model: residual branches, or plain perceptrons only, or any."""
+    init, model = cell["init"], cell["model"]
+    if not isinstance(init, dict) or not isinstance(model, dict) or model.get("name") not in MODELS:
+        return True
+    if init.get("law") in DATA_LAWS:
+        return model["name"] == "mlp" and model.get("norm") in (None, "none")
+    return not init.get("branches") or MODELS[model["name"]].branches
 
 
 def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":

@@ -196,10 +196,10 @@ def check(trials: Iterable[Trial]) -> list[str]:
     """
     cells, run, seen, notes = set(), set(), set(), []
     for trial in trials:
-        cell, of = trial.cell, architecture(trial.cell)
-        if cell in cells:
+        if trial.cell in cells:
             continue
-        cells.add(cell)
+        cells.add(trial.cell)
+        cell, of = trial.cell, architecture(trial.cell)
         if not of.is_plain and (of, cell.dataset, cell.batch_size) not in run:
             run.add((of, cell.dataset, cell.batch_size))
             n_train = len(split(load(cell.dataset), cell.dataset).train)

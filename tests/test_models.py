@@ -293,10 +293,17 @@ def trials(*overrides: str) -> list[Trial]:
     return list(plan(request(compose(["seeds=1", *overrides])), ()).trials)
 
 
+def start_of(trial: Trial) -> drawing.Params:
+    (start,) = drawing.starts([trial])
+    if isinstance(start, InputError):
+        raise start
+    return start.params
+
+
 def drawn(*overrides: str) -> tuple[nn.Module, drawing.Params]:
     """The network of one trial with its initial parameters, and these."""
     (trial,) = trials(*overrides)
-    params = drawing.initial(trial)
+    params = start_of(trial)
     module = copy.deepcopy(modules.template(drawing.architecture(trial.cell)))
     module.load_state_dict({name: torch.tensor(value) for name, value in params.items()})
     return module, params
@@ -510,7 +517,7 @@ def test_a_file_that_changes_while_it_is_used_is_refused(tmp_path: Path) -> None
     (trial,) = trials("model=module", f"model.path={own(tmp_path)}")
     own(tmp_path, OWN + "\n# changed")
     with pytest.raises(InputError, match="has changed since the command began"):
-        drawing.initial(trial)
+        start_of(trial)
 
 
 def test_a_chunk_of_a_dear_network_is_small() -> None:
