@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from initbench.report.frame import Trials
     from initbench.report.output import Other
     from initbench.sweep import Plan
-    from initbench.trial import Cell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -240,7 +239,7 @@ def _run(
     from initbench.report.document import Options
     from initbench.report.frame import trials_of
     from initbench.request import request
-    from initbench.sweep import plan
+    from initbench.sweep import lines_of, plan
 
     add_plugins(plugins, config_dir)
     cells = compose(overrides, config_dir)
@@ -254,7 +253,7 @@ def _run(
     _warn(loaded.damaged)
     planned = plan(asked, loaded.records)
     if dry_run:
-        _print_plan(planned)
+        print(*lines_of(planned), sep="\n")
         return
     if not planned.todo:
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
@@ -275,6 +274,7 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str, ve
     """Train what is to do; on a signal stop at once, and say how to go on."""
     from initbench import drawing, records, runner
     from initbench.progress import progress, say
+    from initbench.sweep import budget
 
     def stop(number: int, frame: object) -> NoReturn:
         raise _Stopped(number)
@@ -288,7 +288,7 @@ def _train(planned: "Plan", device_name: str, results: Path, experiment: str, ve
         folder = results / experiment / "records"
         records.check_writable(folder)
         n_done = len(planned.trials) - len(planned.todo)
-        for line in _budget(planned):
+        for line in budget(planned):
             say(line)
         say(f"{len(planned.trials)} trials: {n_done} already done, {len(planned.todo)} to train on {device}")
         if verbose:
@@ -310,45 +310,6 @@ class _Stopped(BaseException):
 
     def __init__(self, number: int) -> None:
         self.number = number
-
-
-def _budget(planned: "Plan") -> list[str]:
-    """What the tuned protocol spends, in one line."""
-    if not planned.tunings:
-        return []
-    searching = sum(tuning.lr is None for tuning in planned.tunings.values())
-    if not searching:
-        return [f"tuned: learning rates chosen for {len(planned.tunings)} cells; fresh seeds train with them"]
-    params = dict(next(iter(planned.tunings)).protocol.params)
-    return [
-        f"tuned: {len(params['lrs'])} learning rates x {params['seeds']} seeds for each of {len(planned.tunings)} cells"
-        f"{', by successive halving' if params['halving'] else ''}; {searching} still to be chosen"
-    ]
-
-
-def _print_plan(planned: "Plan") -> None:
-    """The cells with their number of trials done, on stdout."""
-    todo = {trial.key for trial in planned.todo}
-    counts: dict[Cell, list[int]] = {}
-    for trial in planned.trials:
-        count = counts.setdefault(trial.cell, [0, 0])
-        count[trial.key not in todo] += 1
-    for cell, (n_todo, n_done) in counts.items():
-        width = "x".join(map(str, dict.fromkeys(cell.width)))
-        parts = [f"init={cell.init.name}"]
-        parts += [f"init_first={cell.init_first.name}"] if cell.init_first else []
-        parts += [f"init_output={cell.init_output.name}"] if cell.init_output else []
-        parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
-        print(
-            f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
-            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
-            f"{n_done} done, {n_todo} to do"
-        )
-    for line in _budget(planned):
-        print(line)
-    print(
-        f"{len(counts)} cells, {len(planned.trials)} trials: {len(planned.trials) - len(todo)} done, {len(todo)} to do"
-    )
 
 
 def _print_report(

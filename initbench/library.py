@@ -16,7 +16,7 @@ from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, certify, draw_bias
 from initbench.initializers.catalogue import Law
 from initbench.models.parameters import Parameter, parameters
-from initbench.request import bias_policy, initializer, named_activation
+from initbench.options import bias_policy, initializer, named_activation
 from initbench.seeding import stream
 from initbench.trial import Named
 

@@ -14,8 +14,8 @@ from initbench.initializers.branches import BRANCHES
 from initbench.initializers.conformance import examine
 from initbench.initializers.names import VIEWS
 from initbench.models import MODELS
+from initbench.options import initializer
 from initbench.report.blocks import Block, Paragraph, Table
-from initbench.request import initializer
 from initbench.trial import Named
 
 Node = dict[str, Any]

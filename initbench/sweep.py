@@ -61,3 +61,41 @@ def plan(request: Request, done: Mapping[str, Mapping[str, Any]]) -> Plan:
             trial = trial_of(*one)
             trials[trial.key] = trial
     return Plan(tuple(trials.values()), tuple(t for t in trials.values() if t.key not in done), tunings)
+
+
+def budget(planned: Plan) -> list[str]:
+    """What the tuned protocol spends, in one line."""
+    if not planned.tunings:
+        return []
+    searching = sum(tuning.lr is None for tuning in planned.tunings.values())
+    if not searching:
+        return [f"tuned: learning rates chosen for {len(planned.tunings)} cells; fresh seeds train with them"]
+    params = dict(next(iter(planned.tunings)).protocol.params)
+    return [
+        f"tuned: {len(params['lrs'])} learning rates x {params['seeds']} seeds for each of {len(planned.tunings)} cells"
+        f"{', by successive halving' if params['halving'] else ''}; {searching} still to be chosen"
+    ]
+
+
+def lines_of(planned: Plan) -> list[str]:
+    """The cells with their number of trials done, for people."""
+    todo = {trial.key for trial in planned.todo}
+    counts: dict[Cell, list[int]] = {}
+    lines = []
+    for trial in planned.trials:
+        count = counts.setdefault(trial.cell, [0, 0])
+        count[trial.key not in todo] += 1
+    for cell, (n_todo, n_done) in counts.items():
+        width = "x".join(map(str, dict.fromkeys(cell.width)))
+        parts = [f"init={cell.init.name}"]
+        parts += [f"init_first={cell.init_first.name}"] if cell.init_first else []
+        parts += [f"init_output={cell.init_output.name}"] if cell.init_output else []
+        parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
+        lines.append(
+            f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
+            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
+            f"{n_done} done, {n_todo} to do"
+        )
+    n_done = len(planned.trials) - len(todo)
+    total = f"{len(counts)} cells, {len(planned.trials)} trials: {n_done} done, {len(todo)} to do"
+    return [*lines, *budget(planned), total]

@@ -1,0 +1,71 @@
+"""Checks of single values: each returns the value as what it should be, or raises InputError naming the setting."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from initbench.errors import InputError, unknown
+
+# More than anyone means, and still small enough to plan.
+MOST = 1_000_000
+
+
+def whole(name: str, value: Any, least: int, most: int = MOST) -> int:
+    """The value if it is a whole number in this range."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name} must be a whole number >= {least}; got {shown(value)}")
+    if value > most:
+        raise InputError(f"{name} must be at most {most:,}; got {value:,}")
+    return value
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    also: str = "",
+) -> float:
+    """The value if it is a finite number in this range; ``also`` names what else it may be, for the message."""
+    bounds = [f"{sign} {bound}" for sign, bound in ((">", above), (">=", least), ("<", below)) if bound is not None]
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ok = ok and (above is None or value > above) and (least is None or value >= least)
+    if not ok or (below is not None and value >= below):
+        kind = " ".join(["a finite number", " and ".join(bounds)]).strip()
+        raise InputError(f"{name} must be {kind}{f', {also}' if also else ''}; got {shown(value)}")
+    return float(value)
+
+
+def text(name: str, value: Any) -> str:
+    """The value if it is a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{name} must be a text; got {shown(value)}")
+    return value
+
+
+def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) -> str:
+    """The value if it is one of those allowed."""
+    if value not in list(allowed):
+        raise unknown(name, str(value), allowed)
+    return str(value)
+
+
+def like(name: str, value: Any, kind: Any) -> Any:
+    """The value if it is of the annotated type: bool, int, float or str, or one of them or None."""
+    if value is None and kind in (str | None, int | None):
+        return None
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise InputError(f"{name} must be true or false; got {shown(value)}")
+        return value
+    if kind in (int, int | None):
+        return whole(name, value, 1)
+    return number(name, value) if kind is float else text(name, value)
+
+
+def shown(value: Any) -> str:
+    """A value as a user would write it."""
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
