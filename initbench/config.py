@@ -175,12 +175,13 @@ def _is_pattern(key: str, texts: Iterable[str]) -> bool:
 
 
 def _can_serve(cell: Plain) -> bool:
-    """Whether the initializer is for such a model: residual branches, or plain perceptrons only, or any."""
+    """Whether the initializer is for such a model: with residual branches, plain perceptrons, hidden layers, or any."""
     init, model = cell["init"], cell["model"]
     if not isinstance(init, dict) or not isinstance(model, dict) or model.get("name") not in MODELS:
         return True
     if init.get("law") in DATA_LAWS:
-        return model["name"] == "mlp" and model.get("norm") in (None, "none")
+        plain = model["name"] == "mlp" and model.get("norm") in (None, "none")
+        return plain and not (DATA_LAWS[init["law"]].hidden and cell["depth"] == 0)
     return not init.get("branches") or MODELS[model["name"]].branches
 
 

@@ -125,25 +125,20 @@ def _parts(cell: Cell, of: Architecture, seed: int) -> Iterator[_Part]:
 
 
 def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_steps: None) -> list[Start | InputError]:
-    """Where each trial starts, or why it cannot.
+    """Where the training of each trial starts, or the error of :func:`initial` or of its initializer.
 
-    Weights are drawn by the initializer, biases by the bias policy; everything else is as the module makes it.
-    Initializers that work on whole networks then do so side by side, a network per processor; each result depends on
-    its own trial only.
+    Initializers that work on whole networks do so side by side, a network per processor; each result depends on its
+    own trial only.
 
     Args:
         trials: of one data set.
         progress: called from the calling thread with numbers of optimizer steps.
-
-    Returns:
-        An error where the law fails, refuses a layer's shape, or draws something that is not finite, or where the
-        initializer is for residual branches and there are none.
     """
     found: list[Start | InputError] = []
     tasks = {}
     for i, trial in enumerate(trials):
         try:
-            params = _initial(trial)
+            params = initial(trial)
         except InputError as error:
             found.append(error)
             continue
@@ -178,7 +173,16 @@ def _drawn_by(init: Init) -> Init:
     return Init(init.name, base, tuple(LAWS[base].defaults.items()), init.code)
 
 
-def _initial(trial: Trial) -> Params:
+def initial(trial: Trial) -> Params:
+    """Name to initial value of every parameter, and of what else the network keeps, as running statistics.
+
+    Weights are drawn by the initializer, or by the base law of one that works on whole networks; biases by the bias
+    policy; everything else is as the module makes it.
+
+    Raises:
+        InputError: the law fails, refuses a layer's shape, or draws something that is not finite; the initializer is
+            for residual branches and there are none.
+    """
     cell, of = trial.cell, architecture(trial.cell)
     parts = list(_parts(cell, of, trial.seed))
     params = {part.name: _start(trial, part, of.n_classes) for part in parts}
@@ -192,7 +196,7 @@ def check(trials: Iterable[Trial]) -> list[str]:
         One line for each thing that is no fault and still worth knowing.
 
     Raises:
-        InputError: as :func:`starts` says; a law breaks its promise; a module cannot be trained.
+        InputError: as :func:`initial`; a law breaks its promise; a module cannot be trained.
     """
     cells, run, seen, notes = set(), set(), set(), []
     for trial in trials:

@@ -10,6 +10,7 @@ import pytest
 
 from initbench.config import compose, config_folder, option_files
 from initbench.data import SOURCES
+from initbench.data_dependent import DATA_LAWS
 from initbench.engine.optimizers import Optimizer
 from initbench.errors import InputError
 from initbench.request import MODELS, OPTIMIZERS, Request, request
@@ -49,10 +50,15 @@ def test_hydras_sweeps(override: str, depths: list[int]) -> None:
 
 
 def test_glob_takes_every_option_it_matches() -> None:
-    names = [
-        cell.init.name for model in ("mlp", "residual_mlp") for cell in ask("init=glob(*)", f"model={model}").cells
-    ]
-    assert set(names) == set(option_files("init"))
+    plain, residual, flat = (
+        [cell.init.name for cell in ask("init=glob(*)", model).cells]
+        for model in ("model=mlp", "model=residual_mlp", "depth=0")
+    )
+    assert set(plain) | set(residual) == set(option_files("init"))
+    assert plain == sorted(plain)
+    assert set(plain) - set(residual) == set(DATA_LAWS)
+    assert set(residual) - set(plain) == {"fixup", "rezero", "skipinit"}
+    assert set(plain) - set(flat) == {name for name, law in DATA_LAWS.items() if law.hidden}
     assert [cell.init.name for cell in ask("init=glob([x*,he],exclude=*uniform)").cells] == [
         "he", "xavier", "xavier_d0", "xavier_d3_code", "xavier_d3_text", "xavier_normal", "xavier_truncated",
     ]  # fmt: skip
