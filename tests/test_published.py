@@ -13,16 +13,25 @@ TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "digits"])
-def test_published_reports_are_rendered_from_the_records(dataset: str) -> None:
-    loaded, damaged = columns.load([PUBLISHED / "d4"])
+# Folder, page, filters and number of trials of every published report.
+REPORTS = {
+    "mnist": ("d4", {"dataset": ["mnist"]}, 100),
+    "digits": ("d4", {"dataset": ["digits"]}, 100),
+    "mnist_tuned": ("tuned", {}, None),
+}
+
+
+@pytest.mark.parametrize("page", REPORTS)
+def test_published_reports_are_rendered_from_the_records(page: str) -> None:
+    folder, filters, n_trials = REPORTS[page]
+    loaded, damaged = columns.load([PUBLISHED / folder])
     assert not damaged
-    chosen = select(to_trials(loaded), {"dataset": [dataset]})
-    assert len(chosen) == 100
-    assert to_markdown(document(chosen, Options(baseline="he"))) == (PUBLISHED / f"{dataset}.md").read_text(
-        encoding="utf-8"
-    )
-    assert to_csv(chosen) == (PUBLISHED / f"{dataset}.csv").read_text(encoding="utf-8")
+    chosen = select(to_trials(loaded), filters)
+    assert n_trials is None or len(chosen) == n_trials
+    shown = to_markdown(document(chosen, Options(baseline="he")))
+    assert shown == (PUBLISHED / f"{page}.md").read_text(encoding="utf-8")
+    if n_trials:
+        assert to_csv(chosen) == (PUBLISHED / f"{page}.csv").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_the_published_mnist_tables() -> None:
@@ -34,7 +43,7 @@ def test_the_readme_shows_the_published_mnist_tables() -> None:
 
 
 def test_the_learning_rate_table_is_the_published_records() -> None:
-    loaded = to_trials(columns.load([PUBLISHED])[0])
+    loaded = to_trials(columns.load([PUBLISHED / "d4", PUBLISHED / "lr_window"])[0])
     filters = {"init": ["he", "xavier", "orthogonal", "lecun", "torch_default"], "seeds": [0, 1, 2]}
     means = []
     for dataset in ("digits", "mnist"):
