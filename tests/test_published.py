@@ -18,6 +18,7 @@ REPORTS = {
     "mnist": ("d4", {"dataset": ["mnist"]}, 100),
     "digits": ("d4", {"dataset": ["digits"]}, 100),
     "mnist_tuned": ("tuned", {}, None),
+    "catalogue": ("catalogue", {}, None),
 }
 
 
