@@ -356,9 +356,9 @@ def seconds(*arguments: str) -> float:
     return min(times)
 
 
-def test_help_and_list_answer_in_half_a_second() -> None:
+def test_help_answers_in_half_a_second_and_list_within_one() -> None:
     assert seconds("--help") < 0.5
-    assert seconds("list") < 0.5
+    assert seconds("list") < 1
 
 
 def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
