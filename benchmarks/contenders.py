@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from initbench.data import Samples
 from initbench.engine import compiled, stacked
-from initbench.engine.problem import Networks, Orders, Rule, Samples, Schedule
+from initbench.engine.problem import Networks, Orders, Rule, Schedule
 from initbench.initializers import draw
 from initbench.models.mlp import MLP, parameters
 from initbench.seeding import permutation, stream

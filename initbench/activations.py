@@ -4,7 +4,6 @@ The NumPy functions are the definitions (they give the gains by quadrature and n
 uses torch's function of the same name, and a test holds the two together.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from initbench.signature import defaults
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +44,12 @@ class Activation:
 
     @property
     def defaults(self) -> dict[str, float]:
-        """The parameters, at most one, and their default values, read off the function's signature."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.default is not p.empty}
+        """The parameters, at most one, and their default values."""
+        return defaults(self.function)
+
+    def parameter(self, params: Mapping[str, float]) -> float:
+        """The value of the one parameter it has, given or by default; 0 where it has none."""
+        return next(iter((self.defaults | dict(params)).values()), 0.0)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -38,6 +38,7 @@ View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation"
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
     from initbench.config import group_names
+    from initbench.request import SETTINGS
 
     typed = ["", *(ctx.params.get("overrides") or [])]
     if incomplete == "=":
@@ -50,19 +51,7 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     if equals:
         done, comma, last = start.rpartition(",")
         return [f"{prefix}{done}{comma}{name}" for name in group_names().get(key, ()) if name.startswith(last)]
-    scalars = (
-        "depth",
-        "width",
-        "lr",
-        "schedule",
-        "warmup",
-        "epochs",
-        "batch_size",
-        "seeds",
-        "device",
-        "results",
-    )
-    return [f"{name}=" for name in sorted((*group_names(), *scalars)) if name.startswith(incomplete)]
+    return [f"{name}=" for name in sorted({*group_names(), *SETTINGS}) if name.startswith(incomplete)]
 
 
 Overrides = Annotated[
@@ -189,8 +178,8 @@ def list_(
     group: Annotated[
         str | None,
         typer.Argument(
-            help="initializers, frameworks (their names' laws), biases, activations, datasets, models, optimizers or "
-            "experiments."
+            help="initializers, frameworks (their names' laws), biases, activations, datasets, models, optimizers, "
+            "protocols or experiments."
         ),
     ] = None,
     config_dir: ConfigDir = None,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data import DatasetSpec, load, split, statistics
+from initbench.data import DatasetSpec, load, samples
 from initbench.data_dependent import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, Promise, certify, draw_bias
@@ -105,7 +105,7 @@ def _parts(cell: Cell, of: Architecture, seed: int) -> Iterator[_Part]:
     inits[weights[0]] = cell.init_first or everywhere
     inits[weights[-1]] = cell.init_output or inits[weights[-1]]
     n_branches = sum(parameter.kind == "multiplier" for parameter in found)
-    rule = _rule(cell, [parameter.place[1] for parameter in found if parameter.place])
+    rule = BRANCHES.get(cell.init.branches, BranchRule("", ""))
     for parameter in found:
         name, is_output = parameter.name, _layer(parameter.name) == _layer(weights[-1])
         if name in inits:
@@ -180,8 +180,7 @@ def initial(trial: Trial) -> Params:
     policy; everything else is as the module makes it.
 
     Raises:
-        InputError: the law fails, refuses a layer's shape, or draws something that is not finite; the initializer is
-            for residual branches and there are none.
+        InputError: the law fails, refuses a layer's shape, or draws something that is not finite.
     """
     cell, of = trial.cell, architecture(trial.cell)
     parts = list(_parts(cell, of, trial.seed))
@@ -206,7 +205,7 @@ def check(trials: Iterable[Trial]) -> list[str]:
         cell, of = trial.cell, architecture(trial.cell)
         if not of.is_plain and (of, cell.dataset, cell.batch_size) not in run:
             run.add((of, cell.dataset, cell.batch_size))
-            n_train = len(split(load(cell.dataset), cell.dataset).train)
+            n_train = len(samples(cell.dataset).train)
             modules.check(of, n_train % cell.batch_size or cell.batch_size)
         for part in _parts(cell, of, trial.seed):
             asked = (part.by, part.parameter.shape, part.parameter.blocks, part.is_output)
@@ -245,7 +244,7 @@ def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float3
     if isinstance(part.by, Named):
         frequencies = None
         if part.is_output and parameter.shape[0] == n_classes:
-            frequencies = _frequencies(trial.cell.dataset)
+            frequencies = samples(trial.cell.dataset).frequencies
         params = dict(part.by.params)
         return [draw_bias(part.by.name, parameter.shape, rng, frequencies, **params) for _ in range(parameter.blocks)]
     assert part.by is not None
@@ -276,35 +275,8 @@ def _layer(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _rule(cell: Cell, n_layers: list[int]) -> BranchRule:
-    """What the initializer says of residual branches, of so many layers each."""
-    init = cell.init
-    if not init.branches:
-        return BranchRule("", "")
-    rule = BRANCHES[init.branches]
-    if not n_layers:
-        models = " or ".join(f"model={name}" for name, model in MODELS.items() if model.branches)
-        raise InputError(
-            f"init '{init.name}' is for residual branches, and model={cell.model.name} has none; use {models}"
-        )
-    if min(n_layers) < rule.least_layers:
-        raise InputError(f"init '{init.name}' needs model.layers >= {rule.least_layers}; got {min(n_layers)}")
-    return rule
-
-
 @lru_cache(maxsize=2)
 def _inputs(spec: DatasetSpec) -> Inputs:
     """The training inputs: all that initializers of whole networks see of a data set."""
-    arrays = load(spec)
-    rows = split(arrays, spec).train
-    mean, std = statistics(arrays.x, rows, spec.standardize)
-    return Inputs(arrays.x[rows], mean.astype(np.float32), std.astype(np.float32))
-
-
-@lru_cache(maxsize=4)
-def _frequencies(spec: DatasetSpec) -> NDArray[np.float64]:
-    """Of the classes among the training samples."""
-    arrays = load(spec)
-    labels = arrays.y[split(arrays, spec).train]
-    frequencies: NDArray[np.float64] = np.bincount(labels, minlength=arrays.n_classes) / len(labels)
-    return frequencies
+    data = samples(spec)
+    return Inputs(data.x[data.train], data.mean, data.std)

@@ -1,6 +1,5 @@
 """One option of the groups init, bias and activation, checked, with every gain resolved to a number."""
 
-import inspect
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,6 +10,7 @@ from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, draw
 from initbench.initializers.branches import BRANCHES
+from initbench.models import MODELS
 from initbench.seeding import stream
 from initbench.trial import Init, Named
 from initbench.values import choice, like, number, text
@@ -35,11 +35,11 @@ def named_activation(node: Mapping[str, Any]) -> Named:
         InputError: a name, a parameter or a value that there is not.
     """
     name = choice("activation", node["name"], ACTIVATIONS)
-    allowed = inspect.signature(ACTIVATIONS[name].function).parameters if len(node) > 1 else {}
+    allowed = ACTIVATIONS[name].defaults
     params = {key: number(f"activation.{key}", value) for key, value in node.items() if key != "name"}
     for key in params:
-        if key not in allowed or key == "x":
-            raise unknown("setting", f"activation.{key}", [f"activation.{name}" for name in allowed if name != "x"])
+        if key not in allowed:
+            raise unknown("setting", f"activation.{key}", [f"activation.{name}" for name in allowed])
     return Named(name, tuple(sorted(params.items())))
 
 
@@ -89,6 +89,27 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
         raise InputError(f"{group} '{node['name']}': '{law}' has no rule for branches")
     code = LAWS[drawn_by].code
     return Init(text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), code, branches)
+
+
+def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> str | None:
+    """Why an initializer is not for such a model; None if it is.
+
+    Args:
+        init: an option of the group ``init``, with its law and its rule for residual branches.
+        model: an option of the group ``model`` with its settings.
+        depth: of the network.
+    """
+    name, law, rule = init["name"], init["law"], init.get("branches")
+    if law in DATA_LAWS and (model["name"] != "mlp" or model.get("norm") not in (None, "none")):
+        return f"init '{name}' sets up plain perceptrons only; use model=mlp without normalisation"
+    if law in DATA_LAWS and DATA_LAWS[law].hidden and not depth:
+        return f"init '{name}' trains hidden layers, and depth=0 has none"
+    if rule in BRANCHES and not MODELS[model["name"]].branches:
+        models = " or ".join(f"model={name}" for name, of in MODELS.items() if of.branches)
+        return f"init '{name}' is for residual branches, and model={model['name']} has none; use {models}"
+    if rule in BRANCHES and model["layers"] < BRANCHES[rule].least_layers:
+        return f"init '{name}' needs model.layers >= {BRANCHES[rule].least_layers}; got {model['layers']}"
+    return None
 
 
 @lru_cache(maxsize=1024)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from initbench.data import SOURCES, STANDARDIZE, DatasetSpec
-from initbench.data_dependent import DATA_LAWS
 from initbench.errors import InputError, unknown
 from initbench.models import MODELS, code_hash
-from initbench.options import bias_policy, initializer, named_activation
+from initbench.options import bias_policy, initializer, named_activation, unsuited
 from initbench.trial import Cell, Named
 from initbench.values import choice, like, number, shown, text, whole
 
@@ -38,12 +37,12 @@ _GROUPS = {
     "protocol": ("name",),
 }
 # Groups that need no option: an initializer of one layer is the same as init, biases are as init's file says.
-_OPTIONAL = ("init_first", "init_output", "bias")
+OPTIONAL = ("init_first", "init_output", "bias")
 _SCALARS = (
     *("depth", "width", "lr", "schedule", "warmup", "epochs", "batch_size"),
     *("seeds", "device", "results", "experiment"),
 )
-_SETTINGS = (*_GROUPS, *_SCALARS)
+SETTINGS = (*_GROUPS, *_SCALARS)
 
 # The protocols, with their parameters.
 PROTOCOLS: dict[str, tuple[str, ...]] = {"fixed": (), "tuned": ("lrs", "seeds", "extend", "halving")}
@@ -67,8 +66,8 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
         InputError: a value of the wrong type or outside its range, or a name that is not in its table.
     """
     for name in cells[0]:
-        if name not in _SETTINGS:
-            raise unknown("setting", name, _SETTINGS)
+        if name not in SETTINGS:
+            raise unknown("setting", name, SETTINGS)
     first = cells[0]
     seeds = _seeds(*(cell["seeds"] for cell in cells))
     device = text("device", first["device"])
@@ -86,7 +85,7 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
 def _cell(plain: Mapping[str, Any]) -> Cell:
     for group, keys in _GROUPS.items():
         node = plain[group]
-        if node is None and group in _OPTIONAL:
+        if node is None and group in OPTIONAL:
             continue
         if not isinstance(node, Mapping):
             raise InputError(f"{group} must hold settings, one KEY: VALUE per line; got {shown(node)}")
@@ -121,10 +120,9 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         batch_size=whole("batch_size", plain["batch_size"], 1),
         protocol=_protocol(plain["protocol"]),
     )
-    if cell.init.law in DATA_LAWS and (model.name != "mlp" or dict(model.params).get("norm") is not None):
-        raise InputError(f"init '{cell.init.name}' sets up plain perceptrons only; use model=mlp without normalisation")
-    if cell.init.law in DATA_LAWS and DATA_LAWS[cell.init.law].hidden and not depth:
-        raise InputError(f"init '{cell.init.name}' trains hidden layers, and depth=0 has none")
+    refusal = unsuited(plain["init"], plain["model"], depth)
+    if refusal is not None:
+        raise InputError(refusal)
     if cell.warmup > cell.epochs:
         raise InputError(f"warmup ({cell.warmup} epochs) is longer than the training ({cell.epochs} epochs)")
     return cell

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from initbench import __version__, drawing, records
-from initbench.data import DatasetSpec, Split, load, split, statistics
+from initbench.data import Samples, samples
 from initbench.data_dependent import INITIALIZERS
 from initbench.drawing import Params, Start
 from initbench.engine import compiled, stacked
 from initbench.engine.compiled import blas
-from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule
+from initbench.engine.problem import History, Networks, Orders, Rule, Schedule
 from initbench.errors import InputError
 from initbench.initializers.branches import BRANCHES
 from initbench.models import Architecture, modules
@@ -72,12 +72,12 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
     flops, n_outputs = (2 * n_weights, sum(cell.width)) if of.is_plain else modules.cost(of)
     if device.type == "cpu":
         # The backward pass is twice the forward pass.
-        flops *= 3 * len(_split(cell.dataset).train) * cell.epochs
+        flops *= 3 * len(samples(cell.dataset).train) * cell.epochs
         rate = _FLOPS_PER_SECOND if of.is_plain else _FLOPS_PER_SECOND_WITH_TORCH
         each = max(1, round(_CHUNK_SECONDS * rate / flops))
         return min(_CHUNK_TRIALS, each * compiled.n_threads())
     # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.
-    numbers = 4 * n_weights + cell.batch_size * (2 * load(cell.dataset).x.shape[1] + 4 * n_outputs)
+    numbers = 4 * n_weights + cell.batch_size * (2 * samples(cell.dataset).x.shape[1] + 4 * n_outputs)
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, min(_CHUNK_TRIALS, int(_MEMORY_SHARE * free / (4 * numbers))))
 
@@ -85,7 +85,7 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
 def n_steps(chunk: Sequence[Trial]) -> int:
     """Optimizer steps of a chunk, summed over its trials, and those of their initializers."""
     cell = chunk[0].cell
-    n_train = len(_split(cell.dataset).train)
+    n_train = len(samples(cell.dataset).train)
     training = len(chunk) * cell.epochs * -(-n_train // cell.batch_size)
     return training + sum(drawing.n_steps(trial.cell) for trial in chunk)
 
@@ -157,27 +157,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@lru_cache(maxsize=4)
-def _split(spec: DatasetSpec) -> Split:
-    return split(load(spec), spec)
-
-
-@lru_cache(maxsize=2)
-def _samples(spec: DatasetSpec) -> Samples:
-    arrays, parts = load(spec), _split(spec)
-    mean, std = statistics(arrays.x, parts.train, spec.standardize)
-    return Samples(
-        x=arrays.x,
-        y=arrays.y,
-        mean=mean.astype(np.float32),
-        std=std.astype(np.float32),
-        train=parts.train,
-        val=parts.val,
-        test=parts.test,
-        n_classes=arrays.n_classes,
-    )
-
-
 def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[records.Record]:
     """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
     initial, failed, drawn = [], [], []
@@ -194,7 +173,7 @@ def _train_from(
     initial: Sequence[Start], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
 ) -> list[records.Record]:
     cell, n_trials = chunk[0].cell, len(chunk)
-    samples = _samples(cell.dataset)
+    data = samples(cell.dataset)
     networks = Networks(
         {name: np.stack([start.params[name] for start in initial]) for name in initial[0].params},
         cell.activation.name,
@@ -208,23 +187,23 @@ def _train_from(
         warmup=cell.warmup,
     )
     seeds = list(dict.fromkeys(trial.seed for trial in chunk))
-    orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(samples, seeds))
+    orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
     rule = _rule(cell.optimizer, n_trials)
     of = drawing.architecture(cell)
     if device.type != "cpu":
-        history = stacked.train(samples, networks, _build(of), rule, schedule, orders, progress, device)
+        history = stacked.train(data, networks, _build(of), rule, schedule, orders, progress, device)
     elif of.is_plain:
-        history = compiled.train(samples, networks, rule, schedule, orders, progress)
+        history = compiled.train(data, networks, rule, schedule, orders, progress)
     else:
-        history = stacked.train_each(samples, networks, _build(of), rule, schedule, orders, progress)
+        history = stacked.train_each(data, networks, _build(of), rule, schedule, orders, progress)
     return _describe(chunk, initial, history)
 
 
-def _order(samples: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
+def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
     # All initializers of a seed follow one order, at about the same time.
     @lru_cache(maxsize=64)
     def rows(order: int, epoch: int) -> Any:
-        return samples.train[permutation(len(samples.train), seeds[order], "order", f"epoch.{epoch}")]
+        return data.train[permutation(len(data.train), seeds[order], "order", f"epoch.{epoch}")]
 
     return rows
 
@@ -261,14 +240,13 @@ def _failure(trial: Trial, error: str) -> records.Record:
 
 def _about(trial: Trial) -> records.Record:
     """What is known of a trial before it starts."""
-    spec = trial.cell.dataset
-    parts = _split(spec)
+    data = samples(trial.cell.dataset)
     return {
         "key": trial.key,
         "trial": trial.identity,
         "formula": _formula(trial.cell.init),
-        "n_total": {name: len(getattr(parts, name)) for name in _SPLITS},
-        "n_majority": int(np.bincount(load(spec).y[parts.test]).max()),
+        "n_total": {name: len(getattr(data, name)) for name in _SPLITS},
+        "n_majority": data.n_majority,
     }
 
 

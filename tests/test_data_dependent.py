@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from initbench import drawing, initialize
 from initbench.activations import torch_function
 from initbench.config import compose, option_files
-from initbench.data import DatasetSpec, Split, load, split, statistics
+from initbench.data import DatasetSpec, load, samples, split, statistics
 from initbench.data_dependent import DATA_LAWS, Inputs, Prepared, Problem, Task, prepare
 from initbench.data_dependent.metainit import gradient_quotient
 from initbench.data_dependent.scaling import relative_rates
@@ -136,16 +136,13 @@ def test_labels_and_other_rows_change_no_weight(monkeypatch: pytest.MonkeyPatch)
     settings = ["init.epochs=1", "init.steps=2", "width=16", "seeds=1"]
     asked = request(compose([f"init={','.join(DATA_LAWS)}", *settings]))
     trials = plan(asked, ()).todo
-    arrays = load(asked.cells[0].dataset)
-    parts = split(arrays, asked.cells[0].dataset)
+    data = samples(asked.cells[0].dataset)
     before = drawing.starts(trials)
     rng = np.random.default_rng(0)
-    x, others = arrays.x.copy(), np.concatenate([parts.val, parts.test])
+    x, others = data.x.copy(), np.concatenate([data.val, data.test])
     x[others] = rng.integers(0, 255, x[others].shape)
-    other = replace(arrays, x=x, y=rng.permutation(arrays.y))
     # The rows stay the same: which are for training is decided by class.
-    monkeypatch.setattr(drawing, "load", lambda spec: other)
-    monkeypatch.setattr(drawing, "split", lambda arrays, spec: Split(parts.train, parts.val, parts.test))
+    monkeypatch.setattr(drawing, "samples", lambda spec: replace(data, x=x, y=rng.permutation(data.y)))
     drawing._inputs.cache_clear()
     after = drawing.starts(trials)
     drawing._inputs.cache_clear()

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from initbench.activations import ACTIVATIONS, torch_function
+from initbench.data import Samples
 from initbench.engine import compiled, stacked
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.activations import ACTIVATIONS as NUMBERED
 from initbench.engine.compiled.activations import activate
-from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule, schedule_factor
+from initbench.engine.problem import History, Networks, Orders, Rule, Schedule, schedule_factor
 from initbench.initializers import draw, draw_bias
 from initbench.models.mlp import MLP, parameters
 from initbench.seeding import permutation, stream

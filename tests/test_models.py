@@ -18,8 +18,9 @@ from torch.nn.functional import conv2d, cross_entropy, layer_norm, linear
 
 from initbench import drawing, records
 from initbench.config import compose, option_files
+from initbench.data import Samples
 from initbench.engine import stacked
-from initbench.engine.problem import History, Networks, Orders, Rule, Samples, Schedule
+from initbench.engine.problem import History, Networks, Orders, Rule, Schedule
 from initbench.errors import InputError
 from initbench.initializers.branches import BRANCHES
 from initbench.models import MODELS, Architecture, modules

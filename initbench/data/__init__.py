@@ -6,7 +6,7 @@ and one YAML in ``configs/dataset/``. Nothing here imports torch.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,18 @@ from initbench.data.files import csv, image_folder, npz
 from initbench.errors import InputError
 from initbench.seeding import permutation
 
-__all__ = ["SOURCES", "STANDARDIZE", "Arrays", "DatasetSpec", "Split", "load", "split", "statistics"]
+__all__ = [
+    "SOURCES",
+    "STANDARDIZE",
+    "Arrays",
+    "DatasetSpec",
+    "Samples",
+    "Split",
+    "load",
+    "samples",
+    "split",
+    "statistics",
+]
 
 SOURCES: dict[str, Callable[..., Arrays]] = {
     "digits": digits,
@@ -72,6 +83,63 @@ def load(spec: DatasetSpec) -> Arrays:
             "set dataset.sha256=null to use it as a data set of its own"
         )
     return arrays
+
+
+# Compared and hashed by identity: it is large, and made once.
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A data set, split, and how to standardise it: all that training needs of it.
+
+    Attributes:
+        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
+        y: ``[n]``, int64 classes.
+        mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
+        train: row numbers of the training samples; ``val`` and ``test`` likewise.
+        n_classes: the number of classes.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    mean: NDArray[np.floating[Any]]
+    std: NDArray[np.floating[Any]]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    n_classes: int
+
+    @cached_property
+    def frequencies(self) -> NDArray[np.float64]:
+        """``[n_classes]``, of the classes among the training samples."""
+        counts = np.bincount(self.y[self.train], minlength=self.n_classes)
+        frequencies: NDArray[np.float64] = counts / len(self.train)
+        return frequencies
+
+    @cached_property
+    def n_majority(self) -> int:
+        """Test samples of the most frequent class among them."""
+        return int(np.bincount(self.y[self.test]).max())
+
+
+@lru_cache(maxsize=4)
+def samples(spec: DatasetSpec) -> Samples:
+    """A data set as networks are trained on it, in float32.
+
+    Raises:
+        InputError: as :func:`load` and :func:`split`.
+    """
+    arrays = load(spec)
+    parts = split(arrays, spec)
+    mean, std = statistics(arrays.x, parts.train, spec.standardize)
+    return Samples(
+        arrays.x,
+        arrays.y,
+        mean.astype(np.float32),
+        std.astype(np.float32),
+        parts.train,
+        parts.val,
+        parts.test,
+        arrays.n_classes,
+    )
 
 
 @dataclass(frozen=True)

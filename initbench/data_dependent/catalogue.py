@@ -1,6 +1,5 @@
 """The table of laws of whole networks, and the whole catalogue: those and the laws of single weights."""
 
-import inspect
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from initbench.data_dependent.metainit import metainit
 from initbench.data_dependent.problem import Prepared
 from initbench.data_dependent.scaling import krahenbuhl_between, krahenbuhl_within, lsuv, mean_only
 from initbench.initializers import LAWS, Law
+from initbench.signature import defaults
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,8 @@ class DataLaw:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The parameters and their default values, read off the function's signature."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        """The parameters and their default values."""
+        return defaults(self.function)
 
     def steps(self, n_samples: int, n_layers: int, params: Mapping[str, Any]) -> int:
         """The optimizer steps it takes, known before; so many layers include the output layer."""

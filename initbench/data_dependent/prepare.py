@@ -1,9 +1,8 @@
 """Run laws of whole networks side by side, a network per processor; each result depends on its own task only."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +10,6 @@ import numpy as np
 
 from initbench.data_dependent.catalogue import DATA_LAWS
 from initbench.data_dependent.problem import Prepared, Problem
-
-_SECONDS_BETWEEN_PROGRESS = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,30 +31,23 @@ def prepare(
         progress: called from the calling thread with numbers of optimizer steps.
         threads: how many networks to work on at once; all processors if None.
     """
-    from initbench.engine import compiled
     from initbench.engine.compiled import blas
+    from initbench.engine.threads import each
 
-    steps, stop = np.zeros((len(tasks), 1), np.int64), np.zeros(1, np.int64)
-    with blas.single_threaded(), _torch_alone():
+    steps, stop = np.zeros(len(tasks), np.int64), np.zeros(1, np.int64)
+    results: dict[int, Prepared | ValueError] = {}
+
+    def prepare_one(number: int) -> None:
+        task = tasks[number]
+        results[number] = _timed(
+            replace(task, problem=replace(task.problem, steps=steps[number : number + 1], stop=stop))
+        )
+
+    with blas.single_threaded():
         for task in {task.law: task for task in tasks}.values():
             _warm_up(task)
-        with ThreadPoolExecutor(min(threads or compiled.n_threads(), len(tasks))) as pool:
-            futures: list[Future[Prepared | ValueError]] = [
-                pool.submit(_timed, replace(task, problem=replace(task.problem, steps=made, stop=stop)))
-                for task, made in zip(tasks, steps, strict=True)
-            ]
-            told, pending = 0, set(futures)
-            try:
-                while pending:
-                    _, pending = wait(pending, _SECONDS_BETWEEN_PROGRESS)
-                    total = int(steps.sum())
-                    progress(total - told)
-                    told = total
-            except BaseException:
-                stop[0] = 1
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    return [future.result() for future in futures]
+        each(prepare_one, steps, stop, progress, threads)
+    return [results[number] for number in range(len(tasks))]
 
 
 def _timed(task: Task) -> Prepared | ValueError:
@@ -82,16 +72,3 @@ def _warm_up(task: Task) -> None:
     few = replace(task.problem.inputs, x=task.problem.inputs.x[:8])
     with suppress(ValueError):
         _run(replace(task, problem=replace(task.problem, inputs=few)), **DATA_LAWS[task.law].shortest)
-
-
-@contextmanager
-def _torch_alone() -> Iterator[None]:
-    """Threads that start meanwhile run torch's operations by themselves: sums do not depend on the number of cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

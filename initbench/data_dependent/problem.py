@@ -85,8 +85,7 @@ class Problem:
     @property
     def parameter(self) -> float:
         """The one parameter the activation has, if any."""
-        defaults = ACTIVATIONS[self.activation].defaults
-        return next(iter((defaults | dict(self.activation_params)).values()), 0.0)
+        return ACTIVATIONS[self.activation].parameter(self.activation_params)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,29 +15,6 @@ Ints = NDArray[np.int64]
 Progress = Callable[[int], None]
 
 
-# Compared and hashed by identity: it is large, and made once.
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """A data set, split, and how to standardise it.
-
-    Attributes:
-        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
-        y: ``[n]``, int64 classes.
-        mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
-        train: row numbers of the training samples; ``val`` and ``test`` likewise.
-        n_classes: the number of classes.
-    """
-
-    x: NDArray[Any]
-    y: Ints
-    mean: Floats
-    std: Floats
-    train: Ints
-    val: Ints
-    test: Ints
-    n_classes: int
-
-
 @dataclass(frozen=True)
 class Networks:
     """The networks to train.

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from initbench.data import Samples
 from initbench.engine.optimizers import Optimizer
-from initbench.engine.problem import History, Ints, Networks, Orders, Progress, Rule, Samples, Schedule
+from initbench.engine.problem import History, Ints, Networks, Orders, Progress, Rule, Schedule
 from initbench.engine.threads import each
 from initbench.models.network import Network
 
@@ -103,9 +104,8 @@ def train_each(
         threads: how many networks to train at once; all processors if None.
     """
     history = History.empty(networks, int(schedule.epochs.max()))
-    before, device = torch.get_num_threads(), torch.device("cpu")
+    device = torch.device("cpu")
     _on(device, samples)
-
     steps, stop = np.zeros(len(networks), np.int64), np.zeros(1, np.int64)
 
     def train_one(trial: int) -> None:
@@ -114,14 +114,9 @@ def train_each(
                 raise _Stopped
             steps[trial] += n_steps
 
-        # Of this thread and of threads that torch meets later; those it knows keep theirs.
-        torch.set_num_threads(1)
         _train(np.array([trial]), samples, networks, build, rule, schedule, orders, advance, device, history)
 
-    try:
-        each(train_one, steps, stop, progress, threads)
-    finally:
-        torch.set_num_threads(before)
+    each(train_one, steps, stop, progress, threads)
     return history
 
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
+import torch
+
 from initbench.engine.problem import Ints, Progress
 
 _SECONDS_BETWEEN_PROGRESS = 0.05
@@ -17,6 +19,8 @@ def n_threads() -> int:
 def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progress, threads: int | None = None) -> None:
     """Do one piece of work for every trial, as many at once as there are threads.
 
+    Each works on one thread from start to end: torch's own operations share nothing out among threads meanwhile.
+
     Args:
         work: trains one trial, by its number.
         steps: ``[trial]``, raised by the work as it goes.
@@ -24,7 +28,17 @@ def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progres
         progress: told of the steps from the calling thread; what it raises stops every piece.
         threads: how many at once; all processors if None.
     """
-    with ThreadPoolExecutor(min(threads or n_threads(), len(steps))) as pool:
+    before = torch.get_num_threads()
+    # Of the threads that start from here on.
+    torch.set_num_threads(1)
+    try:
+        _each(work, steps, stop, progress, min(threads or n_threads(), len(steps)))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progress, threads: int) -> None:
+    with ThreadPoolExecutor(threads) as pool:
         pending: set[Future[None]] = {pool.submit(work, trial) for trial in range(len(steps))}
         told = 0
         try:

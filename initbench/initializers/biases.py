@@ -4,7 +4,6 @@ A policy is a function ``(weight_shape, rng, frequencies, **params) -> float32 v
 ``frequencies`` are those of the classes where the units are classes, in the output layer; else None.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from initbench.initializers import unscaled
 from initbench.initializers.certificates import Promise, fixed
 from initbench.initializers.fans import fans
+from initbench.signature import defaults
 
 Vector = NDArray[np.float32]
 Frequencies = NDArray[np.float64] | None
@@ -80,9 +80,8 @@ class Bias:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The parameters and their default values, read off the function's signature."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        """The parameters and their default values."""
+        return defaults(self.function)
 
 
 def _zeros(shape: Sequence[int]) -> Promise:

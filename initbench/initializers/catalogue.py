@@ -1,6 +1,5 @@
 """The table of laws: for each its function, its formula, its source, its tier, and what it promises of a weight."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from initbench.initializers.structured import (
     zero_hadamard,
 )
 from initbench.initializers.unscaled import constant, half_normal, normal, truncated_normal, uniform
+from initbench.signature import defaults
 
 Shape = Sequence[int]
 
@@ -68,9 +68,8 @@ class Law:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The parameters and their default values, read off the function's signature."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        """The parameters and their default values."""
+        return defaults(self.function)
 
 
 def _drawn(distribution: str, std: float, mean: float = 0.0) -> Promise:

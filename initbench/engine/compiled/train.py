@@ -1,11 +1,10 @@
 """Train perceptrons on the CPU: as many at once as there are threads, each by itself."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 
 from initbench.activations import ACTIVATIONS
+from initbench.data import Samples
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.network import (
     ADAM,
@@ -18,7 +17,7 @@ from initbench.engine.compiled.network import (
     parameters,
     train_epoch,
 )
-from initbench.engine.problem import History, Networks, Orders, Progress, Samples, Schedule
+from initbench.engine.problem import History, Networks, Orders, Progress, Schedule
 from initbench.engine.problem import Rule as Rules
 from initbench.engine.threads import each
 
@@ -65,7 +64,7 @@ def train(
         net = network(
             initial,
             networks.activation,
-            _parameter(networks.activation, networks.activation_params),
+            ACTIVATIONS[networks.activation].parameter(networks.activation_params),
             schedule.batch_size,
             one,
         )
@@ -110,8 +109,3 @@ def _rule(rule: Rules, trial: int) -> Rule:
     kind = {"sgd": NESTEROV if rule.nesterov else SGD, "adam": ADAM, "adamw": ADAMW}[rule.name]
     hyper = {name: float(values[trial]) for name, values in rule.hyper.items()}
     return Rule(kind, *(hyper.get(name, 0.0) for name in Rule._fields[1:]))
-
-
-def _parameter(activation: str, params: Mapping[str, float]) -> float:
-    """The one parameter an activation has, if any."""
-    return next(iter((ACTIVATIONS[activation].defaults | dict(params)).values()), 0.0)
