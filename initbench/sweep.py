@@ -7,7 +7,7 @@ from typing import Any
 from initbench.data import load
 from initbench.request import Request
 from initbench.trial import Cell, trial_key
-from initbench.tuning import Tuning, tune
+from initbench.tuning import Tuning, rounds, tune
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,16 @@ def budget(planned: Plan) -> list[str]:
     searching = sum(tuning.lr is None for tuning in planned.tunings.values())
     if not searching:
         return [f"tuned: learning rates chosen for {len(planned.tunings)} cells; fresh seeds train with them"]
-    params = dict(next(iter(planned.tunings)).protocol.params)
+    cell = next(iter(planned.tunings))
+    params = dict(cell.protocol.params)
+    grid = len(params["lrs"])
+    by_halving = ""
+    if params["halving"]:
+        spent = sum(n * epochs for n, epochs in rounds(grid, cell.epochs, halving=True))
+        by_halving = f", by successive halving ({spent} epochs a seed, not {grid * cell.epochs})"
     return [
-        f"tuned: {len(params['lrs'])} learning rates x {params['seeds']} seeds for each of {len(planned.tunings)} cells"
-        f"{', by successive halving' if params['halving'] else ''}; {searching} still to be chosen"
+        f"tuned: {grid} learning rates x {params['seeds']} seeds for each of {len(planned.tunings)} "
+        f"cell{'s' * (len(planned.tunings) > 1)}{by_halving}; {searching} still to be chosen"
     ]
 
 

@@ -4,6 +4,7 @@ Search trials are trials like any other, kept in the records; what to do next fo
 search that was interrupted resumes, and one that is complete costs nothing.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -39,8 +40,8 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
     the smallest learning rate. Where that is the first or the last of the grid and better than its neighbour, the grid
     is extended by its own ratio, ``extend`` times at most.
 
-    With ``halving`` all learning rates train for a quarter of the epochs, the better half of them for half of the
-    epochs, and the better half of these for all (successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943).
+    With ``halving`` the search has the rounds of :func:`rounds`, the better half of each goes on to the next, and the
+    grid is not extended.
 
     Args:
         cell: a cell of the tuned protocol; its own learning rate says nothing.
@@ -66,12 +67,11 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
         return result
 
     lrs = sorted(params["lrs"])
-    if params["halving"]:
-        for part in (4, 2):
-            rung = scores(lrs, max(1, cell.epochs // part))
-            if rung is None:
-                return Tuning(tuple(trials))
-            lrs = sorted(sorted(lrs, key=lambda lr: (-rung[lr], lr))[: math.ceil(len(lrs) / 2)])
+    for (_, epochs), (n_kept, _) in itertools.pairwise(rounds(len(lrs), cell.epochs, params["halving"])):
+        early = scores(lrs, epochs)
+        if early is None:
+            return Tuning(tuple(trials))
+        lrs = sorted(sorted(lrs, key=lambda lr: (-early[lr], lr))[:n_kept])
     found = scores(lrs, cell.epochs)
     if found is None:
         return Tuning(tuple(trials))
@@ -86,6 +86,20 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
     best = _best(found)
     final = replace(cell, lr=best, stage="final")
     return Tuning((*trials, *((final, seed) for seed in seeds)), best, _beyond(found) is not None)
+
+
+def rounds(n_lrs: int, epochs: int, halving: bool) -> list[tuple[int, int]]:
+    """The rounds of a search: how many learning rates, for how many epochs each. One round of all, but for halving.
+
+    Halving trains all for a part of the epochs, the better half for twice as many, and so on, until the last two train
+    for all (successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943). No part is less than one epoch.
+    """
+    halvings = max(0, math.ceil(math.log2(n_lrs)) - 1) if halving else 0
+    largest: dict[int, int] = {}
+    for k in range(halvings + 1):
+        # A second round of as many epochs would tell nothing new.
+        largest.setdefault(max(1, epochs // 2 ** (halvings - k)), math.ceil(n_lrs / 2**k))
+    return [(n, part) for part, n in largest.items()]
 
 
 def _best(found: dict[float, float]) -> float:

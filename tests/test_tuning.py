@@ -12,7 +12,7 @@ from initbench.config import compose
 from initbench.request import request
 from initbench.sweep import plan
 from initbench.trial import Cell
-from initbench.tuning import FIRST_SEARCH_SEED, tune
+from initbench.tuning import FIRST_SEARCH_SEED, rounds, tune
 
 Initbench = Callable[..., Any]
 
@@ -72,12 +72,38 @@ def test_a_best_learning_rate_at_the_edge_extends_the_grid_as_often_as_allowed(d
 
 
 def test_successive_halving_trains_fewer_epochs_and_keeps_the_better_half() -> None:
-    cell = cell_of("protocol.lrs=[0.001,0.01,0.1,1]", "protocol.seeds=1", "protocol.halving=true", "epochs=20")
-    done = tuned(cell, by_lr({0.001: 0.1, 0.01: 0.8, 0.1: 0.9, 1.0: 0.2}))
+    grid = {0.0001: 0.1, 0.001: 0.3, 0.01: 0.8, 0.1: 0.9, 1.0: 0.2}
+    cell = cell_of(f"protocol.lrs={list(grid)}", "protocol.seeds=1", "protocol.halving=true", "epochs=20")
+    done = tuned(cell, by_lr(grid))
     search = [(one.epochs, one.lr) for one, _ in done.trials if one.stage == "search"]
-    assert search == [(5, 0.001), (5, 0.01), (5, 0.1), (5, 1.0), (10, 0.01), (10, 0.1), (20, 0.1)]
+    assert search == [*((5, lr) for lr in grid), (10, 0.001), (10, 0.01), (10, 0.1), (20, 0.01), (20, 0.1)]
     assert done.lr == 0.1
     assert all(one.epochs == 20 for one, _ in done.trials if one.stage == "final")
+
+
+@pytest.mark.parametrize(
+    ("n_lrs", "epochs", "expected"),
+    [
+        (1, 30, [(1, 30)]),
+        (2, 30, [(2, 30)]),
+        (4, 30, [(4, 15), (2, 30)]),
+        (7, 30, [(7, 7), (4, 15), (2, 30)]),
+        (13, 5, [(13, 1), (4, 2), (2, 5)]),
+        (7, 1, [(7, 1)]),
+    ],
+)
+def test_the_rounds_of_halving_end_with_two_learning_rates_for_all_epochs(
+    n_lrs: int, epochs: int, expected: list[tuple[int, int]]
+) -> None:
+    assert rounds(n_lrs, epochs, halving=True) == expected
+    assert rounds(n_lrs, epochs, halving=False) == [(n_lrs, epochs)]
+
+
+def test_the_budget_tells_what_halving_saves(initbench: Initbench) -> None:
+    grid = [10.0**power for power in range(-8, 0)]
+    told = initbench("run", "init=he", *SMALL, f"protocol.lrs={grid}", "protocol.halving=true", "--dry-run")
+    # 8 for one epoch, 4 for two and 2 for four; in full it would be 8 for four.
+    assert "8 learning rates x 2 seeds for each of 1 cell, by successive halving (24 epochs a seed, not 32)" in told.out
 
 
 def test_a_run_searches_then_trains_and_the_second_run_trains_nothing(initbench: Initbench) -> None:
