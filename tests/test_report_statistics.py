@@ -63,9 +63,32 @@ def test_holm_is_statsmodels() -> None:
 
 def test_superiority_is_the_mann_whitney_statistic_and_counts_failed_trials_as_losses() -> None:
     a, b = RNG.integers(0, 6, size=8).astype(float), RNG.integers(0, 6, size=7).astype(float)
-    assert statistics.superiority(a, b) == pytest.approx(stats.mannwhitneyu(a, b).statistic / 56)
-    assert statistics.superiority(np.array([1.0, math.nan]), np.array([0.0])) == 0.5
-    assert statistics.superiority(np.array([math.nan]), np.array([math.nan])) == 0.5
+    assert statistics.superiority(a, b)[0] == pytest.approx(stats.mannwhitneyu(a, b).statistic / 56)
+    assert statistics.superiority(np.array([1.0, math.nan]), np.array([0.0]))[0] == 0.5
+    assert statistics.superiority(np.array([math.nan]), np.array([math.nan]))[0] == 0.5
+
+
+@pytest.mark.parametrize("n", [8, 501])
+def test_the_interval_of_superiority_is_scipys_percentile_bootstrap(n: int) -> None:
+    """With 501 values it is computed in closed form."""
+    a, b = np.round(RNG.normal(0.4, 1.0, n), 1), np.round(RNG.normal(0.0, 1.0, n - 1), 1)
+
+    def share(a: np.ndarray, b: np.ndarray) -> float:
+        return float(stats.mannwhitneyu(a, b, method="asymptotic").statistic / a.size / b.size)
+
+    n_resamples = 1_000
+    theirs = stats.bootstrap((a, b), share, n_resamples=n_resamples, vectorized=False, method="percentile", rng=1)
+    _, low, high = statistics.superiority(a, b)
+    # The quantile of a bootstrap of a nearly normal statistic has the standard error sqrt(p (1 - p) / n) / density;
+    # four of them, and the steps that a statistic of few values makes.
+    density = stats.norm.pdf(1.96) / theirs.standard_error
+    tolerance = 4 * math.sqrt(0.025 * 0.975 / n_resamples) / density + 1 / n**2
+    assert low == pytest.approx(theirs.confidence_interval.low, abs=tolerance)
+    assert high == pytest.approx(theirs.confidence_interval.high, abs=tolerance)
+
+
+def test_a_single_trial_has_no_interval_of_superiority() -> None:
+    assert np.isnan(statistics.superiority(np.array([1.0]), np.array([0.0, 2.0]))[1:]).all()
 
 
 @pytest.mark.parametrize(("comparisons", "n"), [(1, 6), (9, 9), (45, 11), (66, 12), (120, 13), (190, 13)])

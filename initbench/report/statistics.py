@@ -7,6 +7,7 @@ more than most reports.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ Floats = NDArray[np.float64]
 ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 2_000
+# A product of ``[RESAMPLES, n]`` and ``[n, n]``: some hundredths of a second.
+_MOST_RESAMPLED = 200
 # Additions of the exact sign-flip test, about a second of them.
 _MOST_WORK = 200_000_000
 
@@ -109,12 +112,43 @@ def welch_p(a: Floats, b: Floats) -> float:
     return float(ttest_ind(a, b, equal_var=False).pvalue)
 
 
-def superiority(a: Floats, b: Floats) -> float:
-    """P(A > B) + ½ P(A = B) for a draw of each; NaN stands for a trial without a number, worse than any number."""
+def superiority(a: Floats, b: Floats) -> tuple[float, float, float]:
+    """P(A > B) + ½ P(A = B) for a draw of each, and its 95 % interval; NaN where there are too few values.
+
+    The interval is a percentile bootstrap that resamples either sample by itself. For samples so large that it would
+    take seconds, it is the normal one that the bootstrap tends to, with the variance of DeLong et al. 1988.
+
+    Args:
+        a: ``[n]``; NaN stands for a trial without a number, worse than any number.
+        b: ``[m]`` likewise.
+    """
     if not len(a) or not len(b):
-        return math.nan
-    a, b = np.where(np.isnan(a), -np.inf, a), np.where(np.isnan(b), -np.inf, b)
-    return float(((a[:, None] > b) + 0.5 * (a[:, None] == b)).mean())
+        return math.nan, math.nan, math.nan
+    a, b = (np.where(np.isnan(values), -np.inf, values) for values in (a, b))
+    won, lost = _shares_below(a, b), _shares_below(b, a)
+    mean = float(won.mean())
+    if min(len(a), len(b)) < 2:
+        return mean, math.nan, math.nan
+    if max(len(a), len(b)) > _MOST_RESAMPLED:
+        half = 1.96 * math.sqrt(won.var(ddof=1) / len(a) + lost.var(ddof=1) / len(b))
+        return mean, max(0.0, mean - half), min(1.0, mean + half)
+    wins = (a[:, None] > b) + 0.5 * (a[:, None] == b)
+    means = ((_resamples(len(a), 0) @ wins) * _resamples(len(b), 1)).sum(axis=1)
+    low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
+    return mean, float(low), float(high)
+
+
+def _shares_below(values: Floats, others: Floats) -> Floats:
+    """For each value the share of the others that is below it, those equal to it counting half."""
+    others = np.sort(others)
+    below, upto = (np.searchsorted(others, values, side) for side in ("left", "right"))
+    return np.asarray((below + upto) / (2 * len(others)))
+
+
+@lru_cache(maxsize=8)
+def _resamples(n: int, stream: int) -> Floats:
+    """``[RESAMPLES, n]``: how often each of ``n`` values is drawn in each resample, as a share of all draws."""
+    return np.random.default_rng(stream).multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
 
 
 def detectable(sd: float, n: int, comparisons: int) -> float:

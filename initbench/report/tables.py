@@ -205,7 +205,8 @@ class Difference:
     """One technique against another, over the seeds that both have.
 
     ``mean``, ``low`` and ``high`` are fractions, ``effect`` is d_z (mean over sd of the differences), ``superior`` is
-    P(A > B) + ½ P(A = B) over all trials, failed ones being worst; ``p`` is exact, NaN where it was not asked for.
+    P(A > B) + ½ P(A = B) over all trials, failed ones being worst, with its interval; ``p`` is exact, NaN where it was
+    not asked for.
     """
 
     n: int
@@ -214,7 +215,7 @@ class Difference:
     high: float
     sd: float
     effect: float
-    superior: float
+    superior: tuple[float, float, float]
     p: float
 
 
@@ -226,7 +227,7 @@ def difference(correct: pd.DataFrame, total: int, a: int, b: int, with_p: bool) 
     sd = float(gaps.std(ddof=1)) if len(gaps) > 1 else math.nan
     low, high = statistics.t_interval(gaps)
     p = statistics.sign_flip_p(counts) if with_p and len(counts) else math.nan
-    return Difference(len(gaps), mean, low, high, sd, mean / sd if sd > 0 else math.nan, math.nan, p)
+    return Difference(len(gaps), mean, low, high, sd, mean / sd if sd > 0 else math.nan, (math.nan,) * 3, p)
 
 
 def differences(
@@ -262,9 +263,13 @@ def _difference_cells(one: Difference, adjusted: float, comparisons: int) -> tup
         probability(one.p),
         probability(adjusted),
         number(one.effect),
-        number(one.superior),
+        _with_interval(*one.superior),
         percent(statistics.detectable(one.sd, one.n, comparisons)),
     )
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return number(value) + ("" if math.isnan(low) else f" ({number(low)}–{number(high)})")
 
 
 def _difference_caption(comparisons: int) -> str:
@@ -273,8 +278,9 @@ def _difference_caption(comparisons: int) -> str:
         "points with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip permutation test, and "
         f"the same adjusted by Holm for {counted(comparisons, 'comparison')}. d_z is the mean difference over the sd "
         "of the differences. P(A>B) is the chance that a run of A beats a run of B, ties counting half and a failed "
-        "run losing. Detectable is the difference that a paired t test at this n and corrected level would find in "
-        "80 % of repetitions."
+        "run losing, with its 95 % bootstrap interval, which has no width where the runs do not "
+        "overlap. Detectable is the difference that a paired t test at this n and "
+        "corrected level would find in 80 % of repetitions."
     )
 
 
