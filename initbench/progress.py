@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 10
+# Until the first step is made; rates and times count from there.
+_STARTING = "starting (a first run compiles)"
 
 
 def say(text: str) -> None:
@@ -29,19 +31,22 @@ class _Rate(ProgressColumn):
     """Trial-steps per second: optimizer steps, summed over the trials that make them side by side."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} trial-steps/s")
+        return Text(f"{task.speed or 0:,.0f} trial-steps/s" if task.started else "")
 
 
 @contextmanager
 def _bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate())
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console, speed_estimate_period=10) as bar:
-        task = bar.add_task("training", total=total)
+        task = bar.add_task(_STARTING, total=total, start=False)
         shown, done = time.monotonic(), 0
 
         # Some steps take a fraction of a millisecond: tell Rich of many at once.
         def advance(amount: int) -> None:
             nonlocal shown, done
+            if not done:
+                bar.start_task(task)
+                bar.update(task, description="training")
             done += amount
             if time.monotonic() - shown > 0.1:
                 shown = time.monotonic()
@@ -57,9 +62,11 @@ def _lines(total: int) -> Iterator[Callable[[int], None]]:
     done = 0
 
     def advance(amount: int) -> None:
-        nonlocal done, last
-        done += amount
+        nonlocal done, start, last
         now = time.monotonic()
+        if not done:
+            start = last = now
+        done += amount
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now
             rate = done / (now - start)
