@@ -10,12 +10,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initbench.data_dependent import DATA_LAWS, INITIALIZERS
+from initbench.data_dependent import INITIALIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import install
-from initbench.models import MODELS
+from initbench.options import unsuited
+from initbench.request import OPTIONAL
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Glob
@@ -25,9 +26,8 @@ Plain = dict[str, Any]
 # Settings of the whole command; a sweep over them has no meaning.
 _SINGLE = ("device", "results", "experiment")
 
-# Settings that name options of another group; null, their default, names none.
+# Settings that name an option of the group init.
 _INITIALIZERS = ("init", "init_first", "init_output")
-_OPTIONAL = ("init_first", "init_output", "bias")
 
 
 def config_folder() -> Path:
@@ -58,9 +58,7 @@ def _source(group: str) -> str:
 
 def options(group: str, config_dir: Path | None = None) -> dict[str, Plain]:
     """What every option of a group sets, with the defaults of its law: the files, and the laws of plugins."""
-    import yaml
-
-    nodes = {name: yaml.safe_load(file.read_text()) or {} for name, file in option_files(group, config_dir).items()}
+    nodes = {name: _read_file(file) or {} for name, file in option_files(group, config_dir).items()}
     if group == "init":
         nodes |= _plugins()
     return {name: _with_defaults(group, node) for name, node in sorted(nodes.items())}
@@ -72,13 +70,18 @@ def option(group: str, name: str) -> Plain:
     Raises:
         InputError: there is none of this name.
     """
-    import yaml
-
     name = canonical(name) if group == "init" else name
     files, extra = option_files(group), _plugins() | VIEWS if group == "init" else {}
     if name not in files and name not in extra:
         raise unknown(group, name, VIEWS if group == "init" and "@" in name else group_names()[group])
-    return dict(_with_defaults(group, extra.get(name) or yaml.safe_load(files[name].read_text())))
+    return dict(_with_defaults(group, extra.get(name) or _read_file(files[name])))
+
+
+def _read_file(file: Path) -> Any:
+    """A YAML file, by the parser written in C where there is one: a hundred small files are read for one list."""
+    import yaml
+
+    return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[str]:
@@ -148,7 +151,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise InputError(_one_line(error)) from None
     assert isinstance(composed, dict)
-    plain: Plain = dict.fromkeys(_OPTIONAL) | {str(key): value for key, value in composed.items()}
+    plain: Plain = dict.fromkeys(OPTIONAL) | {str(key): value for key, value in composed.items()}
     swept: dict[str, dict[str, Plain]] = plain.pop("options", {})
     plain.pop("sweep", None)
     # No option but those for residual branches has a rule for them, and every one can be given one.
@@ -175,14 +178,11 @@ def _is_pattern(key: str, texts: Iterable[str]) -> bool:
 
 
 def _can_serve(cell: Plain) -> bool:
-    """Whether the initializer is for such a model: with residual branches, plain perceptrons, hidden layers, or any."""
-    init, model = cell["init"], cell["model"]
-    if not isinstance(init, dict) or not isinstance(model, dict) or model.get("name") not in MODELS:
+    """Whether the initializer is for such a model; what cannot be read yet is refused later, by name."""
+    try:
+        return unsuited(cell["init"], cell["model"], cell["depth"]) is None
+    except (KeyError, TypeError, AttributeError):
         return True
-    if init.get("law") in DATA_LAWS:
-        plain = model["name"] == "mlp" and model.get("norm") in (None, "none")
-        return plain and not (DATA_LAWS[init["law"]].hidden and cell["depth"] == 0)
-    return not init.get("branches") or MODELS[model["name"]].branches
 
 
 def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
@@ -198,16 +198,18 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
     filters: dict[str, list[Any] | Glob] = {}
     for text in overrides:
         override = _read(text)
-        value = override.value()
+        key, value = override.key_or_group, override.value()
         if isinstance(value, Glob):
-            filters[override.key_or_group] = value
-        elif override.is_sweep_override():
-            filters[override.key_or_group] = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        elif override.key_or_group == "seeds" and isinstance(value, int):
+            filters[key] = value
+            continue
+        if override.is_sweep_override():
+            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
+        elif key == "seeds" and isinstance(value, int):
             # As in a run: seeds=10 is 0 to 9, seeds=[3] is that one.
-            filters["seeds"] = list(range(value))
+            values = list(range(value))
         else:
-            filters[override.key_or_group] = value if isinstance(value, list) else [value]
+            values = value if isinstance(value, list) else [value]
+        filters[key] = _canonical(key, values)
     return filters
 
 
@@ -243,12 +245,16 @@ def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[st
             values = [value]
         if not values:
             raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
-        if key in _INITIALIZERS:
-            values = [canonical(name) if isinstance(name, str) else name for name in values]
+        values = _canonical(key, values)
         if len(values) > 1 and key in _SINGLE:
             raise InputError(f"'{key}' takes one value, got {len(values)}")
         axes[key] = values
     return axes
+
+
+def _canonical(key: str, values: list[Any]) -> list[Any]:
+    """An initializer may be named by an alias."""
+    return [canonical(name) if key in _INITIALIZERS and isinstance(name, str) else name for name in values]
 
 
 def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
@@ -262,7 +268,7 @@ def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[st
         source = _source(key)
         for value in axes[key]:
             known = value in groups[key] or (source == "init" and value in VIEWS)
-            if not known and not (value is None and key in _OPTIONAL):
+            if not known and not (value is None and key in OPTIONAL):
                 raise unknown(key, str(value), VIEWS if source == "init" and "@" in str(value) else groups[key])
         if len(axes[key]) > 1:
             chosen += [

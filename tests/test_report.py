@@ -175,12 +175,18 @@ POOL = [
         (["depth=range(1,5)"], 6),
         (["init=glob(*e*)"], 12),
         (["init=glob(x*)"], 4),
+        (["init=glorot,kaiming"], 8),
         (["init.std=0.1", "dataset=digits", "optimizer.momentum=0.9"], 12),
     ],
 )
 def test_filters_use_the_grammar_of_run(filters: list[str], n: int) -> None:
-
     assert len(select(trials_of(POOL), parse_filters(filters))) == n
+
+
+@pytest.mark.parametrize(("norm", "n"), [("none", 1), ("null", 1), ("batch", 2), ("none,batch", 3)])
+def test_a_filter_finds_what_is_off(norm: str, n: int) -> None:
+    pool = [make_record("he", seed, model={"name": "mlp", "norm": None if seed == 0 else "batch"}) for seed in range(3)]
+    assert len(select(trials_of(pool), parse_filters([f"model.norm={norm}"]))) == n
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def select(trials: Trials, filters: Mapping[str, Wanted]) -> Trials:
             values = [int(value) for value in there]
         else:
             codes = trials.columns.numbers["cell"]
-            values = [value_of(identity, key) for identity in trials.identities]
+            values = [_filtered(identity, key) for identity in trials.identities]
         present = {json.dumps(values[code]): values[code] for code in np.unique(codes) if values[code] is not None}
         if not present:
             raise unknown("setting", key, {name for identity in trials.identities for name in settings(identity)})
@@ -272,8 +272,14 @@ def settings(identity: Mapping[str, Any]) -> set[str]:
     return names | inner | {"seeds"}
 
 
+def _filtered(identity: Trial, key: str) -> Any:
+    """A setting as a filter names it: one that is there and off is ``none``."""
+    value = value_of(identity, key)
+    return "none" if value is None and key in settings(identity) else value
+
+
 def _matches(value: Any, wanted: Sequence[Any]) -> bool:
-    return any(value == item or str(value) == str(item) for item in wanted)
+    return any(value == item or str(value) == ("none" if item is None else str(item)) for item in wanted)
 
 
 def natural(text: str) -> tuple[float, str]:
