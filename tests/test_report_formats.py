@@ -95,6 +95,20 @@ def test_all_views_have_their_figures_each_with_a_name_of_its_own(everything: li
     assert kinds == {"curves", "runs", "learning-rates", "depth", "depth-map", "activation-map", "ranks", "profile"}
 
 
+def test_every_table_of_numbers_can_be_lifted_out_of_the_report(everything: list[Block]) -> None:
+    """With the rules, the number of runs, the failures, and the law of every technique in it."""
+    tables = [block.table if isinstance(block, Figure) else block for block in everything]
+    tables = [table for table in tables if isinstance(table, Table) and table.caption]
+    assert len(tables) > 20
+    for table in tables:
+        assert re.search(r"momentum=0.9.*(2 epochs|epochs 2)\b.*\d runs.*failed", table.context)
+        for technique in ("he", "xavier", "torch_default"):
+            assert f"{technique}: N(0, std²)" in table.context
+    in_text = [block for block in without_figures(everything) if isinstance(block, Table) and block.caption]
+    assert to_latex(everything).count("Biases are zero where nothing is said.") == len(in_text)
+    assert to_html(everything, "title", "lead").count("Biases are zero where nothing is said.") == len(tables)
+
+
 def test_every_number_in_prose_is_in_a_table(everything: list[Block]) -> None:
     """Results only: the protocol and the environment are told in words alone, and methods have numbers of their own."""
     method = {"0", "1", "2", "5", "80", "95", "0.05", "2,000", "4"}

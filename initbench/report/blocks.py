@@ -23,7 +23,8 @@ class Paragraph:
 class Table:
     """Cells as text. The first column names the rows; the last ``n_summary`` rows sum up the others.
 
-    ``title`` says what is in it and ``caption`` what the numbers are; with them it can be lifted out of the document.
+    ``title`` says what is in it and ``caption`` what the numbers are. ``context`` repeats what its section says: under
+    which rules they came about, and what the names stand for; formats out of which people lift tables show it.
     """
 
     header: tuple[str, ...]
@@ -32,6 +33,7 @@ class Table:
     left: tuple[int, ...] = (0,)
     title: str = ""
     caption: str = ""
+    context: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from initbench.report import provenance, sweeps, tables
+from initbench.report import context, provenance, sweeps, tables
 from initbench.report.across import across
 from initbench.report.articles import D4
 from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
@@ -46,21 +46,22 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     views = set(options.views)
     blocks: list[Block] = []
     sections = range(len(comparison.settings))
+    everything = context.of_all(comparison.trials)
     if len(sections) > 1:
-        blocks += overview(comparison)
+        blocks += context.within(overview(comparison), everything)
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
             blocks += _section(comparison, setting, baseline, views)
     else:
-        blocks.append(tables.all_laws(comparison))
+        blocks += context.within([tables.all_laws(comparison)], everything)
     if "lr" in views:
-        blocks += sweeps.learning_rates(trials, options.by)
+        blocks += context.within(sweeps.learning_rates(trials, options.by), context.of_all(trials))
     if "depth" in views:
-        blocks += sweeps.depths(comparison.trials, options.by)
+        blocks += context.within(sweeps.depths(comparison.trials, options.by), everything)
     if "activation" in views:
-        blocks += sweeps.activations(comparison.trials, options.by)
+        blocks += context.within(sweeps.activations(comparison.trials, options.by), everything)
     if "across" in views:
-        blocks += across(comparison)
+        blocks += context.within(across(comparison), everything)
     if baseline is None and len(comparison.techniques) > 1:
         blocks.append(Paragraph(_no_baseline(comparison)))
     return [*blocks, Paragraph(provenance.made_with(comparison.trials))]
@@ -105,7 +106,10 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         blocks.append(strips(comparison, setting))
     if "pairs" in views:
         blocks += tables.all_pairs(comparison, setting)
-    return [*blocks, Code(provenance.command(comparison, setting))]
+    return [
+        *context.within(blocks, context.of_section(comparison, setting)),
+        Code(provenance.command(comparison, setting)),
+    ]
 
 
 def _no_baseline(comparison: Comparison) -> str:

@@ -74,7 +74,7 @@ def _table(table: Table) -> str:
     about = " ".join(filter(None, [rf"\textbf{{{tex(table.title)}.}}" if table.title else "", tex(table.caption)]))
     head = " & ".join(map(tex, table.header)) + r" \\"
     if len(rows) > _MOST_ROWS:
-        note = f"\n{{\\small {about}\\par}}" if about else ""
+        note = (f"\n{{\\small {about}\\par}}" if about else "") + (f"\n{_context(table)}" if table.context else "")
         lines = [rf"\begin{{longtable}}{{{columns}}}", r"\toprule", head, r"\midrule\endhead", *body]
         return "\n".join([r"{\scriptsize", *lines, r"\bottomrule", r"\end{longtable}}" + note])
     lines = [r"\begin{table}[H]\centering\footnotesize"]
@@ -87,7 +87,13 @@ def _table(table: Table) -> str:
     lines += [*body, r"\bottomrule", r"\end{tabular}\end{adjustbox}"]
     if about:
         lines.append(rf"\caption{{{about}}}")
+    if table.context:
+        lines.append(_context(table))
     return "\n".join([*lines, r"\end{table}"])
+
+
+def _context(table: Table) -> str:
+    return rf"\par\smallskip\parbox{{\textwidth}}{{\scriptsize {tex(table.context)}}}"
 
 
 def tex(text: str) -> str:

@@ -61,6 +61,8 @@ def _table(table: Table) -> str:
     title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
     name = escape(table.title or table.header[0])
     note = f'<p class="note">{escape(table.caption)}</p>' if table.caption else ""
+    if table.context:
+        note += f'<details class="context"><summary>Protocol and laws</summary><p>{escape(table.context)}</p></details>'
     return (
         f'{title}<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
         f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{chr(10).join(rows[:first])}</tbody>{foot}</table></div>{note}"
