@@ -1,63 +1,28 @@
-"""Models that torch trains: against plain torch, alone and in company, from the command line; and residual starts."""
+"""Models that torch trains: against plain torch, alone and in company."""
 
 import copy
-import json
 import math
 import threading
 import zlib
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from own_model import OWN, own
+from torch import Tensor
 from torch.nn.functional import conv2d, cross_entropy, layer_norm, linear
 
-from initbench import drawing, records
 from initbench.config import compose, option_files
 from initbench.data import Samples
 from initbench.engine import stacked
 from initbench.engine.problem import History, Networks, Orders, Rule, Schedule
-from initbench.errors import InputError
-from initbench.initializers.branches import BRANCHES
 from initbench.models import MODELS, Architecture, modules
 from initbench.models.stacked import StackedModule
-from initbench.request import request
 from initbench.seeding import permutation
-from initbench.sweep import Trial, plan
-
-OWN = """
-import torch
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, channels, classes):
-        super().__init__()
-        self.up = nn.ConvTranspose2d(channels, 4, 2)
-        self.grouped = nn.Conv2d(4, 6, 3, padding=1, groups=2)
-        self.norm = nn.GroupNorm(2, 6)
-        self.shift = nn.Parameter(torch.randn(6, 1, 1))
-        self.frozen = nn.Parameter(torch.randn(6), requires_grad=False)
-        self.output = nn.Linear(6, classes)
-        self.register_buffer("scale", torch.full((), 0.5))
-
-    def forward(self, x):
-        h = torch.tanh(self.norm(self.grouped(torch.tanh(self.up(x))))) + self.shift
-        return self.output(self.scale * h.mean((2, 3)) + self.frozen)
-
-def net(sample_shape, n_classes):
-    return Net(sample_shape[0], n_classes)
-"""
-
-
-def own(folder: Path, text: str = OWN) -> str:
-    """A user's file, as ``model.path`` names it."""
-    (folder / "own.py").write_text(text)
-    return f"{folder / 'own.py'}:net"
-
 
 CONVOLUTION = (("channels", 5), ("kernel", 3), ("stride", 2))
 ARCHITECTURES = {
@@ -288,245 +253,6 @@ def test_tables_and_files_agree() -> None:
     for name, model in MODELS.items():
         (plain,) = compose([f"model={name}"])
         assert set(plain["model"]) - {"name", "path"} == set(model.settings)
-
-
-def trials(*overrides: str) -> list[Trial]:
-    return list(plan(request(compose(["seeds=1", *overrides])), ()).trials)
-
-
-def start_of(trial: Trial) -> drawing.Params:
-    (start,) = drawing.starts([trial])
-    if isinstance(start, InputError):
-        raise start
-    return start.params
-
-
-def drawn(*overrides: str) -> tuple[nn.Module, drawing.Params]:
-    """The network of one trial with its initial parameters, and these."""
-    (trial,) = trials(*overrides)
-    params = start_of(trial)
-    module = copy.deepcopy(modules.template(drawing.architecture(trial.cell)))
-    module.load_state_dict({name: torch.tensor(value) for name, value in params.items()})
-    return module, params
-
-
-def assert_std(weight: Any, std: float) -> None:
-    # Six standard errors of a normal's standard deviation.
-    assert weight.std() == pytest.approx(std, rel=6 / math.sqrt(2 * weight.size))
-
-
-def test_fans_of_convolutions(tmp_path: Path) -> None:
-    _, params = drawn("model=cnn", "model.channels=64", "model.kernel=5", "depth=3", "init=he")
-    for layer, fan_in in ((0, 25), (1, 64 * 25), (2, 64 * 25), (3, 64 * 16)):
-        assert_std(params[f"layers.{layer}.weight"], math.sqrt(2 / fan_in))
-    wide = (("6", "96"), ("channels, 4, 2", "channels, 64, 5"), ("(4, 96", "(64, 96"), ("groups=2", "groups=4"))
-    text = reduce(lambda text, change: text.replace(*change), wide, OWN)
-    _, params = drawn("model=module", f"model.path={own(tmp_path, text)}", "init=xavier_normal")
-    # A transposed convolution of one channel: each of 64 units sees 25 weights of it, and its input feeds 64 · 25.
-    assert_std(params["up.weight"], math.sqrt(2 / (25 + 64 * 25)))
-    # Four groups, each from 16 channels to 24.
-    assert_std(params["grouped.weight"], math.sqrt(2 / (16 * 9 + 24 * 9)))
-
-
-def test_norms_start_as_the_identity_and_weights_as_without() -> None:
-    _, plain = drawn("depth=3", "init=he")
-    for norm in ("layer", "batch"):
-        _, params = drawn("depth=3", "init=he", f"model.norm={norm}")
-        for name, value in plain.items():
-            assert (params[name] == value).all()
-        for i in range(3):
-            assert (params[f"norms.{i}.weight"] == 1).all()
-            assert (params[f"norms.{i}.bias"] == 0).all()
-    assert (params["norms.0.running_mean"] == 0).all()
-    assert (params["norms.0.running_var"] == 1).all()
-
-
-RESIDUAL = {"mlp": ["model=residual_mlp", "width=128"], "cnn": ["model=residual_cnn", "model.channels=32"]}
-
-
-@pytest.mark.parametrize("kind", RESIDUAL)
-@pytest.mark.parametrize("init", ["fixup", "rezero"])
-def test_every_block_starts_as_the_identity(kind: str, init: str) -> None:
-    module, _ = drawn(*RESIDUAL[kind], "depth=4", f"init={init}")
-    shape = (9, 128) if kind == "mlp" else (9, 32, 4, 4)
-    x = torch.tensor(np.random.default_rng(0).standard_normal(shape, np.float32))
-    for block in module.blocks:
-        assert torch.equal(block(x), x)
-    image = torch.ones(2, 64) if kind == "mlp" else torch.ones(2, 1, 8, 8)
-    assert bool((module(image) == 0).all()) == (init == "fixup")
-
-
-@pytest.mark.parametrize("kind", RESIDUAL)
-@pytest.mark.parametrize(("layers", "power"), [(2, -1 / 2), (3, -1 / 4), (4, -1 / 6)])
-def test_fixup_scales_the_branches_by_their_number(kind: str, layers: int, power: float) -> None:
-    _, params = drawn(*RESIDUAL[kind], "depth=5", "init=fixup", f"model.layers={layers}")
-    fan_in = 128 if kind == "mlp" else 32 * 9
-    for block in range(5):
-        for layer in range(layers - 1):
-            assert_std(params[f"blocks.{block}.layers.{layer}.weight"], math.sqrt(2 / fan_in) * 5**power)
-        assert (params[f"blocks.{block}.layers.{layers - 1}.weight"] == 0).all()
-        assert params[f"blocks.{block}.multiplier"] == 1
-    assert (params["output.weight"] == 0).all()
-    assert_std(params["first.weight"], math.sqrt(2 / (64 if kind == "mlp" else 9)))
-
-
-def test_the_other_rules_for_branches() -> None:
-    _, he = drawn("model=residual_mlp", "depth=4", "init=he")
-    for init, multiplier in (("rezero", 0), ("skipinit", 1 / 2)):
-        _, params = drawn("model=residual_mlp", "depth=4", f"init={init}")
-        for name, value in params.items():
-            assert (value == (multiplier if name.endswith("multiplier") else he[name])).all()
-    _, params = drawn("model=residual_mlp", "depth=4", "init=zero_hadamard", "init.branches=last_zero")
-    assert (params["blocks.3.layers.0.weight"] == np.eye(128)).all()
-    assert (params["blocks.3.layers.1.weight"] == 0).all()
-    _, params = drawn("model=residual_mlp", "init=fixup", "init_output=he")
-    assert params["output.weight"].all()
-    assert set(BRANCHES) == {"fixup", "rezero", "skipinit", "last_zero"}
-
-
-def test_fifty_layers_train_with_fixup_and_rezero_and_not_with_he(initbench: Callable[..., Any]) -> None:
-    answer = initbench(
-        *("run", "model=residual_mlp", "depth=25", "width=32", "init=he,fixup,rezero,skipinit", "seeds=1"),
-        *("epochs=6", "lr=0.05"),
-    )
-    assert answer.code == 0
-    accuracy = {
-        record["trial"]["init"]["name"]: record["n_correct"]["test"] / 359 if record["outcome"] == "ok" else 0.0
-        for record in records.load([Path("results")]).records.values()
-    }
-    # The second moment doubles with every block of He's: by 2^25 at the output.
-    assert accuracy["he"] < 0.3
-    assert min(accuracy["fixup"], accuracy["rezero"], accuracy["skipinit"]) > 0.8
-
-
-@pytest.mark.parametrize(
-    "model", ["cnn", "residual_mlp", "residual_cnn", "mlp model.norm=layer", "mlp model.norm=batch", "module"]
-)
-def test_every_model_from_the_command_line(model: str, initbench: Callable[..., Any], tmp_path: Path) -> None:
-    path = [f"model.path={own(tmp_path)}"] if model == "module" else []
-    small = ["width=8", "epochs=2", "seeds=2", "init=he,zero"] + (["model.channels=4"] if "cnn" in model else [])
-    line = ["run", *f"model={model}".split(), *path, *small]
-    before = torch.get_rng_state()
-    answer = initbench(*line)
-    assert answer.code == 0, answer.err
-    found = list(records.load([Path("results")]).records.values())
-    assert len(found) == 4
-    for record in found:
-        assert record["trial"]["model"]["name"] == model.split()[0]
-        assert record["outcome"] == "ok"
-        assert len(record["history"]["train_loss"]) == 2
-        assert record["weights"]["initial"] != record["weights"]["final"]
-    assert "nothing to train" in initbench(*line).err
-    assert torch.equal(torch.get_rng_state(), before)
-    alone = initbench(*[word for word in line if "init=" not in word], "init=he", "seeds=[1]", "results=alone")
-    assert alone.code == 0
-    (record,) = records.load([Path("alone")]).records.values()
-    (same,) = [other for other in found if other["key"] == record["key"]]
-    assert record["weights"] == same["weights"]
-    assert record["history"] == same["history"]
-
-
-def test_a_pattern_means_the_initializers_that_can_serve() -> None:
-    def names(*overrides: str) -> set[str]:
-        return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
-
-    assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
-    assert names("model=residual_cnn") == names("model=residual_mlp")
-    assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
-
-
-def test_the_key_of_a_module_is_its_code_and_not_its_place(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    keys = [
-        trials("model=module", f"model.path={own(folder, text)}")[0].key
-        for folder, text in ((tmp_path, OWN), (tmp_path / "elsewhere", OWN), (tmp_path, OWN + "\n# changed"))
-    ]
-    assert keys[0] == keys[1] != keys[2]
-    (trial,) = trials("model=module", f"model.path={own(tmp_path)}", "depth=7", "width=3")
-    assert str(tmp_path) not in json.dumps(trial.identity)
-    assert (trial.identity["depth"], trial.identity["width"]) == (0, [])
-
-
-def test_a_modules_own_values_differ_by_seed_and_repeat(tmp_path: Path) -> None:
-    path = f"model.path={own(tmp_path)}"
-    first, again, other = (
-        drawn("model=module", path, f"seeds=[{seed}]", f"init={init}")[1]
-        for seed, init in ((0, "he"), (0, "xavier"), (1, "he"))
-    )
-    for name in ("shift", "frozen"):
-        assert (first[name] == again[name]).all()
-        assert (first[name] != other[name]).all()
-    assert first["scale"] == 0.5
-    assert (first["output.weight"] != again["output.weight"]).all()
-
-
-BAD = {
-    "model=cnn dataset=synthetic": "model=cnn needs images, and a sample of 'synthetic' is a row of 16 numbers",
-    "model=residual_cnn dataset=synthetic": "model=residual_cnn needs images",
-    "model=cnn model.channels=0": "model.channels must be a whole number >= 1; got 0",
-    "model=cnn model.kernel=4": "model.kernel must be one of 1, 3, 5, 7; got 4",
-    "model=cnn model.norm=batch": "unknown setting 'model.norm'",
-    "model.norm=bacth": "model.norm must be one of none, layer, batch; got 'bacth'",
-    "model=residual_mlp depth=0": "model=residual_mlp needs depth >= 1; got 0",
-    "model=residual_mlp width=[3,4]": "model=residual_mlp has one width for all layers; got [3, 4]",
-    "model=residual_mlp init=fixup model.layers=1": "init 'fixup' needs model.layers >= 2; got 1",
-    "init=fixup": "init 'fixup' is for residual branches, and model=mlp has none; use model=residual_mlp or model=res",
-    "init.branches=zero": "unknown init.branches 'zero', did you mean 'rezero'? Choose from: fixup, last_zero",
-    "init_first=rezero": "init_first 'rezero' is for the branches of a whole network; use init=rezero",
-    "model.norm=batch batch_size=1": "model=mlp on 1 sample: ValueError: Expected more than 1 value per channel",
-    # 1,150 training samples.
-    "model.norm=batch batch_size=383": "model=mlp on 1 sample: ValueError: Expected more than 1 value per channel",
-    "model=module": "model=module needs model.path=FILE.py:FUNCTION; got null",
-    "model=module model.path=own.py": "model=module needs model.path=FILE.py:FUNCTION; got 'own.py'",
-    "model=module model.path=none.py:net": "model.path: cannot read none.py: No such file",
-    "model=module model.path=own.py:nett": "own.py has no function 'nett'",
-    "model=module model.path=syntax.py:net": "syntax.py:net: SyntaxError: ",
-    "model=module model.path=raises.py:net": "raises.py:net: RuntimeError: no idea",
-    "model=module model.path=number.py:net": "number.py:net must return an nn.Module; got int",
-    "model=module model.path=shape.py:net": "shape.py:net must return logits of shape (126, 10); got (126, 7)",
-    "model=module model.path=fails.py:net": "fails.py:net on 126 samples: RuntimeError: ",
-    "model=module model.path=dropout.py:net": "dropout.py:net draws random numbers in training",
-    "model=module model.path=double.py:net": "double.py:net: 1.weight is not of type float32",
-    "model=module model.path=none_to_draw.py:net": "none_to_draw.py:net has no weight that an initializer could draw",
-}  # fmt: skip
-FILES = {
-    "own": OWN,
-    "syntax": "def net(:",
-    "raises": "def net(shape, classes):\n    raise RuntimeError('no\\nidea')",
-    "number": "def net(shape, classes):\n    return 3",
-    "shape": "from torch.nn import *\nnet = lambda shape, classes: Sequential(Flatten(), Linear(64, 7))",
-    "fails": "from torch.nn import *\nnet = lambda shape, classes: Sequential(Flatten(), Linear(63, 7))",
-    "dropout": "from torch.nn import *\nnet = lambda s, classes: Sequential(Flatten(), Dropout(), Linear(64, classes))",
-    "double": "from torch.nn import *\nnet = lambda s, n: Sequential(Flatten(), Linear(64, n).double())",
-    "none_to_draw": "from torch.nn import *\n"
-    "net = lambda s, n: Sequential(Flatten(), AdaptiveAvgPool1d(n), BatchNorm1d(n))",
-}
-
-
-@pytest.mark.parametrize("line", BAD)
-def test_bad_models_are_told_in_one_line_before_any_work(line: str, initbench: Callable[..., Any]) -> None:
-    for name, text in FILES.items():
-        Path(f"{name}.py").write_text(text)
-    answer = initbench("run", *line.split(), "seeds=1", "epochs=1")
-    assert answer.code == 2, answer.err
-    assert answer.err.startswith(f"initbench: error: {BAD[line]}")
-    assert answer.err.count("\n") == 1
-    assert not Path("results").exists()
-
-
-def test_a_file_that_changes_while_it_is_used_is_refused(tmp_path: Path) -> None:
-    (trial,) = trials("model=module", f"model.path={own(tmp_path)}")
-    own(tmp_path, OWN + "\n# changed")
-    with pytest.raises(InputError, match="has changed since the command began"):
-        start_of(trial)
-
-
-def test_a_chunk_of_a_dear_network_is_small() -> None:
-    from initbench import runner
-
-    cpu = torch.device("cpu")
-    (cheap,), (dear,) = (trials("model=cnn", f"model.channels={channels}", "depth=8") for channels in (2, 256))
-    assert runner.chunk_size(cheap.cell, cpu) > 8 * runner.chunk_size(dear.cell, cpu)
 
 
 def test_cost_counts_products_and_outputs() -> None:

@@ -1,0 +1,75 @@
+"""The parts of the engine by themselves: compiled activations, products, schedules."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from initbench.activations import ACTIVATIONS, torch_function
+from initbench.engine.compiled import blas
+from initbench.engine.compiled.activations import ACTIVATIONS as NUMBERED
+from initbench.engine.compiled.activations import activate
+from initbench.engine.problem import schedule_factor
+
+
+def test_every_activation_is_compiled() -> None:
+    assert set(NUMBERED) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_compiled_activations_are_the_definitions(name: str) -> None:
+    tiny = np.logspace(-30, -1, 200)
+    x = np.concatenate([np.linspace(-30, 30, 20001), tiny, -tiny, [0.0]]).astype(np.float32)
+    parameter = next(iter(ACTIVATIONS[name].defaults.values()), 0.0)
+    value, slope = x.copy(), np.empty_like(x)
+    activate(NUMBERED.index(name), np.float32(parameter), value, slope)
+    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    expected = torch_function(name)(leaf)
+    (expected_slope,) = torch.autograd.grad(expected.sum(), leaf)
+    # float32 resolves 6e-8 of a number; the steps of a formula add up to a few of these, relative to the largest term:
+    # to the value itself, but for gelu to its input, since it multiplies that with a sum that cancels for x < 0.
+    scale = np.abs(x) if name == "gelu" else np.abs(expected.detach().numpy())
+    assert (np.abs(value - expected.detach().numpy()) <= 6e-7 * scale + 1e-37).all()
+    np.testing.assert_allclose(slope, expected_slope, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_compiled_activations_show_what_is_not_a_number(name: str) -> None:
+    value = np.array([np.nan, 1.0], np.float32)
+    activate(NUMBERED.index(name), np.float32(0.1), value, np.empty_like(value))
+    assert np.isnan(value[0])
+    assert np.isfinite(value[1])
+
+
+def test_every_blas_is_as_accurate_as_float32() -> None:
+    for route in blas.routes():
+        assert blas.is_accurate(route), route.name
+    assert blas.chosen().name in [route.name for route in blas.routes()]
+
+
+def test_a_product_in_bfloat16_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rounded(route: blas.Blas, a: Any, b: Any, times: int = 1) -> Any:
+        return (torch.tensor(a).bfloat16() @ torch.tensor(b).bfloat16()).float().numpy()
+
+    monkeypatch.setattr(blas, "product", rounded)
+    assert not blas.is_accurate(blas.routes()[0])
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "linear"])
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_schedules_are_torchs(name: str, warmup: int) -> None:
+    total = 20
+    opt = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    after = {
+        "constant": torch.optim.lr_scheduler.ConstantLR(opt, factor=1.0),
+        "cosine": torch.optim.lr_scheduler.CosineAnnealingLR(opt, total - warmup),
+        "linear": torch.optim.lr_scheduler.LinearLR(opt, 1.0, 0.0, total - warmup),
+    }[name]
+    expected = [(step + 1) / warmup for step in range(warmup)]
+    for _ in range(total - warmup):
+        expected.append(opt.param_groups[0]["lr"])
+        opt.step()
+        after.step()
+    assert [schedule_factor(name, step, total, warmup) for step in range(total)] == pytest.approx(expected)

@@ -1,0 +1,129 @@
+"""Models on the command line: every one of ours, those of users, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from own_model import OWN, own
+
+from initbench import records
+from initbench.config import compose
+from initbench.request import request
+from initbench.sweep import Trial, plan
+
+
+def trials(*overrides: str) -> list[Trial]:
+    return list(plan(request(compose(["seeds=1", *overrides])), ()).trials)
+
+
+@pytest.mark.parametrize(
+    "model", ["cnn", "residual_mlp", "residual_cnn", "mlp model.norm=layer", "mlp model.norm=batch", "module"]
+)
+def test_every_model_from_the_command_line(model: str, initbench: Callable[..., Any], tmp_path: Path) -> None:
+    path = [f"model.path={own(tmp_path)}"] if model == "module" else []
+    small = ["width=8", "epochs=2", "seeds=2", "init=he,zero"] + (["model.channels=4"] if "cnn" in model else [])
+    line = ["run", *f"model={model}".split(), *path, *small]
+    before = torch.get_rng_state()
+    answer = initbench(*line)
+    assert answer.code == 0, answer.err
+    found = list(records.load([Path("results")]).records.values())
+    assert len(found) == 4
+    for record in found:
+        assert record["trial"]["model"]["name"] == model.split()[0]
+        assert record["outcome"] == "ok"
+        assert len(record["history"]["train_loss"]) == 2
+        assert record["weights"]["initial"] != record["weights"]["final"]
+    assert "nothing to train" in initbench(*line).err
+    assert torch.equal(torch.get_rng_state(), before)
+    alone = initbench(*[word for word in line if "init=" not in word], "init=he", "seeds=[1]", "results=alone")
+    assert alone.code == 0
+    (record,) = records.load([Path("alone")]).records.values()
+    (same,) = [other for other in found if other["key"] == record["key"]]
+    assert record["weights"] == same["weights"]
+    assert record["history"] == same["history"]
+
+
+def test_a_pattern_means_the_initializers_that_can_serve() -> None:
+    def names(*overrides: str) -> set[str]:
+        return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
+
+    assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
+    assert names("model=residual_cnn") == names("model=residual_mlp")
+    assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
+
+
+def test_the_key_of_a_module_is_its_code_and_not_its_place(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    keys = [
+        trials("model=module", f"model.path={own(folder, text)}")[0].key
+        for folder, text in ((tmp_path, OWN), (tmp_path / "elsewhere", OWN), (tmp_path, OWN + "\n# changed"))
+    ]
+    assert keys[0] == keys[1] != keys[2]
+    (trial,) = trials("model=module", f"model.path={own(tmp_path)}", "depth=7", "width=3")
+    assert str(tmp_path) not in json.dumps(trial.identity)
+    assert (trial.identity["depth"], trial.identity["width"]) == (0, [])
+
+
+BAD = {
+    "model=cnn dataset=synthetic": "model=cnn needs images, and a sample of 'synthetic' is a row of 16 numbers",
+    "model=residual_cnn dataset=synthetic": "model=residual_cnn needs images",
+    "model=cnn model.channels=0": "model.channels must be a whole number >= 1; got 0",
+    "model=cnn model.kernel=4": "model.kernel must be one of 1, 3, 5, 7; got 4",
+    "model=cnn model.norm=batch": "unknown setting 'model.norm'",
+    "model.norm=bacth": "model.norm must be one of none, layer, batch; got 'bacth'",
+    "model=residual_mlp depth=0": "model=residual_mlp needs depth >= 1; got 0",
+    "model=residual_mlp width=[3,4]": "model=residual_mlp has one width for all layers; got [3, 4]",
+    "model=residual_mlp init=fixup model.layers=1": "init 'fixup' needs model.layers >= 2; got 1",
+    "init=fixup": "init 'fixup' is for residual branches, and model=mlp has none; use model=residual_mlp or model=res",
+    "init.branches=zero": "unknown init.branches 'zero', did you mean 'rezero'? Choose from: fixup, last_zero",
+    "init_first=rezero": "init_first 'rezero' is for the branches of a whole network; use init=rezero",
+    "model.norm=batch batch_size=1": "model=mlp on 1 sample: ValueError: Expected more than 1 value per channel",
+    # 1,150 training samples.
+    "model.norm=batch batch_size=383": "model=mlp on 1 sample: ValueError: Expected more than 1 value per channel",
+    "model=module": "model=module needs model.path=FILE.py:FUNCTION; got null",
+    "model=module model.path=own.py": "model=module needs model.path=FILE.py:FUNCTION; got 'own.py'",
+    "model=module model.path=none.py:net": "model.path: cannot read none.py: No such file",
+    "model=module model.path=own.py:nett": "own.py has no function 'nett'",
+    "model=module model.path=syntax.py:net": "syntax.py:net: SyntaxError: ",
+    "model=module model.path=raises.py:net": "raises.py:net: RuntimeError: no idea",
+    "model=module model.path=number.py:net": "number.py:net must return an nn.Module; got int",
+    "model=module model.path=shape.py:net": "shape.py:net must return logits of shape (126, 10); got (126, 7)",
+    "model=module model.path=fails.py:net": "fails.py:net on 126 samples: RuntimeError: ",
+    "model=module model.path=dropout.py:net": "dropout.py:net draws random numbers in training",
+    "model=module model.path=double.py:net": "double.py:net: 1.weight is not of type float32",
+    "model=module model.path=none_to_draw.py:net": "none_to_draw.py:net has no weight that an initializer could draw",
+}  # fmt: skip
+FILES = {
+    "own": OWN,
+    "syntax": "def net(:",
+    "raises": "def net(shape, classes):\n    raise RuntimeError('no\\nidea')",
+    "number": "def net(shape, classes):\n    return 3",
+    "shape": "from torch.nn import *\nnet = lambda shape, classes: Sequential(Flatten(), Linear(64, 7))",
+    "fails": "from torch.nn import *\nnet = lambda shape, classes: Sequential(Flatten(), Linear(63, 7))",
+    "dropout": "from torch.nn import *\nnet = lambda s, classes: Sequential(Flatten(), Dropout(), Linear(64, classes))",
+    "double": "from torch.nn import *\nnet = lambda s, n: Sequential(Flatten(), Linear(64, n).double())",
+    "none_to_draw": "from torch.nn import *\n"
+    "net = lambda s, n: Sequential(Flatten(), AdaptiveAvgPool1d(n), BatchNorm1d(n))",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_models_are_told_in_one_line_before_any_work(line: str, initbench: Callable[..., Any]) -> None:
+    for name, text in FILES.items():
+        Path(f"{name}.py").write_text(text)
+    answer = initbench("run", *line.split(), "seeds=1", "epochs=1")
+    assert answer.code == 2, answer.err
+    assert answer.err.startswith(f"initbench: error: {BAD[line]}")
+    assert answer.err.count("\n") == 1
+    assert not Path("results").exists()
+
+
+def test_a_chunk_of_a_dear_network_is_small() -> None:
+    from initbench import runner
+
+    cpu = torch.device("cpu")
+    (cheap,), (dear,) = (trials("model=cnn", f"model.channels={channels}", "depth=8") for channels in (2, 256))
+    assert runner.chunk_size(cheap.cell, cpu) > 8 * runner.chunk_size(dear.cell, cpu)
