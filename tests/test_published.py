@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from initbench.report import columns
+from initbench.report.articles import D4
 from initbench.report.document import Options, document
 from initbench.report.frame import select, to_csv, to_trials
 from initbench.report.render import to_markdown
+from initbench.report.text import points
 
 TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"
@@ -60,3 +62,25 @@ def test_the_learning_rate_table_is_the_published_records() -> None:
     assert max(range(5), key=both.__getitem__) == 3
     shown = [f"**{100 * mean:.2f}**" if i == 3 else f"{100 * mean:.2f}" for i, mean in enumerate(both)]
     assert f"| mean | {' | '.join(shown)} |" in (TOP / "results" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_halving_is_the_published_records() -> None:
+    loaded = to_trials(columns.load([PUBLISHED / "halving"])[0])
+    text = (TOP / "results" / "README.md").read_text(encoding="utf-8")
+    for technique in D4:
+        cells = [technique]
+        for dataset in ("digits", "mnist"):
+            chosen = select(loaded, {"init": [technique], "dataset": [dataset], "stage": ["final"]})
+            frame = chosen.frame()
+            lr, halved = chosen.cells["lr"][frame["cell"]], chosen.cells["protocol"].str.contains("halving")
+            halved = halved[frame["cell"]].to_numpy()
+            assert len(frame) == 20
+            means = [frame["test_accuracy"][rows].mean() for rows in (~halved, halved)]
+            cells += [f"{lr.to_numpy()[rows][0]:g}" for rows in (~halved, halved)]
+            cells.append(points(means[1] - means[0]))
+        assert f"| {' | '.join(cells)} |" in text
+    for dataset in ("digits", "mnist"):
+        search = select(loaded, {"dataset": [dataset], "stage": ["search"]})
+        about = search.cells.iloc[search.columns.numbers["cell"]]
+        spent = about["epochs"].groupby(about["protocol"].str.contains("halving")).sum()
+        assert f"{spent[True]:,} of {spent[False]:,}" in text

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from initbench.errors import InputError, unknown
 from initbench.report.articles import D4
 from initbench.report.frame import INIT_GROUPS, Trial, Trials, natural, settings, value_of
+from initbench.report.text import plain
 
 _UNSHOWN = ("recipe", "precision", "stage")
 _IN_TITLE = ("dataset", "model", "depth", "width", "activation", "lr", "protocol")
@@ -160,12 +161,9 @@ def _told(identity: Trial, by: str) -> dict[str, str]:
 
 def _flat(node: Any) -> dict[str, str]:
     if not isinstance(node, Mapping):
-        return {"": "none" if node is None else f"{node:g}" if isinstance(node, float) else str(node)}
-    return {"": node["name"]} | {
-        key: f"{value:.6g}" if isinstance(value, float) else str(value)
-        for key, value in sorted(node.items())
-        if key not in ("name", "law")
-    }
+        return {"": plain(node)}
+    inner = {key: plain(value) for key, value in sorted(node.items()) if key not in ("name", "law")}
+    return {"": node["name"]} | inner
 
 
 def _labels(told: Mapping[int, dict[str, str]], setting_of: Mapping[int, int]) -> dict[int, str]:
@@ -201,7 +199,7 @@ def _titles(plain: Sequence[Trial], compared: Sequence[str]) -> list[str]:
 
 def _title(identity: Trial, compared: Sequence[str], telling: Sequence[str]) -> str:
     parts = [value_of(identity, "dataset")]
-    layers = [f"{key} {_listed(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
+    layers = [f"{key} {plain(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
     parts.append(" ".join(filter(None, [value_of(identity, "model"), ", ".join(layers)])))
     parts += [value_of(identity, key) for key in ("activation", "init")]
     if "lr" not in compared:
@@ -211,15 +209,5 @@ def _title(identity: Trial, compared: Sequence[str], telling: Sequence[str]) -> 
             value, flat = identity[key], _flat(identity[key])
             named = "" if key == "init" else flat[""]
             shown = " ".join([named, *(f"{inner}={text}" for inner, text in flat.items() if inner)]).strip()
-            parts.append(shown if isinstance(value, Mapping) else f"{key} {_listed(value)}")
+            parts.append(shown if isinstance(value, Mapping) else f"{key} {plain(value)}")
     return " · ".join(str(part) for part in parts if part)
-
-
-def _listed(value: Any) -> str:
-    return (
-        " ".join(map(str, value))
-        if isinstance(value, list)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )

@@ -10,7 +10,7 @@ from initbench.report import provenance, tables
 from initbench.report.blocks import Block, Figure, Table
 from initbench.report.compare import Comparison
 from initbench.report.frame import Trials, natural
-from initbench.report.text import NONE, counted, span
+from initbench.report.text import NONE, counted, plain, span
 
 # With more of them than this a table of their own says it better.
 _MOST_LAWS = 12
@@ -70,7 +70,7 @@ def of_all(trials: Trials) -> str:
 def _values(values: pd.Series) -> str:
     if values.name == "width":
         values = values.str.split().explode().dropna()
-    found = sorted({f"{value:g}" if isinstance(value, float) else str(value) for value in values}, key=natural)
+    found = sorted({plain(value) for value in values}, key=natural)
     return ", ".join(found) if len(found) <= _MOST_VALUES else f"{found[0]} to {found[-1]} ({len(found)} values)"
 
 

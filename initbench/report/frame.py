@@ -14,6 +14,7 @@ from initbench.errors import InputError, unknown
 from initbench.records import Record
 from initbench.report.columns import SPLITS, Columns, from_records
 from initbench.report.scores import OUTCOMES, scores, target_of
+from initbench.report.text import plain
 
 Trial = dict[str, Any]
 
@@ -159,7 +160,7 @@ def _cell(
 
 def params(node: Mapping[str, Any]) -> str:
     """The parameters of a named group, e.g. ``gain=1 mode=fan_in``."""
-    return " ".join(f"{key}={_number(value)}" for key, value in sorted(node.items()) if key not in ("name", "law"))
+    return " ".join(f"{key}={plain(value)}" for key, value in sorted(node.items()) if key not in ("name", "law"))
 
 
 def named(node: Mapping[str, Any]) -> str:
@@ -172,11 +173,7 @@ def _layer_init(node: Mapping[str, Any] | None) -> str:
 
 
 def _text(value: Any) -> str:
-    return named(value) if isinstance(value, Mapping) else str(value)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return named(value) if isinstance(value, Mapping) else plain(value)
 
 
 def to_csv(trials: Trials) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from initbench.report.compare import Comparison
 from initbench.report.frame import INIT_GROUPS, Trials, natural, value_of
-from initbench.report.text import NONE, counted, percent
+from initbench.report.text import NONE, counted, percent, plain
 
 _NO_OVERRIDES = ("recipe", "precision", "stage", "dataset", "model", "depth", "width", *INIT_GROUPS)
 
@@ -104,11 +104,10 @@ def _text(value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    """As :func:`plain`, but every digit of a number: it is part of a command."""
+    if isinstance(value, float) and float(plain(value)) != value:
+        return str(value)
+    return f"[{','.join(map(_value, value))}]" if isinstance(value, list) else plain(value)
 
 
 def made_with(trials: Trials) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 NONE = "–"
 
@@ -41,6 +42,15 @@ def number(value: float, places: int = 2) -> str:
 def whole(value: float) -> str:
     """A number that is whole, or half-way as a median may be."""
     return NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:g}"
+
+
+def plain(value: Any) -> str:
+    """A setting's value as the command line has it, to six digits."""
+    if isinstance(value, bool) or value is None:
+        return "none" if value is None else str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(plain, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def counted(n: int, noun: str) -> str:
