@@ -347,18 +347,18 @@ def test_what_only_reads_imports_no_torch(initbench: Initbench) -> None:
 
 
 def seconds(*arguments: str) -> float:
-    """The shortest of three whole processes: the machine's noise only ever adds."""
+    """The shortest of five whole processes: the machine's noise only ever adds."""
     times = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.perf_counter()
         subprocess.run(script(*arguments), stdout=subprocess.DEVNULL, check=True)
         times.append(time.perf_counter() - start)
     return min(times)
 
 
-def test_help_answers_in_half_a_second_and_list_within_one() -> None:
+def test_help_and_list_answer_in_half_a_second() -> None:
     assert seconds("--help") < 0.5
-    assert seconds("list") < 1
+    assert seconds("list") < 0.5
 
 
 def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:

@@ -64,17 +64,21 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
         blocks += context.within(across(comparison), everything)
     if baseline is None and len(comparison.techniques) > 1:
         blocks.append(Paragraph(_no_baseline(comparison)))
-    return [*blocks, Paragraph(provenance.made_with(comparison.trials))]
+    return [*blocks, Paragraph(provenance.made_with(trials))]
 
 
 def headline(trials: Trials) -> tuple[str, str]:
     """A title and a sentence on what the report is about."""
-    used = trials.cells.iloc[np.unique(trials.columns.numbers["cell"])]
+    reported = finals(trials)
+    used = reported.cells.iloc[np.unique(reported.columns.numbers["cell"])]
     datasets = listed(sorted(used["dataset"].unique()))
     inits = counted(used["init"].nunique(), "initializer")
+    n_settings = len(compare(reported).settings)
+    searched = len(trials) - len(reported)
+    search = f"; {counted(searched, 'more trial')} in the search for learning rates" if searched else ""
     return (
         f"Weight initialization on {datasets}",
-        f"{counted(len(trials), 'trial')}: {inits}, {counted(used['setting'].nunique(), 'setting')}. "
+        f"{counted(len(reported), 'trial')}: {inits}, {counted(n_settings, 'setting')}{search}. "
         "Click a column's heading to sort by it. Every figure comes with its numbers.",
     )
 

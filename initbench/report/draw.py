@@ -124,12 +124,14 @@ def _panels(plot: Panels) -> Canvas:
         if plot.level is not None:
             ax.axhline(plot.level, color=COLORS["warm"], linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
             if place == 0:
+                # At the end where the curve is farther from it.
+                first, last = (abs(panel.middle[1][end] - plot.level) for end in (0, -1))
                 ax.annotate(
                     "chance",
-                    (1, plot.level),
+                    (float(last >= first), plot.level),
                     (0, 2),
                     xycoords=("axes fraction", "data"),
-                    ha="right",
+                    ha="right" if last >= first else "left",
                     va="bottom",
                     textcoords="offset points",
                     color=COLORS["warm"],
