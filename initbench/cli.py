@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
-View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "all"])
+View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "article", "all"])
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:

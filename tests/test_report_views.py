@@ -290,3 +290,13 @@ def test_a_single_changed_trial_is_told_and_is_no_drift() -> None:
     blocks = drift(trials_of(first), trials_of(second), ("a", "b"))
     assert table(blocks, "digits")["he"]["verdict"] == "changed"
     assert "No drift; 1 technique of 1 changed" in to_markdown(blocks)
+
+
+def test_the_articles_own_runs_are_a_view() -> None:
+    made = [make_record(init, 0, 90) for init in ("he", "zero", "lecun")]
+    blocks = document(trials_of(made), Options(views=("article",)))
+    rows = table(blocks, "Runs in article D4")
+    # Article D4, section "He initialization": 97.8 in run 1, 97.1 in run 10; their mean is 97.55.
+    assert [rows[run]["he"] for run in ("1", "10", "mean")] == ["97.80", "97.10", "97.55"]
+    assert set(rows["1"]) == {"he", "zero"}
+    assert not any(isinstance(b, Table) and b.title == "Runs in article D4" for b in document(trials_of(made)))

@@ -3,19 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from initbench.report import context, provenance, sweeps, tables
 from initbench.report.across import across
-from initbench.report.articles import D4
+from initbench.report.beside import article, beside
 from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.report.compare import Comparison, baseline_of, compare
 from initbench.report.frame import Trials
 from initbench.report.seeds import learning_curves, strips
-from initbench.report.text import counted, listed, percent, points, span, whole
+from initbench.report.text import counted, listed, percent, span
 
 # What a reader can ask for beyond the default, in the order in which it comes.
-VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across")
+VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across", "article")
 # More sections than anyone reads; the overview and the views across settings remain.
 MOST_SECTIONS = 24
 
@@ -62,6 +61,8 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
         blocks += context.within(sweeps.activations(comparison.trials, options.by), everything)
     if "across" in views:
         blocks += context.within(across(comparison), everything)
+    if "article" in views and options.by == "init":
+        blocks += article(comparison)
     if baseline is None and len(comparison.techniques) > 1:
         blocks.append(Paragraph(_no_baseline(comparison)))
     return [*blocks, Paragraph(provenance.made_with(trials))]
@@ -100,7 +101,7 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         tables.summary(comparison, setting),
     ]
     if comparison.by == "init":
-        blocks += _beside_d4(comparison, setting)
+        blocks += beside(comparison, setting)
     if baseline is not None:
         blocks += tables.against(comparison, setting, baseline)
     if "curves" in views:
@@ -148,49 +149,3 @@ def overview(comparison: Comparison) -> list[Block]:
         Heading("All settings"),
         Table(("setting", *comparison.techniques), tuple(rows), title="Mean test accuracy", caption=caption),
     ]
-
-
-def _beside_d4(comparison: Comparison, setting: int) -> list[Block]:
-    """The article's figures beside the measured ones, and its order beside the measured order."""
-    present = [t for t in comparison.present(setting) if comparison.techniques[t] in D4]
-    if not present:
-        return []
-    accuracy = tables.grid(comparison, setting, "test_accuracy")[present]
-    outcome = tables.grid(comparison, setting, "outcome")[present]
-    accuracy.columns = outcome.columns = names = [comparison.techniques[t] for t in present]
-    measured, sd = accuracy.mean(), accuracy.std(ddof=1)
-    article = pd.Series({name: pd.Series(D4[name]).mean() for name in names})
-    rank, article_rank = tables.ranks(measured), article.rank(ascending=False, method="min")
-    rows = tuple(
-        (
-            name,
-            f"{percent(measured[name])} ± {percent(sd[name])}",
-            f"{(outcome[name] >= tables.DIVERGED).sum()}/{outcome[name].notna().sum()}",
-            whole(rank[name]),
-            f"{article[name]:.2f} ± {pd.Series(D4[name]).std():.2f}",
-            whole(article_rank[name]),
-            points(measured[name] - article[name] / 100),
-        )
-        for name in names
-    )
-    caption = (
-        "Test accuracy in %, mean ± sd (n − 1) of the runs that did not fail, beside the figures of article D4. "
-        f"Diff. is in percentage points. {_order(measured, article)}"
-    )
-    correlation = measured.rank().corr(article[measured.notna()].rank())
-    if not pd.isna(correlation) and len(names) > 2:
-        rows += (("Spearman", "", "", "", "", "", f"{correlation:.2f}"),)
-        caption += " Spearman is the rank correlation of the two orders."
-    header = ("technique", "measured", "failed", "rank", "article D4", "rank", "diff.")
-    return [Table(header, rows, n_summary=len(rows) - len(names), title="Beside article D4", caption=caption.strip())]
-
-
-def _order(measured: pd.Series, article: pd.Series) -> str:
-    """The techniques by their means; two cannot be said to agree or disagree on an order."""
-
-    def shown(means: pd.Series) -> str:
-        return " > ".join(means.sort_values(ascending=False, kind="stable").index)
-
-    if len(article) < 3:
-        return ""
-    return f"Order of the means, measured: {shown(measured.dropna())}. In D4: {shown(article)}."
