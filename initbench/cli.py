@@ -222,11 +222,11 @@ def _run(
     show_config: bool,
     verbose: bool,
 ) -> None:
-    from initbench import records
     from initbench.config import add_plugins, compose
     from initbench.progress import say
+    from initbench.report import columns
     from initbench.report.document import Options
-    from initbench.report.frame import trials_of
+    from initbench.report.frame import to_trials
     from initbench.request import request
     from initbench.sweep import lines_of, plan
 
@@ -238,9 +238,9 @@ def _run(
 
         print(yaml.safe_dump_all(cells, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return
-    loaded = records.load([asked.results])
-    _warn(loaded.damaged)
-    planned = plan(asked, loaded.records)
+    loaded, damaged = columns.load([asked.results], cached=False)
+    _warn(damaged)
+    planned = plan(asked, columns.done(loaded))
     if dry_run:
         print(*lines_of(planned), sep="\n")
         return
@@ -249,13 +249,13 @@ def _run(
     # Under the tuned protocol what is to do next follows from what was done.
     while planned.todo:
         _train(planned, asked.device, asked.results, asked.experiment, verbose)
-        loaded = records.load([asked.results])
-        planned = plan(asked, loaded.records)
-    made = [loaded.records[trial.key] for trial in planned.trials]
-    _print_report(trials_of(made), Options(), "rich", None)
-    errors = [record["error"] for record in made if record["outcome"] == "failed"]
-    if errors:
-        say(f"{len(errors)} of {len(made)} trials failed; the first: {errors[0]}")
+        loaded, _ = columns.load([asked.results], cached=False)
+        planned = plan(asked, columns.done(loaded))
+    made = loaded.of([trial.key for trial in planned.trials])
+    _print_report(to_trials(made), Options(), "rich", None)
+    failed = made.numbers["error"][made.numbers["error"] >= 0]
+    if len(failed):
+        say(f"{len(failed)} of {len(made)} trials failed; the first: {made.errors[failed[0]]}")
         raise typer.Exit(3)
 
 

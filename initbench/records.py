@@ -119,7 +119,9 @@ def check_writable(folder: Path) -> None:
 
 
 def load(folders: Iterable[Path]) -> Loaded:
-    """All records below some folders, in memory; the report, which may read millions, streams them instead.
+    """All records below some folders, whole and in memory, for whoever wants more of them than a report shows.
+
+    The commands, which may read millions, keep columns of them instead: :mod:`initbench.report.columns`.
 
     Raises:
         StorageError: a folder cannot be read, or a file is of a newer format.

@@ -33,8 +33,12 @@ class Plan:
     tunings: Mapping[Cell, Tuning]
 
 
-def plan(request: Request, done: Mapping[str, Mapping[str, Any]]) -> Plan:
-    """What a request asks for, and what of it is missing from the records, trial key to record.
+def plan(request: Request, done: Mapping[str, float]) -> Plan:
+    """What a request asks for, and what of it is missing from the records.
+
+    Args:
+        request: what is asked for.
+        done: the key of every trial that has a record, to its validation accuracy; 0 where it did not finish.
 
     Raises:
         InputError: a data set without a known content hash cannot be read.
@@ -47,10 +51,7 @@ def plan(request: Request, done: Mapping[str, Mapping[str, Any]]) -> Plan:
         return Trial(cell, seed, identity, trial_key(identity))
 
     def score(cell: Cell, seed: int) -> float | None:
-        record = done.get(trial_of(cell, seed).key)
-        if record is None:
-            return None
-        return record["n_correct"]["val"] / record["n_total"]["val"] if record["n_correct"] else 0.0
+        return done.get(trial_of(cell, seed).key)
 
     for cell in request.cells:
         wanted = [(cell, seed) for seed in request.seeds]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Answer
-from handmade import HEADER, make_record, odd_records
+from handmade import HEADER, failed_record, make_record, odd_records
 
 from initbench import records
 from initbench.report import columns
@@ -101,6 +101,15 @@ def test_curves_of_all_lengths_keep_their_places() -> None:
     trials = trials_of(made[::-1])
     assert [trials.curve(row).tolist() for row in range(6)] == [list(range(n)) for n in range(6)]
     assert [trials.take([4, 1]).curve(row).tolist() for row in (0, 1)] == [[0, 1, 2, 3], [0]]
+
+
+def test_what_is_done_is_told_with_its_validation_accuracy(tmp_path: Path) -> None:
+    made = [make_record("he", 0), make_record("he", 1, None), failed_record("he", 2)]
+    publish(tmp_path, made)
+    done = columns.done(columns.load([tmp_path])[0])
+    # 150 of 200 validation samples; a trial that diverged or could not start has none of them.
+    assert done == dict(zip([record["key"] for record in made], [0.75, 0.0, 0.0], strict=True))
+    assert columns.done(columns.load([tmp_path / "nothing"])[0]) == {}
 
 
 def many(folder: Path, settings: int, seeds: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from initbench import records
 from initbench.config import compose
+from initbench.report import columns
 from initbench.request import request
 from initbench.sweep import plan
 from initbench.trial import Cell
@@ -132,13 +133,14 @@ def test_an_interrupted_search_resumes_with_the_same_choice(initbench: Initbench
     asked = ["init=he", "seeds=2", *SMALL]
     initbench("run", *asked)
     whole = records.load([Path("results")]).records
-    search = {key: record for key, record in whole.items() if record["trial"]["stage"] == "search"}
-    part = dict(list(search.items())[:2])
+    done = columns.done(columns.load([Path("results")])[0])
+    search = [key for key, record in whole.items() if record["trial"]["stage"] == "search"]
+    part = {key: done[key] for key in search[:2]}
     wanted = request(compose(asked))
     resumed = plan(wanted, part)
     assert {trial.key for trial in resumed.todo} == {*search} - {*part}
     assert all(tuning.lr is None for tuning in resumed.tunings.values())
-    assert {trial.key for trial in plan(wanted, whole).trials} == {*whole}
+    assert {trial.key for trial in plan(wanted, done).trials} == {*whole}
 
 
 def test_search_and_final_trials_are_told_apart_from_fixed_ones() -> None:

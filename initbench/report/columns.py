@@ -83,6 +83,19 @@ class Columns:
         numbers = {name: values[rows] for name, values in self.numbers.items()}
         return Columns(numbers, self.keys[rows], self.final[rows], curve, ends, self.cells, self.chunks, self.errors)
 
+    def of(self, keys: Sequence[str]) -> "Columns":
+        """The trials of these keys that are here."""
+        return self.take(np.isin(self.keys, np.array(keys, dtype=np.bytes_)))
+
+
+def done(columns: Columns) -> dict[str, float]:
+    """The key of every trial, to its validation accuracy; 0 where it did not finish."""
+    totals = np.array([(cell["n_total"] or {}).get("val", 0) for cell in columns.cells] or [0])
+    correct = columns.numbers["val_correct"]
+    finished = columns.numbers["outcome"] == RECORDED.index("ok")
+    accuracy = np.where(finished, correct / np.maximum(totals[columns.numbers["cell"]], 1), 0.0)
+    return dict(zip(np.char.decode(columns.keys).tolist(), accuracy.tolist(), strict=True)) if len(columns) else {}
+
 
 def from_records(kept: Iterable[Record]) -> Columns:
     """The columns of records in memory, each with its file's ``header``."""
