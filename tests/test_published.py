@@ -15,23 +15,25 @@ TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"
 
 
-# Folder, page, filters and number of trials of every published report.
+HE = Options(baseline="he")
+# Of every published report the folder, filters, number of trials if each of them has a row, and what was asked for.
 REPORTS = {
-    "mnist": ("d4", {"dataset": ["mnist"]}, 100),
-    "digits": ("d4", {"dataset": ["digits"]}, 100),
-    "mnist_tuned": ("tuned", {}, None),
-    "catalogue": ("catalogue", {}, None),
+    "mnist": ("d4", {"dataset": ["mnist"]}, 100, HE),
+    "digits": ("d4", {"dataset": ["digits"]}, 100, HE),
+    "mnist_tuned": ("tuned", {}, None, HE),
+    "catalogue": ("catalogue", {}, None, HE),
+    "grids": ("grids", {}, None, Options(baseline="torch_default", views=("depth", "activation", "across"))),
 }
 
 
 @pytest.mark.parametrize("page", REPORTS)
 def test_published_reports_are_rendered_from_the_records(page: str) -> None:
-    folder, filters, n_trials = REPORTS[page]
+    folder, filters, n_trials, options = REPORTS[page]
     loaded, damaged = columns.load([PUBLISHED / folder])
     assert not damaged
     chosen = select(to_trials(loaded), filters)
     assert n_trials is None or len(chosen) == n_trials
-    shown = to_markdown(document(chosen, Options(baseline="he")))
+    shown = to_markdown(document(chosen, options))
     assert shown == (PUBLISHED / f"{page}.md").read_text(encoding="utf-8")
     if n_trials:
         assert to_csv(chosen) == (PUBLISHED / f"{page}.csv").read_text(encoding="utf-8")
@@ -43,6 +45,19 @@ def test_the_readme_shows_the_published_mnist_tables() -> None:
     for column in ("| run |", "| technique | measured |"):
         (table,) = [table for table in tables if table.startswith(column)]
         assert table in readme
+
+
+def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_say() -> None:
+    readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
+    told = {
+        "mnist_tuned": ["95.13 ± 0.91", "55.50", "0.000111", "37.03", "0.018", "0.36"],
+        "grids": ["96.62", "96.25", "83.50", "36.25", "0.399"],
+    }
+    for page, figures in told.items():
+        report = (PUBLISHED / f"{page}.md").read_text(encoding="utf-8")
+        for figure in figures:
+            assert figure in report
+            assert figure.replace("0.399", "0.40") in readme
 
 
 def test_the_learning_rate_table_is_the_published_records() -> None:

@@ -209,8 +209,8 @@ def depths(trials: Trials, by: str) -> list[Block]:
             rows.append((name, *_cells(sweep, name), deepest))
         header = ("technique" if by == "init" else by, *(f"depth {depth}" for depth in layers), "deepest")
         caption = (
-            "Mean test accuracy in % at each depth of the runs that did not fail, in brackets the number that failed "
-            f"or stayed at chance. {_TRAINS} Deepest: the deepest net that trains, > where it is the deepest tried."
+            f"Mean test accuracy in % at each depth, {_runs(sweep)}, in brackets the number that failed or stayed at "
+            f"chance. {_TRAINS} Deepest: the deepest net that trains, > where it is the deepest tried."
         )
         table = Table(header, tuple(rows), caption=caption)
         panels = tuple(_panel(sweep, name, [float(depth) for depth in layers], None) for name in sweep.names)
