@@ -56,13 +56,24 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     result = []
     for cell, trials in shapes.items():
         trials.sort(key=lambda trial: trial.seed)
-        size = chunk_size(cell, device)
-        result += [trials[i : i + size] for i in range(0, len(trials), size)]
+        size, work = chunk_size(cell, device), 0.0
+        # No thread is without work.
+        least = compiled.n_threads() if device.type == "cpu" else 1
+        chunk: list[Trial] = []
+        for trial in trials:
+            # An initializer that trains makes a trial longer; in a stack on a GPU it makes it no larger.
+            longer = drawing.n_steps(trial.cell) / _steps(cell) if device.type == "cpu" else 0.0
+            if len(chunk) >= least and work + 1 + longer > size:
+                result.append(chunk)
+                chunk, work = [], 0.0
+            chunk.append(trial)
+            work += 1 + longer
+        result.append(chunk)
     return result
 
 
 def chunk_size(cell: Cell, device: torch.device) -> int:
-    """How many trials of a cell to train, and write to disk, together.
+    """How many trials of a cell to train, and write to disk, together, if drawing them takes no time.
 
     On a CPU each thread trains one network at a time, and a chunk is some seconds of that. On a GPU a chunk is one
     stack, as large as the memory allows.
@@ -84,10 +95,11 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
 
 def n_steps(chunk: Sequence[Trial]) -> int:
     """Optimizer steps of a chunk, summed over its trials, and those of their initializers."""
-    cell = chunk[0].cell
-    n_train = len(samples(cell.dataset).train)
-    training = len(chunk) * cell.epochs * -(-n_train // cell.batch_size)
-    return training + sum(drawing.n_steps(trial.cell) for trial in chunk)
+    return sum(_steps(trial.cell) + drawing.n_steps(trial.cell) for trial in chunk)
+
+
+def _steps(cell: Cell) -> int:
+    return cell.epochs * -(-len(samples(cell.dataset).train) // cell.batch_size)
 
 
 def find_device(name: str) -> torch.device:

@@ -121,6 +121,20 @@ def test_bad_models_are_told_in_one_line_before_any_work(line: str, initbench: C
     assert not Path("results").exists()
 
 
+def test_initializers_that_train_make_a_chunk_shorter() -> None:
+    """What a kill may cost is time, and a network that is trained layer by layer before takes more of it."""
+    from initbench import runner
+
+    cpu = torch.device("cpu")
+    asked = request(compose(["init=he,pretrain_autoencoder", "init.epochs=100", "epochs=1", "seeds=500"]))
+    todo = plan(asked, ()).todo
+    made = runner.chunks(todo, cpu)
+    assert sorted(trial.key for chunk in made for trial in chunk) == sorted(trial.key for trial in todo)
+    alone = runner.chunks([trial for trial in todo if trial.cell.init.name == "he"], cpu)
+    assert max(map(len, alone)) > 5 * max(map(len, made))
+    assert max(map(runner.n_steps, made)) < 2 * max(map(runner.n_steps, alone))
+
+
 def test_a_chunk_of_a_dear_network_is_small() -> None:
     from initbench import runner
 
