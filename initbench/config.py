@@ -295,12 +295,11 @@ def _expand(
     }
     for key in settings:
         if key not in known:
-            parent, dot, _ = key.rpartition(".")
-            raise unknown(
-                "setting",
-                key,
-                {k for k in known | groups.keys() if k.rpartition(".")[0] == parent and dot in k},
-            )
+            parent, dot, last = key.rpartition(".")
+            near = {k for k in known | groups.keys() if k.rpartition(".")[0] == parent and dot in k}
+            # optimizer.lr and model.depth are settings of their own here.
+            whole = {k for k in known | groups.keys() if "." not in k}
+            raise unknown("setting", key, {last} if dot and last in whole else near or whole)
     names = list(axes)
     # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
     lists = [[axes[name]] if name == "seeds" and len(axes[name]) > 1 else axes[name] for name in names]

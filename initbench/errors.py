@@ -25,6 +25,6 @@ class StorageError(InitbenchError):
 def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
     """The error for a name that is not in a set: the nearest valid name, then the whole set."""
     names = sorted(allowed)
-    near = get_close_matches(got, names, n=1)
+    near = names if len(names) == 1 else get_close_matches(got, names, n=1)
     hint = f", did you mean '{near[0]}'?" if near else "."
     return InputError(f"unknown {what} '{got}'{hint} Choose from: {', '.join(names)}")
