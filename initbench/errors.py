@@ -22,6 +22,11 @@ class StorageError(InitbenchError):
     exit_code = 4
 
 
+def one_line(error: Exception) -> str:
+    """What an exception of someone else's code says, its type first."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
 def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
     """The error for a name that is not in a set: the nearest valid name, then the whole set."""
     names = sorted(allowed)

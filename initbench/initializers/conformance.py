@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from initbench.errors import one_line
 from initbench.initializers.catalogue import Law
 from initbench.initializers.certificates import Certificate, certify
 from initbench.seeding import stream
@@ -30,7 +31,7 @@ def drawn(law: Law, shape: Sequence[int], rng: np.random.Generator, params: Mapp
     except Exception as error:
         if not law.code:
             raise
-        raise ValueError(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
+        raise ValueError(one_line(error)) from None
     if weight.shape != tuple(shape):
         raise ValueError(f"it returned an array of shape {weight.shape}")
     if weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from initbench.errors import InputError
+from initbench.errors import InputError, one_line
 from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.names import ALIASES
 
@@ -45,7 +45,7 @@ def from_file(file: Path, taken: Iterable[str] = ()) -> dict[str, Law]:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InputError(f"plugin {file} cannot be run: {_one_line(error)}") from None
+        raise InputError(f"plugin {file} cannot be run: {one_line(error)}") from None
     found = getattr(module, "LAWS", None) or {
         name: value for name, value in vars(module).items() if _is_law(name, value, module)
     }
@@ -67,7 +67,7 @@ def from_entry_points(taken: Iterable[str] = ()) -> dict[str, Law]:
         try:
             value = point.load()
         except Exception as error:
-            raise InputError(f"initializer '{point.name}' of package {package}: {_one_line(error)}") from None
+            raise InputError(f"initializer '{point.name}' of package {package}: {one_line(error)}") from None
         source = inspect.getsourcefile(inspect.unwrap(value.function if isinstance(value, Law) else value))
         laws[point.name] = _law(point.name, value, package, _hash(Path(source or __file__)), taken)
     return laws
@@ -118,7 +118,3 @@ def _law(name: str, value: Any, source: str, code: str, taken: Iterable[str]) ->
 
 def _hash(file: Path) -> str:
     return hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from initbench.activations import torch_function
-from initbench.errors import InputError
+from initbench.errors import InputError, one_line
 from initbench.models import Architecture, code_hash
 from initbench.models.cnn import CNN
 from initbench.models.perceptron import Perceptron
@@ -70,7 +70,7 @@ def build(of: Architecture, seed: int = 0) -> nn.Module:
             raise
         # Whatever a user's code raises is the same news: it does not build.
         except Exception as error:
-            raise InputError(f"{where(of)}: {_one_line(error)}") from None
+            raise InputError(f"{where(of)}: {one_line(error)}") from None
 
 
 def template(of: Architecture, seed: int = 0) -> nn.Module:
@@ -100,7 +100,7 @@ def check(of: Architecture, batch: int) -> None:
             logits = module.train()(x)
         # The module may be anyone's code.
         except Exception as error:
-            raise InputError(f"{where(of)} on {batch} sample{'s' * (batch > 1)}: {_one_line(error)}") from None
+            raise InputError(f"{where(of)} on {batch} sample{'s' * (batch > 1)}: {one_line(error)}") from None
         drew = not torch.equal(before, torch.get_rng_state())
     if not isinstance(logits, Tensor) or logits.shape != (batch, of.n_classes):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -153,7 +153,3 @@ def _own_generator(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(seed, "module").integers(2**63)))
         yield
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
