@@ -1,5 +1,9 @@
 """The parts of the engine by themselves: compiled activations, products, schedules."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import initbench
 from initbench.activations import ACTIVATIONS, torch_function
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.activations import ACTIVATIONS as NUMBERED
@@ -73,3 +78,31 @@ def test_schedules_are_torchs(name: str, warmup: int) -> None:
         opt.step()
         after.step()
     assert [schedule_factor(name, step, total, warmup) for step in range(total)] == pytest.approx(expected)
+
+
+TANH = """
+import numpy as np
+from initbench.engine.compiled.activations import ACTIVATIONS, activate
+z = np.zeros(1)
+activate(ACTIVATIONS.index("tanh"), 0.0, z, np.zeros(1))
+print(z[0])
+"""
+
+
+def test_code_that_was_compiled_with_an_older_function_is_not_used(tmp_path: Path) -> None:
+    """Numba by itself keeps a function as long as its own file is the same, whatever becomes of those it calls."""
+    package = Path(initbench.__file__).parent
+    shutil.copytree(package, tmp_path / "initbench", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def tanh_of_zero() -> str:
+        command = [sys.executable, "-c", TANH]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    folder = tmp_path / "initbench" / "engine" / "compiled"
+    assert tanh_of_zero() == "0.0"
+    (first,) = folder.glob("__pycache__/numba-*")
+    other = (folder / "elementary.py").read_text().replace("math.tanh(x)", "math.tanh(x) + 1.0")
+    (folder / "elementary.py").write_text(other)
+    assert tanh_of_zero() == "1.0"
+    (second,) = folder.glob("__pycache__/numba-*")
+    assert first != second

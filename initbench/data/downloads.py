@@ -7,7 +7,6 @@ import contextlib
 import gzip
 import hashlib
 import math
-import os
 import pickle
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from initbench.cache import cache_folder
 from initbench.data.arrays import Arrays
 from initbench.errors import InputError
 
@@ -134,8 +134,7 @@ def cifar10(root: str | None = None) -> Arrays:
 
 
 def _root(root: str | None) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(root).expanduser() if root else cache / "initbench").absolute()
+    return (Path(root).expanduser() if root else cache_folder()).absolute()
 
 
 def _check(content: bytes, md5: str, path: Path) -> None:

@@ -23,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench import records
+from initbench.cache import cache_folder
 from initbench.records import Record
 
 SPLITS = ("train", "val", "test")
@@ -261,9 +262,8 @@ def _stamp(path: Path) -> str:
 
 
 def _cache_file(folders: Sequence[Path]) -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     names = "\n".join(sorted(str(folder.resolve()) for folder in folders))
-    return base / "initbench" / "reports" / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.npz"
+    return cache_folder() / "reports" / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.npz"
 
 
 def _read_cache(path: Path) -> tuple[dict[str, int], Columns | None]:

@@ -24,6 +24,8 @@ from numba import njit, types
 from numba.extending import get_cython_function_address, intrinsic
 from numpy.typing import NDArray
 
+from initbench.cache import cache_folder
+
 # Fortran's letters, as the numbers of their characters.
 KEEP, TURN = ord("N"), ord("T")
 
@@ -173,7 +175,7 @@ def rates() -> dict[str, float]:
     import torch
 
     machine = f"{platform.node()} {processor()} torch {torch.__version__} scipy {scipy.__version__}"
-    file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initbench" / "blas.json"
+    file = cache_folder() / "blas.json"
     accurate = {route.name: route for route in routes() if is_accurate(route)}
     if not accurate:
         raise RuntimeError("no accurate float32 matrix product here; tried " + ", ".join(r.name for r in routes()))
