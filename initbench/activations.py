@@ -74,6 +74,15 @@ def _leaky_relu_derivative(x: Array, negative_slope: float = 0.01) -> Array:
     return np.where(x > 0, 1.0, negative_slope)
 
 
+def _mish(x: Array) -> Array:
+    return np.asarray(x * np.tanh(np.logaddexp(0, x)))
+
+
+def _mish_derivative(x: Array) -> Array:
+    h = np.tanh(np.logaddexp(0, x))
+    return np.asarray(h + x * (1 - h**2) * _sigmoid(x))
+
+
 def _normal_cdf(x: Array) -> Array:
     phi: Array = 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
     return phi
@@ -101,6 +110,7 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "gelu": Activation(lambda x: x * _normal_cdf(x), lambda x: _normal_cdf(x) + x * _normal_density(x), "x·Φ(x)"),
     "silu": Activation(lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "x·σ(x)"),
+    "mish": Activation(_mish, _mish_derivative, "x·tanh(log(1 + eˣ))"),
     "tanh": Activation(lambda x: np.tanh(x), lambda x: 1 - np.tanh(x) ** 2, "tanh(x)", 5 / 3),
     "sigmoid": Activation(_sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x)), "σ(x) = 1/(1 + e⁻ˣ)", 1.0),
     "softsign": Activation(lambda x: x / (1 + np.abs(x)), lambda x: (1 + np.abs(x)) ** -2, "x/(1 + |x|)"),

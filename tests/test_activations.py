@@ -16,8 +16,8 @@ from initbench.config import option_files
 
 # E[φ(z)²] to four digits; a table that does not come from this code.
 SECOND_MOMENTS = {
-    "relu": 0.5, "leaky_relu": 0.5001, "elu": 0.6449, "selu": 1.0, "gelu": 0.4252, "silu": 0.3558, "tanh": 0.3943,
-    "sigmoid": 0.2934, "softsign": 0.1830, "softplus": 0.9212, "identity": 1.0,
+    "relu": 0.5, "leaky_relu": 0.5001, "elu": 0.6449, "selu": 1.0, "gelu": 0.4252, "silu": 0.3558, "mish": 0.4523,
+    "tanh": 0.3943, "sigmoid": 0.2934, "softsign": 0.1830, "softplus": 0.9212, "identity": 1.0,
 }  # fmt: skip
 
 
@@ -85,6 +85,7 @@ CRITICAL = {
     "silu": (2.0000, 1.9050, 1.8201, 1.6795, 1.5756, 1.4569),
     "gelu": (2.0000, 1.8519, 1.7271, 1.5470, 1.4505, 1.3999),
     "elu": (1.0000, 1.1319, 1.1761, 1.2293, 1.2631, 1.3061),
+    "mish": (1.6667, 1.5972, 1.5410, 1.4634, 1.4211, 1.3934),
     "selu": (0.6905, 0.8220, 0.8719, 0.9375, 0.9837, 1.0496),
     "softsign": (1.0000, 1.3611, 1.5129, 1.7296, 1.8975, 2.1662),
 }

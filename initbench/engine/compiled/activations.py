@@ -58,6 +58,19 @@ def _silu(z, slope, a):
 
 
 @compiled
+def _mish(z, slope, a):
+    one, two, four, most = z.dtype.type(1), z.dtype.type(2), z.dtype.type(4), z.dtype.type(20)
+    for i in range(len(z)):
+        x = z[i]
+        # tanh(log(1 + w)) = n / (n + 2) with n = w (w + 2), w = eˣ; it is 1 long before e²⁰.
+        w = exp(most if x > most else x)
+        n = w * (w + two)
+        h = n / (n + two)
+        slope[i] = h + x * four * w * (one + w) / ((n + two) * (n + two))
+        z[i] = x * h
+
+
+@compiled
 def _tanh(z, slope, a):
     one = z.dtype.type(1)
     for i in range(len(z)):
@@ -104,7 +117,7 @@ def _identity(z, slope, a):
 
 # The names of the activations by their number in compiled code.
 ACTIVATIONS = (
-    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softsign", "softplus", "identity",
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softsign", "softplus", "identity",
 )  # fmt: skip
 
 
@@ -132,12 +145,14 @@ def activate(number, a, z, slope):
     elif number == 5:
         _silu(z, slope, a)
     elif number == 6:
-        _tanh(z, slope, a)
+        _mish(z, slope, a)
     elif number == 7:
-        _sigmoid(z, slope, a)
+        _tanh(z, slope, a)
     elif number == 8:
-        _softsign(z, slope, a)
+        _sigmoid(z, slope, a)
     elif number == 9:
+        _softsign(z, slope, a)
+    elif number == 10:
         _softplus(z, slope, a)
     else:
         _identity(z, slope, a)
