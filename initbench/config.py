@@ -204,11 +204,14 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
             continue
         if override.is_sweep_override():
             values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        elif key == "seeds" and isinstance(value, int):
+        elif key == "seeds":
             # As in a run: seeds=10 is 0 to 9, seeds=[3] is that one.
-            values = list(range(value))
+            values = list(range(value)) if isinstance(value, int) else value if isinstance(value, list) else [value]
         else:
-            values = value if isinstance(value, list) else [value]
+            values = [value]
+        if key == "width":
+            # One size for all layers goes by that size.
+            values = [item[0] if isinstance(item, list) and len(set(item)) == 1 else item for item in values]
         filters[key] = _canonical(key, values)
     return filters
 

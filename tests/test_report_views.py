@@ -155,7 +155,7 @@ def test_settings_are_told_apart_in_their_titles() -> None:
     made = [make_record("gaussian", lr=lr, std=std, batch_size=size) for lr in (0.1, 0.3) for std in (0.1, 0.01)
             for size in (32, 64)]  # fmt: skip
     titles = compare(trials_of(made), "lr").titles
-    assert titles[0] == "digits · mlp depth 2, width 128 · relu · gaussian · batch_size 32 · std=0.01"
+    assert titles[0] == "digits · mlp depth 2, width 128 · relu · gaussian · batch_size 32 · init.std=0.01"
     assert len(set(titles)) == 4
     assert compare(trials_of(made)).titles[1] == "digits · mlp depth 2, width 128 · relu · lr 0.1 · batch_size 64"
 

@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from initbench.errors import InputError, unknown
 from initbench.report.articles import D4
 from initbench.report.frame import INIT_GROUPS, Trial, Trials, natural, settings, value_of
-from initbench.report.text import plain
-
-_UNSHOWN = ("recipe", "precision", "stage")
-_IN_TITLE = ("dataset", "model", "depth", "width", "activation", "lr", "protocol")
+from initbench.report.text import exact
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     Raises:
         InputError: no trial has such a setting, or its values are not comparable.
     """
+    by = by.removesuffix(".name")
     if by.split(".")[0] == "dataset":
         raise InputError("accuracies on different data sets are not comparable; choose another setting for --by")
     used = np.unique(trials.columns.numbers["cell"])
@@ -96,13 +94,17 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     # A protocol that tunes has no learning rate to be equal in.
     compared = (*({"init": INIT_GROUPS, "protocol": ("protocol", "lr")}.get(by, (by,))), *apart)
     held: dict[str, int] = {}
+    # What holds a technique's variants together: a setting, and what is apart.
+    within: dict[int, str] = {}
     setting_of: dict[int, int] = {}
     told: dict[int, dict[str, str]] = {}
     for code in _in_order(trials):
-        identity = trials.identities[code]
-        setting_of[code] = held.setdefault(json.dumps(shared(identity, compared), sort_keys=True), len(held))
+        identity = _with_width(trials.identities[code], compared, trials, used)
+        text = json.dumps(shared(identity, compared), sort_keys=True)
+        setting_of[code] = held.setdefault(text, len(held))
+        within[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
         told[code] = _told(identity, by)
-    labels = _labels(told, setting_of)
+    labels = _labels(told, within)
     techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
     technique_of = {code: techniques.index(label) for code, label in labels.items()}
     cells: dict[tuple[int, int], int] = {}
@@ -111,7 +113,15 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     frame = trials.frame()
     frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
     plain = [json.loads(text) for text in held]
-    return Comparison(by, trials, frame, plain, _titles(plain, (by, *apart)), techniques, cells)
+    return Comparison(by, trials, frame, plain, _titles(plain, compared), techniques, cells)
+
+
+def _with_width(identity: Trial, compared: Iterable[str], trials: Trials, used: NDArray[np.int64]) -> Trial:
+    """Where depths are compared, a net without hidden layers goes with the width of the others, if they have one."""
+    if "depth" not in compared or identity["width"] is not None:
+        return identity
+    widths = {json.dumps(trials.identities[code]["width"]) for code in used} - {"null"}
+    return {**identity, "width": json.loads(widths.pop())} if len(widths) == 1 else identity
 
 
 def baseline_of(comparison: Comparison, name: str | None) -> int | None:
@@ -151,8 +161,8 @@ def _told(identity: Trial, by: str) -> dict[str, str]:
         node: Any = identity
         for part in by.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        return _flat(node) | ({"lr": f"{identity['lr']:g}"} if by == "protocol" and node == "fixed" else {})
-    told = _flat(identity["init"])
+        return _flat(node) | ({"lr": exact(identity["lr"])} if by == "protocol" and node == "fixed" else {})
+    told = _flat(identity["init"]) | {"law": identity["init"]["law"]}
     for key in ("init_first", "init_output"):
         if identity[key] is not None:
             told |= {f"{key}{'.' if inner else ''}{inner}": text for inner, text in _flat(identity[key]).items()}
@@ -161,18 +171,18 @@ def _told(identity: Trial, by: str) -> dict[str, str]:
 
 def _flat(node: Any) -> dict[str, str]:
     if not isinstance(node, Mapping):
-        return {"": plain(node)}
-    inner = {key: plain(value) for key, value in sorted(node.items()) if key not in ("name", "law")}
+        return {"": exact(node)}
+    inner = {key: exact(value) for key, value in sorted(node.items()) if key not in ("name", "law")}
     return {"": node["name"]} | inner
 
 
-def _labels(told: Mapping[int, dict[str, str]], setting_of: Mapping[int, int]) -> dict[int, str]:
-    """The name, and where one name stands for several techniques within a setting also what tells them apart."""
-    seen: dict[tuple[str, str], dict[int, set[str | None]]] = {}
+def _labels(told: Mapping[int, dict[str, str]], within: Mapping[int, str]) -> dict[int, str]:
+    """The name, and where one name stands for several techniques in one place also what tells them apart."""
+    seen: dict[tuple[str, str], dict[str, set[str | None]]] = {}
     keys = {key for parts in told.values() for key in parts if key}
     for code, parts in told.items():
         for key in keys:
-            seen.setdefault((parts[""], key), {}).setdefault(setting_of[code], set()).add(parts.get(key))
+            seen.setdefault((parts[""], key), {}).setdefault(within[code], set()).add(parts.get(key))
     differing = {pair for pair, values in seen.items() if any(len(found) > 1 for found in values.values())}
     return {
         code: " ".join([parts[""], *(f"{key}={text}" for key, text in parts.items() if (parts[""], key) in differing)])
@@ -186,28 +196,39 @@ def _shown_order(name: str) -> tuple[int, str]:
     return (list(D4).index(plain) if plain in D4 else len(D4), name)
 
 
-def _titles(plain: Sequence[Trial], compared: Sequence[str]) -> list[str]:
-    """The usual settings, and where they do not suffice what else tells one section from another."""
-    usual = [_title(identity, compared, []) for identity in plain]
-    if len(set(usual)) == len(usual):
-        return usual
-    flat = [{key: json.dumps(value) for key, value in identity.items()} for identity in plain]
-    keys = [key for key in flat[0] if len({parts.get(key) for parts in flat}) > 1] if flat else []
-    telling = [key for key in keys if key not in (*_IN_TITLE, *_UNSHOWN)]
-    return [_title(identity, compared, telling) for identity in plain]
+def _titles(held: Sequence[Trial], compared: Sequence[str]) -> list[str]:
+    """The usual settings, and where they do not suffice what else tells sections of one title apart."""
+    usual = [_title(identity, compared) for identity in held]
+    leaves = [_leaves(identity) for identity in held]
+    titles = []
+    for title, mine in zip(usual, leaves, strict=True):
+        alike = [others for other, others in zip(usual, leaves, strict=True) if other == title]
+        keys = dict.fromkeys(key for others in alike for key in others)
+        telling = [key for key in keys if len({others.get(key) for others in alike}) > 1]
+        titles.append(" · ".join([title, *(_named(key, mine.get(key, "none")) for key in telling)]))
+    return titles
 
 
-def _title(identity: Trial, compared: Sequence[str], telling: Sequence[str]) -> str:
+def _named(key: str, value: str) -> str:
+    return f"{key} {value}" if "." not in key else f"{key.removesuffix('.name')}={value}"
+
+
+def _leaves(identity: Trial) -> dict[str, str]:
+    """Every setting by its dotted name, as exact text."""
+    leaves: dict[str, str] = {}
+    for key, node in identity.items():
+        inner = node if isinstance(node, Mapping) else {}
+        leaves |= {f"{key}.{name}": exact(value)[: 12 if name == "sha256" else None] for name, value in inner.items()}
+        if not isinstance(node, Mapping):
+            leaves[key] = exact(node)
+    return leaves
+
+
+def _title(identity: Trial, compared: Sequence[str]) -> str:
     parts = [value_of(identity, "dataset")]
-    layers = [f"{key} {plain(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
+    layers = [f"{key} {exact(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
     parts.append(" ".join(filter(None, [value_of(identity, "model"), ", ".join(layers)])))
     parts += [value_of(identity, key) for key in ("activation", "init")]
     if "lr" not in compared:
-        parts.append(f"lr {identity['lr']:g}" if "lr" in identity else "lr tuned")
-    for key in telling:
-        if key in identity:
-            value, flat = identity[key], _flat(identity[key])
-            named = "" if key == "init" else flat[""]
-            shown = " ".join([named, *(f"{inner}={text}" for inner, text in flat.items() if inner)]).strip()
-            parts.append(shown if isinstance(value, Mapping) else f"{key} {plain(value)}")
+        parts.append(f"lr {exact(identity['lr'])}" if "lr" in identity else "lr tuned")
     return " · ".join(str(part) for part in parts if part)

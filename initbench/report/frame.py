@@ -21,7 +21,7 @@ Trial = dict[str, Any]
 # The groups that say what a network starts from: what is compared unless the user says otherwise.
 INIT_GROUPS = ("init", "init_first", "init_output", "bias")
 _NOT_SETTINGS = ("recipe", "precision")
-_ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params")
+_ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "whole")
 
 
 class Pattern(Protocol):
@@ -89,7 +89,7 @@ def to_trials(columns: Columns, target: float | None = None) -> Trials:
     """Columns with their settings spelled out, sorted by cell and seed."""
     identities = [_identity(cell["trial"]) for cell in columns.cells]
     totals = {
-        identity["dataset"]["sha256"]: (cell["n_total"], cell["n_majority"])
+        json.dumps(identity["dataset"]): (cell["n_total"], cell["n_majority"])
         for cell, identity in zip(columns.cells, identities, strict=True)
         if cell["n_total"] is not None
     }
@@ -126,7 +126,7 @@ def _cell(
     init, width = identity["init"], cell["trial"]["width"]
     dataset = identity["dataset"]["name"]
     # A failed trial may not know how large its data set is.
-    total, majority = totals.get(identity["dataset"]["sha256"], (dict.fromkeys(SPLITS, 0), 0))
+    total, majority = totals.get(json.dumps(identity["dataset"]), (dict.fromkeys(SPLITS, 0), 0))
     chance = majority / total["test"] if total["test"] else 0.0
     return {
         "dataset": dataset,
@@ -155,6 +155,7 @@ def _cell(
         "test_majority": majority,
         "target": target_of(dataset, chance) if target is None else target,
         "setting": json.dumps({key: value for key, value in identity.items() if key not in INIT_GROUPS}),
+        "whole": json.dumps(identity),
     }
 
 
@@ -181,7 +182,7 @@ def to_csv(trials: Trials) -> str:
     frame, columns = trials.frame(), trials.columns
     cell = frame["cell"].to_numpy()
     settings = trials.cells.drop(
-        columns=["setting", "train_total", "val_total", "test_total", "test_majority", "target"]
+        columns=["setting", "whole", "train_total", "val_total", "test_total", "test_majority", "target"]
     )
     table = {name: _spread(settings[name], cell) for name in settings}
     table["seed"] = frame["seed"]
@@ -272,7 +273,8 @@ def settings(identity: Mapping[str, Any]) -> set[str]:
 def _filtered(identity: Trial, key: str) -> Any:
     """A setting as a filter names it: one that is there and off is ``none``."""
     value = value_of(identity, key)
-    return "none" if value is None and key in settings(identity) else value
+    known = key in identity or key in settings(identity)
+    return "none" if value is None and known else value
 
 
 def _matches(value: Any, wanted: Sequence[Any]) -> bool:

@@ -26,8 +26,9 @@ def target_of(dataset: str, chance: float) -> float:
 
 def chance_limit(majority: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest number of correct answers that is still at chance: three binomial standard errors above it."""
-    chance = majority / total
-    return np.asarray(total * (chance + 3 * np.sqrt(chance * (1 - chance) / total)))
+    n = np.maximum(total, 1)
+    chance = majority / n
+    return np.asarray(total * (chance + 3 * np.sqrt(chance * (1 - chance) / n)))
 
 
 def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:

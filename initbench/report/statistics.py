@@ -159,12 +159,32 @@ def detectable(sd: float, n: int, comparisons: int) -> float:
         n: number of pairs.
         comparisons: how many are made (Bonferroni's bound to Holm's steps).
     """
-    from statsmodels.stats.power import TTestPower
+    return sd * _detectable_effect(n, ALPHA / comparisons) if n > 1 and sd > 0 else math.nan
 
-    if n < 2 or not sd > 0:
-        return math.nan
-    effect = TTestPower().solve_power(nobs=n, alpha=ALPHA / comparisons, power=POWER, alternative="two-sided")
-    return sd * float(effect)
+
+@lru_cache(maxsize=256)
+def _detectable_effect(n: int, alpha: float) -> float:
+    """The standardised difference that a two-sided paired t test of ``n`` pairs finds with a probability of ``POWER``.
+
+    Our own because statsmodels' root search ends at its start for few pairs, and scipy's non-central t is NaN there.
+    """
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+    from scipy.stats import chi2, t
+
+    nu, critical = n - 1, float(t.isf(alpha / 2, n - 1))
+    most = math.sqrt(float(chi2.isf(1e-12, nu)) / nu)
+
+    def missing_power(shift: float) -> float:
+        # Given the estimated deviation s, in units of the true one, the statistic is normal: (z + shift) / s.
+        def found(s: float) -> float:
+            density = 2 * nu * s * float(chi2.pdf(nu * s**2, nu))
+            return density * float(ndtr(shift - critical * s) + ndtr(-shift - critical * s))
+
+        return POWER - float(quad(found, 0, most, limit=200, points=[min(shift / critical, most)])[0])
+
+    return float(brentq(missing_power, 0.0, 10.0 * (critical + 1), xtol=1e-9)) / math.sqrt(n)
 
 
 def interquartile_mean(values: Floats) -> float:

@@ -61,7 +61,9 @@ def sweeps(trials: Trials, by: str, key: str, score: str) -> list[Sweep]:
     if not len(trials) or by == key:
         return []
     comparison = compare(trials, by, apart=(key, "stage"))
-    at = comparison.frame["cell"].map(lambda code: value_of(trials.identities[code], key))
+    # An activation with its parameters, where it has any.
+    values_of = trials.cells[key] if key == "activation" else [value_of(one, key) for one in trials.identities]
+    at = comparison.frame["cell"].map(dict(enumerate(values_of)))
     found = []
     for setting, title in enumerate(comparison.titles):
         section = comparison.section(setting).assign(at=at)

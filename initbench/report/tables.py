@@ -222,12 +222,12 @@ class Difference:
 def difference(correct: pd.DataFrame, total: int, a: int, b: int, with_p: bool) -> Difference:
     """Technique ``a`` against ``b`` from test counts ``[seeds, techniques]``, NaN where it failed or is missing."""
     counts = (correct[a] - correct[b]).dropna().to_numpy(float).astype(np.int64)
-    gaps = counts / total
-    mean = float(gaps.mean()) if len(gaps) else math.nan
-    sd = float(gaps.std(ddof=1)) if len(gaps) > 1 else math.nan
-    low, high = statistics.t_interval(gaps)
+    # Whole numbers: where all are the same, their deviation is exactly 0.
+    mean = float(counts.mean()) / total if len(counts) else math.nan
+    sd = float(counts.std(ddof=1)) / total if len(counts) > 1 else math.nan
+    low, high = (bound / total for bound in statistics.t_interval(counts.astype(float)))
     p = statistics.sign_flip_p(counts) if with_p and len(counts) else math.nan
-    return Difference(len(gaps), mean, low, high, sd, mean / sd if sd > 0 else math.nan, (math.nan,) * 3, p)
+    return Difference(len(counts), mean, low, high, sd, mean / sd if sd > 0 else math.nan, (math.nan,) * 3, p)
 
 
 def differences(
@@ -264,7 +264,7 @@ def _difference_cells(one: Difference, adjusted: float, comparisons: int) -> tup
         probability(adjusted),
         number(one.effect),
         _with_interval(*one.superior),
-        percent(statistics.detectable(one.sd, one.n, comparisons)),
+        percent(math.nan if math.isnan(one.p) else statistics.detectable(one.sd, one.n, comparisons)),
     )
 
 

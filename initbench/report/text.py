@@ -53,6 +53,13 @@ def plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def exact(value: Any) -> str:
+    """As :func:`plain`, but every digit of a number."""
+    if isinstance(value, float) and float(plain(value)) != value:
+        return str(value)
+    return f"[{','.join(map(exact, value))}]" if isinstance(value, list) else plain(value)
+
+
 def counted(n: int, noun: str) -> str:
     """``1 seed``, ``2 seeds``."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
