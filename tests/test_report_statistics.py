@@ -107,6 +107,18 @@ def test_the_detectable_difference_is_found_in_80_percent() -> None:
     assert math.isnan(statistics.detectable(math.nan, 1, 1))
 
 
+@pytest.mark.parametrize(("n", "comparisons"), [(3, 4), (5, 20), (10, 1653), (20, 190)])
+def test_the_detectable_difference_of_small_and_strict_designs_is_found_in_80_percent(n: int, comparisons: int) -> None:
+    effect = statistics.detectable(1.0, n, comparisons)
+    repetitions = 100_000
+    rng = np.random.default_rng(n)
+    # The mean and the deviation of n normal differences, without drawing each of them.
+    mean = effect + rng.standard_normal(repetitions) / math.sqrt(n)
+    deviation = np.sqrt(rng.chisquare(n - 1, repetitions) / (n - 1))
+    found = np.abs(mean / deviation * math.sqrt(n)) > stats.t.isf(0.025 / comparisons, n - 1)
+    assert found.mean() == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / repetitions))
+
+
 @pytest.mark.parametrize(("k", "n", "expected"), [(5, 10, 1.93), (5, 24, 1.25), (8, 24, 2.14), (10, 60, 1.75)])
 def test_the_critical_difference_is_the_published_one(k: int, n: int, expected: float) -> None:
     assert statistics.critical_difference(k, n) == pytest.approx(expected, abs=0.005)
