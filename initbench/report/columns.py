@@ -137,7 +137,7 @@ def load(folders: Sequence[Path], cached: bool = True) -> tuple[Columns, list[st
         if not wanted.all():
             old = _drop_chunks(old, wanted)
         fresh = kept + fresh
-        columns = old if not len(columns) else _concatenate([old, columns])
+        columns = old if not len(columns) else concatenate([old, columns])
     if len(columns) >= _WORTH_CACHING and len(fresh) != len(known):
         _write_cache(cache, fresh, columns)
     return first_of_each(columns), damaged
@@ -218,7 +218,8 @@ def _real(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _concatenate(parts: Sequence[Columns]) -> Columns:
+def concatenate(parts: Sequence[Columns]) -> Columns:
+    """Several as one, a trial in two of them twice; chunks of later ones come after those of earlier ones."""
     cells: dict[str, int] = {}
     chunks: list[dict[str, Any]] = []
     errors: dict[str, int] = {}

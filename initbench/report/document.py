@@ -9,7 +9,7 @@ from initbench.report.across import across
 from initbench.report.beside import article, beside
 from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.report.compare import Comparison, baseline_of, compare
-from initbench.report.frame import Trials
+from initbench.report.frame import Trials, finals
 from initbench.report.seeds import learning_curves, strips
 from initbench.report.text import counted, listed, percent, span
 
@@ -82,12 +82,6 @@ def headline(trials: Trials) -> tuple[str, str]:
         f"{counted(len(reported), 'trial')}: {inits}, {counted(n_settings, 'setting')}{search}. "
         "Click a column's heading to sort by it. Every figure comes with its numbers.",
     )
-
-
-def finals(trials: Trials) -> Trials:
-    """Without the trials of a learning-rate search, unless there are no others."""
-    final = (trials.cells["stage"] == "final").to_numpy()[trials.columns.numbers["cell"]]
-    return trials.take(final) if final.any() else trials
 
 
 def _section(comparison: Comparison, setting: int, baseline: int | None, views: set[str]) -> list[Block]:

@@ -1,18 +1,18 @@
 """Two result sets side by side: what became of the same trials, and whether any technique has drifted."""
 
-import json
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from initbench.report import statistics, tables
+from initbench.report import statistics
 from initbench.report.blocks import Block, Heading, Paragraph, Table
-from initbench.report.compare import Comparison, compare
-from initbench.report.frame import Trials
+from initbench.report.columns import concatenate
+from initbench.report.compare import compare
+from initbench.report.frame import Trials, finals, to_trials
 from initbench.report.provenance import made_with
-from initbench.report.text import NONE, counted, listed, percent, points, probability
+from initbench.report.text import listed, percent, points, probability
 
 # The version of the training code is what may differ between two sets of results.
 _APART = ("recipe", "precision")
@@ -20,12 +20,18 @@ _APART = ("recipe", "precision")
 
 @dataclass(frozen=True)
 class _Cell:
-    """One technique in one setting, in one of the sets: test counts by seed, NaN where a trial failed."""
+    """One technique in one setting: test counts by seed of either set, NaN where a trial failed."""
 
     title: str
     technique: str
-    correct: pd.Series
     total: int
+    first: pd.Series
+    second: pd.Series
+
+    @property
+    def common(self) -> pd.Index:
+        """The seeds that both sets have."""
+        return self.first.index.intersection(self.second.index)
 
 
 def drift(first: Trials, second: Trials, names: tuple[str, str], by: str = "init") -> list[Block]:
@@ -37,33 +43,30 @@ def drift(first: Trials, second: Trials, names: tuple[str, str], by: str = "init
         names: what to call them.
         by: the setting whose values are the techniques.
     """
-    a, b = _cells(compare(first, by, apart=_APART)), _cells(compare(second, by, apart=_APART))
-    both = [key for key in a if key in b]
-    p = [_p(a[key], b[key]) for key in both]
+    cells = _cells(finals(first), finals(second), by)
+    p = [_p(cell) for cell in cells]
     tested = [i for i, value in enumerate(p) if not math.isnan(value)]
     adjusted = np.full(len(p), np.nan)
     adjusted[tested] = statistics.holm([p[i] for i in tested])
-    verdicts = [_verdict(a[key], b[key], float(value)) for key, value in zip(both, adjusted, strict=True)]
+    needed = statistics.least_pairs(len(tested)) if tested else 0
+    verdicts = [_verdict(cell, float(value), needed) for cell, value in zip(cells, adjusted, strict=True)]
     rows: dict[str, list[tuple[str, ...]]] = {}
-    for key, value, verdict in zip(both, adjusted, verdicts, strict=True):
-        rows.setdefault(a[key].title, []).append(_row(a[key], b[key], float(value), verdict))
-    for place, cells, others in (("first", a, b), ("second", b, a)):
-        for key in cells:
-            if key not in others:
-                alone = _alone(cells[key], f"{place} only", place == "first")
-                rows.setdefault(cells[key].title, []).append(alone)
-    header = (by if by != "init" else "technique", "n", "n'", "mean", "mean'", "difference", "p (Holm)", "verdict")
+    for cell, value, verdict in zip(cells, adjusted, verdicts, strict=True):
+        rows.setdefault(cell.title, []).append(_row(cell, float(value), verdict))
+    what = by if by != "init" else "technique"
+    header = (what, "n", "n'", "failed", "failed'", "mean", "mean'", "difference", "p (Holm)", "verdict")
     caption = (
-        f"Test accuracy in % in {names[0]} and, with a prime, in {names[1]}; the difference in percentage points. "
-        "Same: every seed that both have gives the same count. Changed: some counts differ, the mean by no more than "
-        "chance explains. Drift: Holm-adjusted p < 0.05, of the exact sign-flip test over common seeds, of Welch's t "
-        "test where there are none."
+        f"Test accuracy in % in {names[0]} and, with a prime, in {names[1]}: runs, failed runs, the mean of those that "
+        "did not fail, over the seeds that both have if there are any, and the difference in percentage points. Same: "
+        "every seed that both have gives the same count. Changed: some counts differ. Drift: Holm-adjusted p < 0.05, "
+        "of the exact sign-flip test over common seeds, of Welch's t test where there are none; a failed run counts as "
+        "no correct answer."
     )
     return [
         Heading(f"{names[0]} and {names[1]}"),
         _trials(first, second, names),
         *(Table(header, tuple(found), title=title, caption=caption) for title, found in rows.items()),
-        Paragraph(_in_words(verdicts, [a[key] for key in both])),
+        Paragraph(_in_words(verdicts, cells, needed)),
         Paragraph(f"{names[0]}: {made_with(first)}"),
         Paragraph(f"{names[1]}: {made_with(second)}"),
     ]
@@ -86,66 +89,69 @@ def _trials(first: Trials, second: Trials, names: tuple[str, str]) -> Table:
     return Table(("trials", "n"), tuple((name, f"{n:,}") for name, n in cells), title="The same trials")
 
 
-def _cells(comparison: Comparison) -> dict[tuple[str, str], _Cell]:
-    found = {}
+def _cells(first: Trials, second: Trials, by: str) -> list[_Cell]:
+    """The techniques of both sets, named as one: what tells two of them apart does so in either set."""
+    together = to_trials(concatenate([first.columns, second.columns]), first.target)
+    of_second = together.columns.numbers["chunk"] >= len(first.columns.chunks)
+    comparison = compare(together, by, apart=_APART)
+    found = []
     for setting, title in enumerate(comparison.titles):
-        correct = tables.grid(comparison, setting, "test_correct")
-        there = tables.grid(comparison, setting, "outcome").notna()
-        total = int(comparison.about(setting)["test_total"])
-        shared = json.dumps(comparison.settings[setting], sort_keys=True)
+        section = comparison.section(setting)
+        # A failed trial may not know how large its data set is.
+        total = max(1, int(section["test_total"].max()))
         for technique in comparison.present(setting):
-            name = comparison.techniques[technique]
-            found[shared, name] = _Cell(title, name, correct[technique][there[technique]], total)
+            mine = section[section["technique"] == technique]
+            sets = [mine[of_second[mine.index] == which].drop_duplicates("seed") for which in (False, True)]
+            counts = [one.set_index("seed")["test_correct"].astype(float) for one in sets]
+            found.append(_Cell(title, comparison.techniques[technique], total, *counts))
     return found
 
 
-def _p(a: _Cell, b: _Cell) -> float:
+def _p(cell: _Cell) -> float:
     """How likely so large a difference is if nothing has changed; NaN where it cannot be told."""
-    common = pd.concat([a.correct, b.correct], axis=1, join="inner").dropna().to_numpy()
-    if len(common):
-        return statistics.sign_flip_p((common[:, 1] - common[:, 0]).astype(np.int64))
-    one, other = a.correct.dropna().to_numpy(float) / a.total, b.correct.dropna().to_numpy(float) / b.total
-    return statistics.welch_p(one, other)
+    first, second = cell.first.fillna(0), cell.second.fillna(0)
+    if len(cell.common):
+        return statistics.sign_flip_p((second[cell.common] - first[cell.common]).to_numpy().astype(np.int64))
+    return statistics.welch_p(first.to_numpy() / cell.total, second.to_numpy() / cell.total)
 
 
-def _verdict(a: _Cell, b: _Cell, adjusted: float) -> str:
-    common = pd.concat([a.correct, b.correct], axis=1, join="inner").to_numpy()
+def _verdict(cell: _Cell, adjusted: float, needed: int) -> str:
+    if not len(cell.first) or not len(cell.second):
+        return "first only" if len(cell.first) else "second only"
     if adjusted < statistics.ALPHA:
         return "drift"
-    same = (common[:, 0] == common[:, 1]) | (np.isnan(common).all(axis=1))
-    if not len(common):
+    if not len(cell.common):
         return "other seeds"
-    return "same" if same.all() else "changed"
+    first, second = cell.first[cell.common].to_numpy(), cell.second[cell.common].to_numpy()
+    if np.array_equal(first, second, equal_nan=True):
+        return "same"
+    return "changed" if len(cell.common) >= needed else "too few seeds"
 
 
-def _row(a: _Cell, b: _Cell, adjusted: float, verdict: str) -> tuple[str, ...]:
-    one, other = _mean(a), _mean(b)
+def _row(cell: _Cell, adjusted: float, verdict: str) -> tuple[str, ...]:
+    both = cell.common
+    one, other = (_mean(counts[both] if len(both) else counts, cell.total) for counts in (cell.first, cell.second))
     return (
-        *(a.technique, str(len(a.correct)), str(len(b.correct)), percent(one), percent(other)),
-        *(points(other - one), probability(adjusted), verdict),
+        *(cell.technique, str(len(cell.first)), str(len(cell.second))),
+        *(str(int(counts.isna().sum())) for counts in (cell.first, cell.second)),
+        *(percent(one), percent(other), points(other - one), probability(adjusted), verdict),
     )
 
 
-def _alone(cell: _Cell, verdict: str, first: bool) -> tuple[str, ...]:
-    n, mean = str(len(cell.correct)), percent(_mean(cell))
-    numbers = (n, "0", mean, NONE) if first else ("0", n, NONE, mean)
-    return (cell.technique, *numbers, NONE, NONE, verdict)
+def _mean(counts: pd.Series, total: int) -> float:
+    return float(counts.mean()) / total
 
 
-def _mean(cell: _Cell) -> float:
-    values = cell.correct.dropna()
-    return float(values.mean()) / cell.total if len(values) else math.nan
-
-
-def _in_words(verdicts: list[str], cells: list[_Cell]) -> str:
-    if not cells:
+def _in_words(verdicts: list[str], cells: list[_Cell], needed: int) -> str:
+    named: dict[str, list[str]] = {}
+    for cell, verdict in zip(cells, verdicts, strict=True):
+        named.setdefault(verdict, []).append(f"{cell.technique} ({cell.title})")
+    if not named.keys() - {"first only", "second only"}:
         return "The two have no technique in a common setting."
-    drifted = [
-        f"{cell.technique} ({cell.title})" for cell, verdict in zip(cells, verdicts, strict=True) if verdict == "drift"
-    ]
-    if drifted:
-        return f"Drift: {listed(drifted)}."
-    changed = verdicts.count("changed")
-    if changed:
-        return f"No drift; {counted(changed, 'technique')} of {len(cells)} changed, by no more than chance explains."
-    return "No drift."
+    told = [f"Drift: {listed(named['drift'])}." if "drift" in named else "No drift."]
+    if "changed" in named:
+        told.append(f"Changed, by no more than chance explains: {listed(named['changed'])}.")
+    if "too few seeds" in named:
+        few = listed(named["too few seeds"])
+        told.append(f"Changed, with too few seeds to tell whether by chance ({needed} would do): {few}.")
+    return " ".join(told)

@@ -104,6 +104,12 @@ def to_trials(columns: Columns, target: float | None = None) -> Trials:
     return Trials(columns, cells, identities, target)
 
 
+def finals(trials: Trials) -> Trials:
+    """Without the trials of a learning-rate search, unless there are no others."""
+    final = (trials.cells["stage"] == "final").to_numpy()[trials.columns.numbers["cell"]]
+    return trials.take(final) if final.any() else trials
+
+
 def _identity(trial: Trial) -> Trial:
     """A trial's identity in today's form: groups are mappings with a name, and nothing is left to defaults."""
     identity = {key: value for key, value in trial.items() if key != "seed"}
