@@ -50,7 +50,7 @@ def test_the_readme_shows_the_published_mnist_tables() -> None:
 def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_say() -> None:
     readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
     told = {
-        "mnist_tuned": ["95.13 ± 0.91", "55.50", "0.000111", "37.03", "0.018", "0.36"],
+        "mnist_tuned": ["95.13 ± 0.91", "55.50", "0.000111", "37.03", "0.018", "0.35"],
         "grids": ["96.62", "96.25", "83.50", "36.25", "0.399"],
     }
     for page, figures in told.items():

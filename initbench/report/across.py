@@ -1,7 +1,7 @@
 """Views over all settings: ranks, the interquartile mean and performance profiles, with settings as blocks.
 
 Seeds are repeats within a setting, not blocks. Here a run that failed scores as chance, so that no technique gains by
-diverging, and only settings and techniques without gaps take part.
+diverging, and only techniques with trials in every setting take part.
 """
 
 import math
@@ -13,17 +13,19 @@ from initbench.report import statistics
 from initbench.report.blocks import Block, Figure, Heading, Paragraph, Table
 from initbench.report.compare import Comparison
 from initbench.report.plots import Panel, Panels, Ranking
-from initbench.report.text import counted, interval, number, percent, probability
+from initbench.report.text import counted, interval, listed, number, percent, probability
 
 _FACTORS = (1.0, 1.5, 2.0, 4.0)
 
 
 def across(comparison: Comparison) -> list[Block]:
     """Everything that needs several settings; nothing where there is one."""
-    frame = comparison.frame
+    # A setting of which no trial could start has no accuracy, and no chance level either.
+    frame = comparison.frame[comparison.frame["test_total"] > 0]
     groups = frame.groupby(["setting", "technique"])
     n = groups.size().unstack("technique")
     common = [technique for technique in n.columns if n[technique].notna().all()]
+    gaps = [comparison.techniques[technique] for technique in n.columns if technique not in common]
     if len(n) < 2:
         return []
     if len(common) < 3:
@@ -32,11 +34,13 @@ def across(comparison: Comparison) -> list[Block]:
             Paragraph("Fewer than three of what is compared have trials in every setting."),
         ]
     names = [comparison.techniques[technique] for technique in common]
-    chance = frame["test_majority"] / frame["test_total"].where(frame["test_total"] > 0)
+    chance = frame["test_majority"] / frame["test_total"]
     scored = frame.assign(score=frame["test_accuracy"].astype(float).fillna(chance))
     scored = scored[scored["technique"].isin(common)]
+    left_out = f"Left out, as they have no trials in some settings: {listed(gaps)}."
     return [
         Heading("Across settings"),
+        *([Paragraph(left_out)] if gaps else []),
         *_ranking(scored, names, common, comparison.what),
         _interquartile(scored, names, common, comparison.what),
         _profile(scored, names, common, comparison.what),
@@ -125,7 +129,7 @@ def _profile(scored: pd.DataFrame, names: list[str], common: list[int], what: st
     caption = (
         "Performance profile on the epochs to the target (median over seeds, the target being each data set's): "
         "percentage of settings in which the technique is the fastest, is within a factor of the fastest, and "
-        "reaches the target in at least half of its runs. Ties count for all that tie; a setting that nobody solves "
+        "reaches the target in more than half of its runs. Ties count for all that tie; a setting that nobody solves "
         "counts for none."
     )
     table = Table(header, rows, caption=caption)

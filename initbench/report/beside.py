@@ -1,5 +1,7 @@
 """The figures that article D4 prints, beside the measured ones."""
 
+import itertools
+
 import pandas as pd
 
 from initbench.report import tables
@@ -34,9 +36,9 @@ def beside(comparison: Comparison, setting: int) -> list[Block]:
     )
     caption = (
         "Test accuracy in %, mean ± sd (n − 1) of the runs that did not fail, beside the figures of article D4. "
-        f"Diff. is in percentage points. {_order(measured, article)}"
+        f"Diff. is in percentage points. {_order(tables.as_shown(measured), article)}"
     )
-    correlation = measured.rank().corr(article[measured.notna()].rank())
+    correlation = tables.as_shown(measured).rank().corr(article[measured.notna()].rank())
     if not pd.isna(correlation) and len(names) > 2:
         rows += (("Spearman", "", "", "", "", "", f"{correlation:.2f}"),)
         caption += " Spearman is the rank correlation of the two orders."
@@ -48,7 +50,9 @@ def _order(measured: pd.Series, article: pd.Series) -> str:
     """The techniques by their means; two cannot be said to agree or disagree on an order."""
 
     def shown(means: pd.Series) -> str:
-        return " > ".join(means.sort_values(ascending=False, kind="stable").index)
+        means = means.sort_values(ascending=False, kind="stable")
+        signs = ["", *(" = " if one == other else " > " for one, other in itertools.pairwise(means))]
+        return "".join(sign + str(name) for sign, name in zip(signs, means.index, strict=False))
 
     if len(article) < 3:
         return ""

@@ -68,13 +68,13 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     return [*blocks, Paragraph(provenance.made_with(trials))]
 
 
-def headline(trials: Trials) -> tuple[str, str]:
+def headline(trials: Trials, by: str = "init") -> tuple[str, str]:
     """A title and a sentence on what the report is about."""
     reported = finals(trials)
     used = reported.cells.iloc[np.unique(reported.columns.numbers["cell"])]
     datasets = listed(sorted(used["dataset"].unique()))
     inits = counted(used["init"].nunique(), "initializer")
-    n_settings = len(compare(reported).settings)
+    n_settings = len(compare(reported, by).settings)
     searched = len(trials) - len(reported)
     search = f"; {counted(searched, 'more trial')} in the search for learning rates" if searched else ""
     return (

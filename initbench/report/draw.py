@@ -89,7 +89,8 @@ def inline(figure: Figure) -> str:
     width = 1.333 * float(size[1]) if size else 900
     label = f'role="img" aria-label="{escape(figure.title)}"'
     head = f'<svg viewBox="{view[1] if view else ""}" {label} style="width: {width:.0f}px"'
-    return re.sub(r"<svg[^>]*>", head + ' xmlns:xlink="http://www.w3.org/1999/xlink">', text, count=1)
+    whole = head + ' xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return re.sub(r"<svg[^>]*>", lambda _: whole, text, count=1)
 
 
 def render(plot: Plot, suffix: str, salt: str = "initbench") -> bytes:
@@ -176,8 +177,10 @@ def _scale(plot: Panels, ax: Axes) -> None:
     if plot.steps:
         ax.set_ylim(0, 104)
     if plot.log:
-        ax.set_xscale("log")
         x = sorted({value for panel in plot.panels for value in panel.middle[0]})
+        # Where no point has a number there is nothing that would set the limits.
+        ax.set_xlim(x[0] / 1.3, x[-1] * 1.3)
+        ax.set_xscale("log")
         if plot.steps:
             ax.xaxis.set_major_locator(FixedLocator([2**i for i in range(20) if 2**i <= x[-1]]))
             ax.xaxis.set_minor_locator(NullLocator())

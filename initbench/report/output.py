@@ -39,7 +39,9 @@ def report(trials: Trials, options: Options, form: str, other: Other | None = No
         options = replace(options, views=options.views or VIEWS)
     told = blocks(trials, options, other)
     if form == "html":
-        title = headline(trials) if other is None else (" and ".join(other[1]), "Two result sets, compared.")
+        title = (
+            headline(trials, options.by) if other is None else (" and ".join(other[1]), "Two result sets, compared.")
+        )
         return to_html(told, *title)
     if form == "rich":
         page = io.StringIO()

@@ -14,22 +14,25 @@ _NO_OVERRIDES = ("recipe", "precision", "stage", "dataset", "model", "depth", "w
 
 
 def protocol(comparison: Comparison, setting: int) -> str:
-    """What was equal for all trials of a setting."""
-    row, identity = comparison.about(setting), comparison.settings[setting]
+    """What was equal for all trials of a setting, and what was compared."""
+    row, identity, by = comparison.about(setting), comparison.settings[setting], comparison.by
+    name = "compared" if by == "protocol" else _protocol(identity.get("protocol", row["protocol"]))
+    optimizer = "the optimizer compared" if by.split(".")[0] == "optimizer" else row["optimizer"]
     tuned = row["protocol"] != "fixed"
-    warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
     rate = "for each the learning rate that was best on validation data" if tuned else f"lr {row['lr']:g}"
-    name = "compared" if comparison.by == "protocol" else _protocol(identity.get("protocol", row["protocol"]))
-    rate = "" if comparison.by in ("lr", "protocol") else f", {rate} ({row['schedule']}{warmup})"
-    optimizer = "the optimizer compared" if comparison.by.split(".")[0] == "optimizer" else row["optimizer"]
+    rate = "the learning rates compared" if by in ("lr", "protocol") else rate
+    schedule = "the schedules compared" if by == "schedule" else row["schedule"]
+    warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
+    warmup = " after the warm-up compared" if by == "warmup" else warmup
+    epochs = "the epochs compared" if by == "epochs" else counted(row["epochs"], "epoch")
+    batches = "the sizes compared" if by == "batch_size" else row["batch_size"]
     data = identity.get("dataset")
     content = f" (content {data['sha256'][:12]}), inputs standardised ({data['standardize']})" if data else ""
     chance = percent(row["test_majority"] / row["test_total"]) if row["test_total"] else NONE
     return (
-        f"Protocol: {name}. {optimizer}{rate}, {counted(row['epochs'], 'epoch')} of batches of "
-        f"{row['batch_size']}; {row['train_total']:,} training, {row['val_total']:,} validation and "
-        f"{row['test_total']:,} test samples{content}. Chance: {chance} %. Target on the validation split: "
-        f"{100 * row['target']:.4g} %."
+        f"Protocol: {name}. {optimizer}, {rate} ({schedule}{warmup}), {epochs} of batches of {batches}; "
+        f"{row['train_total']:,} training, {row['val_total']:,} validation and {row['test_total']:,} test samples"
+        f"{content}. Chance: {chance} %. Target on the validation split: {100 * row['target']:.4g} %."
     )
 
 

@@ -45,9 +45,14 @@ def means(comparison: Comparison, setting: int) -> pd.Series:
     return grid(comparison, setting, "test_accuracy").mean()
 
 
+def as_shown(values: pd.Series) -> pd.Series:
+    """Fractions in percent as :func:`percent` prints them: what looks equal is equal."""
+    return values.map(lambda value: math.nan if math.isnan(value) else float(percent(value)))
+
+
 def ranks(values: pd.Series) -> pd.Series:
-    """1 is the largest; equal to a hundredth of a percent is equal, and shares a rank."""
-    return values.astype(float).round(4).rank(ascending=False, method="min")
+    """1 is the largest; values that look equal share a rank."""
+    return as_shown(values).rank(ascending=False, method="min")
 
 
 def runs(comparison: Comparison, setting: int) -> list[Block]:
@@ -356,5 +361,8 @@ def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
         (comparison.techniques[technique], percent(average[technique]), group)
         for technique, group in zip(order, groups, strict=True)
     )
-    caption = "Techniques that share a letter are not separable (Holm-adjusted p of all pairs, family-wise error 5 %)."
+    caption = (
+        "Techniques that share a letter are not separable, or have too few common runs for a test (Holm-adjusted p of "
+        "all pairs, family-wise error 5 %)."
+    )
     return [table, Table((comparison.what, "mean", "group"), shown, left=(0, 2), title="Groups", caption=caption)]
