@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from initbench.report.blocks import Block, Code, Figure, Heading, Paragraph, Table
 
@@ -36,19 +36,19 @@ def to_terminal(blocks: Iterable[Block], console: Console) -> None:
     told: set[str] = set()
     for block in without_figures(blocks):
         if isinstance(block, Heading):
-            console.print(f"\n[bold]{escape(block.text)}[/bold]")
+            console.print(Text(f"\n{block.text}", "bold"))
         elif isinstance(block, Code):
             console.print(f"\n{_folded(block.text, console.width)}", style="dim", highlight=False, markup=False)
         elif isinstance(block, Paragraph):
-            console.print(escape(block.text), style="dim", highlight=False)
+            console.print(Text(block.text, "dim"))
         else:
             if block.title:
-                console.print(f"\n[bold]{escape(block.title)}[/bold]", highlight=False)
-            for part in _fitting(block, console.width):
-                console.print(_rich(part))
+                console.print(Text(f"\n{block.title}", "bold"))
+            for part in fitting(block, console.width):
+                console.print(_rich(part, console.width))
             if block.caption and block.caption not in told:
                 told.add(block.caption)
-                console.print(escape(block.caption), style="dim", highlight=False)
+                console.print(Text(block.caption, "dim"))
 
 
 def _folded(command: str, width: int) -> str:
@@ -63,31 +63,34 @@ def _folded(command: str, width: int) -> str:
     return "\\\n".join(lines).rstrip()
 
 
-def _rich(table: Table) -> RichTable:
+def _rich(table: Table, width: int) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
+    # Names may be long, where variants are told apart: they are folded, numbers are never cut.
+    too_wide = sum(sizes(table)) + 1 > width
     for number, name in enumerate(table.header):
-        wrap = number in table.left and number > 0
+        wrap = number in table.left if number else too_wide
         rich.add_column(
-            escape(name),
+            Text(name),
             justify="left" if number in table.left else "right",
             no_wrap=not wrap,
             overflow="fold",
         )
     for number, row in enumerate(table.rows):
         last_run = number == len(table.rows) - table.n_summary - 1
-        rich.add_row(*map(escape, row), end_section=bool(table.n_summary) and last_run)
+        rich.add_row(*map(Text, row), end_section=bool(table.n_summary) and last_run)
     return rich
 
 
-def _fitting(table: Table, width: int) -> list[Table]:
+def fitting(table: Table, width: int) -> list[Table]:
     """The table, or parts of it that repeat the first column, none wider than ``width`` characters if possible."""
     if len(table.left) > 1:
         return [table]
-    # Padding on both sides and a space between columns, as Rich draws them.
-    sizes = [max(len(row[i]) for row in (table.header, *table.rows)) + 3 for i in range(len(table.header))]
+    widths = sizes(table)
+    # A first column so long that nothing fits beside it is folded.
+    widths[0] = min(widths[0], max(width // 3, width - max(widths[1:], default=0) - 1))
     parts: list[list[int]] = [[]]
-    for column in range(1, len(sizes)):
-        if parts[-1] and sizes[0] + 1 + sum(sizes[i] for i in parts[-1]) + sizes[column] > width:
+    for column in range(1, len(widths)):
+        if parts[-1] and widths[0] + 1 + sum(widths[i] for i in parts[-1]) + widths[column] > width:
             parts.append([])
         parts[-1].append(column)
     return [
@@ -98,6 +101,11 @@ def _fitting(table: Table, width: int) -> list[Table]:
         )
         for part in parts
     ]
+
+
+def sizes(table: Table) -> list[int]:
+    """The width of every column with padding on both sides and a space between columns, as Rich draws them."""
+    return [max(len(row[i]) for row in (table.header, *table.rows)) + 3 for i in range(len(table.header))]
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
@@ -124,4 +132,4 @@ def _markdown(block: Heading | Paragraph | Table | Code) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
