@@ -1,24 +1,20 @@
 """What is compared and scored, on hand-made records whose answers one can do by head."""
 
 import io
-import shlex
 from typing import Any
 
 import pandas as pd
 import pytest
 from handmade import failed_record, make_record
 
-from initbench.config import compose
 from initbench.errors import InputError
-from initbench.report.blocks import Block, Code, Figure, Paragraph, Table
+from initbench.report.blocks import Block, Figure, Paragraph, Table
 from initbench.report.compare import compare
 from initbench.report.document import VIEWS, Options, document
 from initbench.report.drift import drift
 from initbench.report.frame import to_csv, trials_of
 from initbench.report.render import to_markdown
 from initbench.report.scores import OUTCOMES, target_of
-from initbench.request import request
-from initbench.sweep import plan
 
 
 def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:
@@ -228,34 +224,6 @@ def test_all_pairs_put_what_is_not_separable_in_a_group() -> None:
     pairs = table(blocks, "All pairs")
     assert list(pairs) == ["xavier − he", "xavier − zero", "he − zero"]
     assert pairs["xavier − zero"]["p (Holm)"] == "0.023"
-
-
-def test_the_command_of_a_section_asks_for_its_trials() -> None:
-    asked = request(
-        compose(
-            [
-                "init=he,gaussian",
-                "init.std=0.1,0.3",
-                "depth=3",
-                "width=[32,16,8]",
-                "seeds=[0,5]",
-                "activation=leaky_relu",
-                "optimizer=adam",
-                "optimizer.beta1=0.8",
-                "lr=0.003",
-            ]
-        )
-    )
-    planned = plan(asked, ()).trials
-    made = []
-    for trial in planned:
-        record = make_record(seed=trial.seed)
-        made.append(record | {"trial": trial.identity, "key": trial.key})
-    (code,) = [block for block in document(trials_of(made)) if isinstance(block, Code)]
-    words = shlex.split(code.text)
-    assert words[:2] == ["initbench", "run"]
-    again = plan(request(compose(words[2:])), ()).trials
-    assert {trial.key for trial in again} == {trial.key for trial in planned}
 
 
 def drifted(change: int, seeds: range = range(8)) -> list[Block]:

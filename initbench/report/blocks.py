@@ -38,7 +38,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Code:
-    """A command to copy."""
+    """Commands to copy, one per line."""
 
     text: str
 

@@ -8,6 +8,7 @@ from initbench.report import context, provenance, sweeps, tables
 from initbench.report.across import across
 from initbench.report.beside import article, beside
 from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
+from initbench.report.command import command
 from initbench.report.compare import Comparison, baseline_of, compare
 from initbench.report.frame import Trials, finals
 from initbench.report.seeds import learning_curves, strips
@@ -107,7 +108,7 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         blocks += tables.all_pairs(comparison, setting)
     return [
         *context.within(blocks, context.of_section(comparison, setting)),
-        Code(provenance.command(comparison, setting)),
+        Code(command(comparison, setting)),
     ]
 
 

@@ -64,7 +64,8 @@ def _latex(block: Heading | Paragraph | Table | Code) -> str:
     if isinstance(block, Heading):
         return rf"\section*{{{tex(block.text)}}}"
     if isinstance(block, Code):
-        return rf"{{\footnotesize\ttfamily\raggedright {_breakable(tex(block.text))}\par}}"
+        lines = "\\par ".join(_breakable(tex(line)) for line in block.text.splitlines())
+        return rf"{{\footnotesize\ttfamily\raggedright {lines}\par}}"
     if isinstance(block, Paragraph):
         return tex(block.text)
     return _table(block)

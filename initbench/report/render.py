@@ -38,7 +38,8 @@ def to_terminal(blocks: Iterable[Block], console: Console) -> None:
         if isinstance(block, Heading):
             console.print(Text(f"\n{block.text}", "bold"))
         elif isinstance(block, Code):
-            console.print(f"\n{_folded(block.text, console.width)}", style="dim", highlight=False, markup=False)
+            commands = "\n".join(_folded(line, console.width) for line in block.text.splitlines())
+            console.print(Text(f"\n{commands}", "dim"))
         elif isinstance(block, Paragraph):
             console.print(Text(block.text, "dim"))
         else:
