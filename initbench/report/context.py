@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from initbench.report import provenance, tables
+from initbench.report import provenance
 from initbench.report.blocks import Block, Figure, Table
 from initbench.report.compare import Comparison
 from initbench.report.frame import Trials, natural
@@ -42,15 +42,15 @@ def within(blocks: Iterable[Block], context: str) -> list[Block]:
     return list(map(told, blocks))
 
 
-def of_section(comparison: Comparison, setting: int) -> str:
-    """The context of the tables of one setting."""
-    _, *laws = zip(*tables.laws(comparison, setting).rows, strict=True)
+def of_section(comparison: Comparison, setting: int, laws_of: Table, outcomes: Table) -> str:
+    """The context of the tables of one setting, two of which say its laws and what became of its runs."""
+    _, *laws = zip(*laws_of.rows, strict=True)
     names = [comparison.techniques[technique] for technique in comparison.present(setting)]
     return " ".join(
         [
             f"{comparison.titles[setting]}.",
             provenance.protocol(comparison, setting),
-            _runs(tables.outcomes(comparison, setting)),
+            _runs(outcomes),
             _laws(dict(zip(names, zip(*laws[:3], strict=True), strict=True))),
         ]
     )

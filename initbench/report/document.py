@@ -86,13 +86,14 @@ def headline(trials: Trials, by: str = "init") -> tuple[str, str]:
 
 
 def _section(comparison: Comparison, setting: int, baseline: int | None, views: set[str]) -> list[Block]:
+    laws, outcomes = tables.laws(comparison, setting), tables.outcomes(comparison, setting)
     blocks: list[Block] = [
         Heading(comparison.titles[setting]),
         Paragraph(provenance.protocol(comparison, setting)),
         *tables.runs(comparison, setting),
         *tables.errors(comparison, setting),
-        tables.laws(comparison, setting),
-        tables.outcomes(comparison, setting),
+        laws,
+        outcomes,
         tables.summary(comparison, setting),
     ]
     if comparison.by == "init":
@@ -107,7 +108,7 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
     if "pairs" in views:
         blocks += tables.all_pairs(comparison, setting)
     return [
-        *context.within(blocks, context.of_section(comparison, setting)),
+        *context.within(blocks, context.of_section(comparison, setting, laws, outcomes)),
         Code(command(comparison, setting)),
     ]
 

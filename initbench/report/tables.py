@@ -280,12 +280,12 @@ def _with_interval(value: float, low: float, high: float) -> str:
 def _difference_caption(comparisons: int) -> str:
     return (
         "Paired by seed, over the seeds for which neither run failed: mean difference of test accuracy in percentage "
-        "points with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip permutation test, and "
-        f"the same adjusted by Holm for {counted(comparisons, 'comparison')}. d_z is the mean difference over the sd "
-        "of the differences. P(A>B) is the chance that a run of A beats a run of B, ties counting half and a failed "
-        "run losing, with its 95 % bootstrap interval, which has no width where the runs do not "
-        "overlap. Detectable is the difference that a paired t test at this n and "
-        "corrected level would find in 80 % of repetitions."
+        "points with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip permutation test (for "
+        "hundreds of runs, of its Edgeworth series), and the same adjusted by Holm for "
+        f"{counted(comparisons, 'comparison')}. d_z is the mean difference over the sd of the differences. P(A>B) is "
+        "the chance that a run of A beats a run of B, ties counting half and a failed run losing, with its 95 % "
+        "bootstrap interval, which has no width where the runs do not overlap. Detectable is the difference that a "
+        "paired t test at this n and corrected level would find in 80 % of repetitions."
     )
 
 
