@@ -55,7 +55,7 @@ def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) ->
 
 def like(name: str, value: Any, kind: Any) -> Any:
     """The value if it is of the annotated type: bool, int, float or str, or one of them or None."""
-    if value is None and kind in (str | None, int | None):
+    if value is None and kind in (str | None, int | None, str | int | None):
         return None
     if kind is bool:
         if not isinstance(value, bool):
@@ -63,6 +63,8 @@ def like(name: str, value: Any, kind: Any) -> Any:
         return value
     if kind in (int, int | None):
         return whole(name, value, 1)
+    if kind == str | int | None and isinstance(value, int) and not isinstance(value, bool):
+        return value
     return number(name, value) if kind is float else text(name, value)
 
 
