@@ -13,7 +13,7 @@ from initbench.initializers.branches import BRANCHES
 from initbench.models import MODELS
 from initbench.seeding import stream
 from initbench.trial import Init, Named
-from initbench.values import choice, like, number, text
+from initbench.values import choice, exactly, like, number, text
 
 # A gain by name follows from the activation.
 _GAINS = ("auto", "torch", "critical")
@@ -61,10 +61,14 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
     defaults = INITIALIZERS[law].defaults
     own = ("name", "law", "bias", "branches")
     params = {key: value for key, value in node.items() if key not in own}
+    foreign = law in LAWS and bool(LAWS[law].code)
     for key, value in params.items():
         if key not in defaults:
             raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in (*own, *defaults)])
-        if key == "gain":
+        if foreign and (isinstance(defaults[key], str) or (key != "gain" and value not in _GAINS)):
+            # What it may be is the law's to say, whatever a parameter of this name means to ours.
+            params[key] = exactly(f"{group}.{key}", value, type(defaults[key]))
+        elif key == "gain":
             params[key] = _gain(value, activation, bias, group)
         elif key == "scale" and value in _GAINS:
             params[key] = _gain(value, activation, bias, group) ** 2
