@@ -8,8 +8,9 @@ from typing import Any
 from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
 from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.errors import InputError, unknown
-from initbench.initializers import BIASES, LAWS, draw
+from initbench.initializers import BIASES, LAWS
 from initbench.initializers.branches import BRANCHES
+from initbench.initializers.conformance import drawn
 from initbench.models import MODELS
 from initbench.seeding import stream
 from initbench.trial import Init, Named
@@ -121,7 +122,7 @@ def _refusal(law: str, params: tuple[tuple[str, Any], ...]) -> str | None:
     """What a law says of parameters that it does not accept, whatever the layer: a draw tells at once."""
     try:
         # With more inputs than nearly any layer has, for laws that count them.
-        draw(law, (2, 4096), stream(0, "init"), **dict(params))
+        drawn(LAWS[law], (2, 4096), stream(0, "init"), dict(params))
     except ValueError as error:
         return str(error)
     return None

@@ -31,6 +31,8 @@ def drawn(law: Law, shape: Sequence[int], rng: np.random.Generator, params: Mapp
             weight = np.asarray(law.function(tuple(shape), rng, **params))
         except ValueError as error:
             raise ValueError(" ".join(str(error).split()) or one_line(error)) from None
+        except OverflowError:
+            raise ValueError("a parameter is too large") from None
         except (Exception, SystemExit) as error:
             if not law.code:
                 raise
