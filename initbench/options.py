@@ -117,12 +117,25 @@ def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> s
     return None
 
 
+def draws_images(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> bool:
+    """Whether the law of an initializer of ours draws the first convolution of such a model, even for grey images."""
+    law = LAWS.get(init["law"])
+    if law is None or law.code or not MODELS[model["name"]].images or not depth:
+        return True
+    # A gain by name changes no law's mind about a shape.
+    params = {key: init[key] for key in law.defaults if key in init and init[key] not in _GAINS}
+    shape = (model["channels"], 1, model["kernel"], model["kernel"])
+    return _refusal(init["law"], tuple((law.defaults | params).items()), shape) is None
+
+
 @lru_cache(maxsize=1024)
-def _refusal(law: str, params: tuple[tuple[str, Any], ...]) -> str | None:
-    """What a law says of parameters that it does not accept, whatever the layer: a draw tells at once."""
+def _refusal(law: str, params: tuple[tuple[str, Any], ...], shape: tuple[int, ...] = (2, 4096)) -> str | None:
+    """What a law says of parameters that it does not accept: a draw tells at once.
+
+    By default whatever the layer: a weight with more inputs than nearly any has, for laws that count them.
+    """
     try:
-        # With more inputs than nearly any layer has, for laws that count them.
-        drawn(LAWS[law], (2, 4096), stream(0, "init"), dict(params))
+        drawn(LAWS[law], shape, stream(0, "init"), dict(params))
     except ValueError as error:
         return str(error)
     return None

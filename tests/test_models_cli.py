@@ -51,8 +51,12 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
         return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
 
     assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
-    assert names("model=residual_cnn") == names("model=residual_mlp")
+    # For dense weights alone, and with more weights a unit than a filter of a grey image has.
+    assert names("model=residual_mlp") - names("model=residual_cnn") == {"identity", "sparse"}
     assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
+    assert names("model=residual_cnn") - names("model=cnn") == {"fixup", "rezero", "skipinit"}
+    assert "sparse" in names("model=cnn", "init.k=9")
+    assert "identity" in names("model=cnn", "depth=0")
 
 
 def test_the_key_of_a_module_is_its_code_and_not_its_place(tmp_path: Path) -> None:
