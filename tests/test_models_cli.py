@@ -108,6 +108,7 @@ BAD = {
     "model=module model.path=pythons.py:net": "pythons.py:net draws from NumPy's or Python's generator",
     "width=1000000": "model=mlp: RuntimeError: ",
     "model=module model.path=none_to_draw.py:net": "none_to_draw.py:net has no weight that an initializer could draw",
+    "model=module model.path=none_at_all.py:net": "none_at_all.py:net has no weight that an initializer could draw",
 }  # fmt: skip
 FILES = {
     "own": OWN,
@@ -144,6 +145,7 @@ def net(shape, classes):
             "pythons": "return h * random.random()",
         }.items()
     },
+    "none_at_all": "from torch.nn import *\nnet = lambda s, n: Sequential(Flatten(), AdaptiveAvgPool1d(n))",
     "none_to_draw": "from torch.nn import *\n"
     "net = lambda s, n: Sequential(Flatten(), AdaptiveAvgPool1d(n), BatchNorm1d(n))",
 }

@@ -99,7 +99,7 @@ def check(of: Architecture, batch: int) -> None:
             if not isinstance(logits, Tensor) or logits.shape != expected:
                 got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise InputError(f"{where(of)} must return logits of shape {expected}; got {got}")
-            if training:
+            if training and trained:
                 with _told(f"{where(of)} cannot be trained"):
                     torch.autograd.grad(logits, trained, torch.ones_like(logits), allow_unused=True)
         drew = not torch.equal(state, torch.get_rng_state())
