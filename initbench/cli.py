@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -248,7 +248,9 @@ def _run(
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
     # Under the tuned protocol what is to do next follows from what was done.
     while planned.todo:
-        _train(planned, asked.device, asked.results, asked.experiment, verbose)
+        # What a user's model or law prints is no result.
+        with redirect_stdout(sys.stderr):
+            _train(planned, asked.device, asked.results, asked.experiment, verbose)
         loaded, _ = columns.load([asked.results], cached=False)
         planned = plan(asked, columns.done(loaded))
     made = loaded.of([trial.key for trial in planned.trials])

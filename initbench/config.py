@@ -15,7 +15,7 @@ from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import install
-from initbench.options import unsuited
+from initbench.options import draws_images, unsuited
 from initbench.request import OPTIONAL
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ def _is_pattern(key: str, texts: Iterable[str]) -> bool:
 def _can_serve(cell: Plain) -> bool:
     """Whether the initializer is for such a model; what cannot be read yet is refused later, by name."""
     try:
-        return unsuited(cell["init"], cell["model"], cell["depth"]) is None
+        asked = cell["init"], cell["model"], cell["depth"]
+        return unsuited(*asked) is None and draws_images(*asked)
     except (KeyError, TypeError, AttributeError):
         return True
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from initbench.data_dependent import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, Promise, certify, draw_bias
 from initbench.initializers.branches import BRANCHES, BranchRule
-from initbench.initializers.conformance import drawn
+from initbench.initializers.conformance import drawn, unrepeatable
 from initbench.models import MODELS, Architecture, modules
 from initbench.models.parameters import Parameter, parameters
 from initbench.seeding import stream
@@ -208,14 +208,24 @@ def check(trials: Iterable[Trial]) -> list[str]:
             n_train = len(samples(cell.dataset).train)
             modules.check(of, n_train % cell.batch_size or cell.batch_size)
         for part in _parts(cell, of, trial.seed):
-            asked = (part.by, part.parameter.shape, part.parameter.blocks, part.is_output)
-            if part.by is None or asked in seen:
+            shape = tuple(part.parameter.tensor.shape)
+            asked = (part.by or part.name, part.parameter.shape, part.parameter.blocks, part.is_output)
+            if asked in seen:
                 continue
             seen.add(asked)
-            found = _certificate(part, _blocks(trial, part, of.n_classes))
-            where = f"'{found.law}' on {part.name} of shape {tuple(part.parameter.tensor.shape)}"
-            if found.faults:
-                raise InputError(f"{where}: {found.faults[0]}")
+            if part.by is None:
+                if _might_be_drawn(part.parameter):
+                    notes.append(f"note: {part.name} of shape {shape} keeps the module's own values")
+                continue
+            draw = partial(_drawn, trial, part, of.n_classes)
+            weight = draw()
+            found = _certificate(part, weight)
+            faults = list(found.faults)
+            if isinstance(part.by, Init) and part.by.code:
+                faults += unrepeatable(weight, draw)
+            where = f"'{found.law}' on {part.name} of shape {shape}"
+            if faults:
+                raise InputError(f"{where}: {faults[0]}")
             notes += [f"note: {where}: {note}" for note in found.notes]
     return notes
 
@@ -255,10 +265,21 @@ def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float3
         raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from None
 
 
-def _certificate(part: _Part, blocks: list[NDArray[np.float32]]) -> Certificate:
+def _drawn(trial: Trial, part: _Part, n_classes: int) -> NDArray[np.float32]:
+    """One parameter's blocks on top of each other."""
+    return np.concatenate(_blocks(trial, part, n_classes))
+
+
+def _might_be_drawn(parameter: Parameter) -> bool:
+    """Whether it looks like a weight, of a layer that is none of torch's: more than a vector, and trained."""
+    several = sum(size > 1 for size in parameter.tensor.shape) > 1
+    return parameter.kind == "other" and parameter.tensor.requires_grad and several
+
+
+def _certificate(part: _Part, weight: NDArray[np.float32]) -> Certificate:
     promise = _promise(part)
     name = part.by.name if part.by else ""
-    return certify(name, np.concatenate(blocks), promise and promise.of_blocks(part.parameter.blocks))
+    return certify(name, weight, promise and promise.of_blocks(part.parameter.blocks))
 
 
 def _promise(part: _Part) -> Promise | None:

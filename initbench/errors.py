@@ -22,7 +22,7 @@ class StorageError(InitbenchError):
     exit_code = 4
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """What an exception of someone else's code says, its type first."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 

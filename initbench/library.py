@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from initbench.data_dependent import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Certificate, certify, draw_bias
 from initbench.initializers.catalogue import Law
+from initbench.initializers.conformance import drawn
 from initbench.models.parameters import Parameter, parameters
 from initbench.options import bias_policy, initializer, named_activation
 from initbench.seeding import stream
 from initbench.trial import Named
+from initbench.values import shown
 
 # An option's name, a function (shape, rng) -> array, or a mapping with a name and parameters.
 Spec = str | Callable[..., NDArray[Any]] | Mapping[str, Any]
@@ -61,11 +64,14 @@ def initialize(
         One certificate for each parameter, by its name.
 
     Raises:
-        InputError: an unknown name or parameter, a law that cannot serve a layer, or one that breaks its promise. The
-            model is then as it was.
+        InputError: an unknown name or parameter, a law that cannot serve a layer, or one that breaks its promise, or
+            weights that the model's precision cannot hold. The model is then as it was.
     """
-    of_activation = None if activation is None else named_activation(_node(activation))
-    node = _node(bias)
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed must be a whole number >= 0; got {shown(seed)}")
+    seed = int(seed)
+    of_activation = None if activation is None else named_activation(_node("activation", activation))
+    node = _node("bias", bias)
     if node["name"] == "critical":
         node.setdefault("std", "auto")
     if node["name"] == "log_prior":
@@ -76,7 +82,7 @@ def initialize(
     for pattern in chosen:
         if not any(fnmatchcase(name, pattern) for name, _ in model.named_parameters()):
             raise InputError(f"layers: '{pattern}' matches no parameter of the model")
-    drawn: list[tuple[nn.Parameter, NDArray[np.float32]]] = []
+    new: list[tuple[nn.Parameter, torch.Tensor]] = []
     certificates = {}
     for parameter in parameters(model):
         own = next((spec for pattern, spec in chosen.items() if fnmatchcase(parameter.name, pattern)), None)
@@ -88,19 +94,29 @@ def initialize(
         if certificate.faults:
             raise InputError(f"init '{law_name}' on {parameter.name}: {certificate.faults[0]}")
         if values is not None:
-            drawn.append((parameter.tensor, values))
+            rounded = torch.from_numpy(values).to(parameter.tensor.dtype)
+            if not torch.isfinite(rounded).all():
+                raise InputError(f"init '{law_name}' on {parameter.name}: a value is too large for {rounded.dtype}")
+            new.append((parameter.tensor, rounded))
     with torch.no_grad():
-        for tensor, values in drawn:
-            tensor.copy_(torch.from_numpy(values))
+        for tensor, rounded in new:
+            tensor.copy_(rounded)
     return certificates
 
 
-def _node(given: str | Mapping[str, Any]) -> dict[str, Any]:
+def _node(what: str, given: Any) -> dict[str, Any]:
     """A name alone, or a name with parameters."""
-    node = {"name": given} if isinstance(given, str) else dict(given)
-    if "name" not in node:
-        raise InputError(f"a mapping must have a 'name'; got {node}")
+    if not isinstance(given, str | Mapping):
+        raise InputError(f"{what} must be a name, or a mapping with a 'name'; got {type(given).__name__}")
+    node = {"name": given} if isinstance(given, str) else {key: _plain(value) for key, value in given.items()}
+    if not isinstance(node.get("name"), str):
+        raise InputError(f"{what}: a mapping must have a 'name'; got {node}")
     return node
+
+
+def _plain(value: Any) -> Any:
+    """A scalar of NumPy or torch as Python's own."""
+    return value.item() if isinstance(value, np.generic | np.ndarray | torch.Tensor) and value.ndim == 0 else value
 
 
 def _resolve(
@@ -110,8 +126,8 @@ def _resolve(
     if callable(spec):
         name = getattr(spec, "__name__", "function")
         return name, Law(spec, "a function of yours", "you"), dict(params)
-    given = _node(spec)
-    node = option("init", given.pop("name")) | given | dict(params)
+    given = _node("init", spec)
+    node = option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
     if node["law"] in DATA_LAWS:
         raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
     fixed = "@" in node["name"] or "gain" in params or "gain" in given
@@ -151,9 +167,6 @@ def _one(
 ) -> NDArray[np.float32]:
     where = f"init '{name}' on {parameter.name}, {'a block ' if parameter.blocks > 1 else ''}of shape {parameter.shape}"
     try:
-        weight = np.asarray(law.function(parameter.shape, rng, **params))
+        return drawn(law, parameter.shape, rng, params)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
-    if weight.shape != parameter.shape:
-        raise InputError(f"{where}: it returned shape {weight.shape}")
-    return weight.astype(np.float32)

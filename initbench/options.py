@@ -8,12 +8,13 @@ from typing import Any
 from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
 from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.errors import InputError, unknown
-from initbench.initializers import BIASES, LAWS, draw
+from initbench.initializers import BIASES, LAWS
 from initbench.initializers.branches import BRANCHES
+from initbench.initializers.conformance import drawn
 from initbench.models import MODELS
 from initbench.seeding import stream
 from initbench.trial import Init, Named
-from initbench.values import choice, like, number, text
+from initbench.values import choice, exactly, like, number, text
 
 # A gain by name follows from the activation.
 _GAINS = ("auto", "torch", "critical")
@@ -61,10 +62,14 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
     defaults = INITIALIZERS[law].defaults
     own = ("name", "law", "bias", "branches")
     params = {key: value for key, value in node.items() if key not in own}
+    foreign = law in LAWS and bool(LAWS[law].code)
     for key, value in params.items():
         if key not in defaults:
             raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in (*own, *defaults)])
-        if key == "gain":
+        if foreign and (isinstance(defaults[key], str) or (key != "gain" and value not in _GAINS)):
+            # What it may be is the law's to say, whatever a parameter of this name means to ours.
+            params[key] = exactly(f"{group}.{key}", value, type(defaults[key]))
+        elif key == "gain":
             params[key] = _gain(value, activation, bias, group)
         elif key == "scale" and value in _GAINS:
             params[key] = _gain(value, activation, bias, group) ** 2
@@ -112,12 +117,25 @@ def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> s
     return None
 
 
+def draws_images(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> bool:
+    """Whether the law of an initializer of ours draws the first convolution of such a model, even for grey images."""
+    law = LAWS.get(init["law"])
+    if law is None or law.code or not MODELS[model["name"]].images or not depth:
+        return True
+    # A gain by name changes no law's mind about a shape.
+    params = {key: init[key] for key in law.defaults if key in init and init[key] not in _GAINS}
+    shape = (model["channels"], 1, model["kernel"], model["kernel"])
+    return _refusal(init["law"], tuple((law.defaults | params).items()), shape) is None
+
+
 @lru_cache(maxsize=1024)
-def _refusal(law: str, params: tuple[tuple[str, Any], ...]) -> str | None:
-    """What a law says of parameters that it does not accept, whatever the layer: a draw tells at once."""
+def _refusal(law: str, params: tuple[tuple[str, Any], ...], shape: tuple[int, ...] = (2, 4096)) -> str | None:
+    """What a law says of parameters that it does not accept: a draw tells at once.
+
+    By default whatever the layer: a weight with more inputs than nearly any has, for laws that count them.
+    """
     try:
-        # With more inputs than nearly any layer has, for laws that count them.
-        draw(law, (2, 4096), stream(0, "init"), **dict(params))
+        drawn(LAWS[law], shape, stream(0, "init"), dict(params))
     except ValueError as error:
         return str(error)
     return None

@@ -9,6 +9,7 @@ from initbench.errors import InputError, unknown
 
 # More than anyone means, and still small enough to plan.
 MOST = 1_000_000
+_KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
 
 
 def whole(name: str, value: Any, least: int, most: int = MOST) -> int:
@@ -55,17 +56,26 @@ def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) ->
 
 def like(name: str, value: Any, kind: Any) -> Any:
     """The value if it is of the annotated type: bool, int, float or str, or one of them or None."""
-    if value is None and kind in (str | None, int | None):
+    if value is None and kind in (str | None, int | None, str | int | None):
         return None
     if kind is bool:
-        if not isinstance(value, bool):
-            raise InputError(f"{name} must be true or false; got {shown(value)}")
-        return value
+        return exactly(name, value, kind)
     if kind in (int, int | None):
         return whole(name, value, 1)
+    if kind == str | int | None and isinstance(value, int) and not isinstance(value, bool):
+        return value
     return number(name, value) if kind is float else text(name, value)
+
+
+def exactly(name: str, value: Any, kind: Any) -> Any:
+    """The value if it is of the type bool, int, float or str, whatever its range: of a setting that is not ours."""
+    if kind is float:
+        return number(name, value)
+    if type(value) is not kind:
+        raise InputError(f"{name} must be {_KINDS[kind]}; got {shown(value)}")
+    return value
 
 
 def shown(value: Any) -> str:
     """A value as a user would write it."""
-    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,10 +1,9 @@
-"""Reading, checking and splitting data; downloads run torchvision's real code against a local server."""
+"""Splitting and checking data; downloads run torchvision's real code against a local server."""
 
 import functools
 import gzip
 import hashlib
 import http.server
-import math
 import pickle
 import struct
 import subprocess
@@ -18,10 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets
-from PIL import Image
 
 from initbench.data import SOURCES, STANDARDIZE, Arrays, DatasetSpec, downloads, load, split, statistics
-from initbench.data.arrays import checked
 from initbench.errors import InputError
 
 
@@ -250,136 +247,3 @@ def test_training_rows_are_standardised(how: str) -> None:
         np.testing.assert_allclose(z.std(0), [1, 1, 1, 1, 0], atol=1e-6)
     else:
         assert (z == x[rows]).all()
-
-
-def test_npz(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.random((20, 3, 4)), np.array(["cat", "dog"] * 10)
-    np.savez(tmp_path / "a.npz", x=x, y=y)
-    arrays = SOURCES["npz"](str(tmp_path / "a.npz"))
-    assert arrays.x.shape == (20, 12)
-    assert arrays.y.tolist() == [0, 1] * 10
-    assert arrays.sample_shape == (1, 3, 4)
-    np.savez(tmp_path / "b.npz", x_train=x[:15], y_train=y[:15], x_test=x[15:], y_test=y[15:])
-    both = SOURCES["npz"](str(tmp_path / "b.npz"))
-    assert both.n_test == 5
-    assert (both.x == arrays.x).all()
-
-
-@pytest.mark.parametrize(
-    ("shape", "image"),
-    [
-        ((7,), None), ((5, 6), (1, 5, 6)), ((5, 6, 3), (3, 5, 6)), ((3, 5, 6), (3, 5, 6)), ((1, 5, 6), (1, 5, 6)),
-        ((2, 6, 3), (3, 2, 6)), ((5, 6, 7), (7, 5, 6)), ((2, 3, 4, 5), None),
-    ],
-)  # fmt: skip
-def test_images_are_told_by_their_shape_and_get_their_channels_first(
-    shape: tuple[int, ...], image: tuple[int, int, int] | None
-) -> None:
-    x = np.random.default_rng(0).random((20, *shape), np.float32)
-    arrays = checked(x, np.arange(20) % 2, "x")
-    assert arrays.image == image
-    assert arrays.sample_shape == (image or (math.prod(shape),))
-    channels_last = len(shape) == 3 and image != shape
-    expected = np.moveaxis(x, 3, 1) if channels_last else x
-    assert (arrays.x == expected.reshape(20, -1)).all()
-
-
-def test_csv(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("a,kind,b\n" + "1,x,2.5\n3,y,4\n" * 5)
-    arrays = SOURCES["csv"](str(tmp_path / "a.csv"), label="kind")
-    assert arrays.x[:2].tolist() == [[1, 2.5], [3, 4]]
-    assert arrays.y.tolist() == [0, 1] * 5
-    (tmp_path / "b.csv").write_text("1,2,7\n3,4,8\n" * 5)
-    assert SOURCES["csv"](str(tmp_path / "b.csv"), header=False).y.tolist() == [0, 1] * 5
-
-
-def test_image_folder(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for part in ("train", "test"):
-        for label in ("a", "b"):
-            folder = tmp_path / part / label
-            folder.mkdir(parents=True)
-            for i in range(4 if part == "train" else 2):
-                Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).save(folder / f"{i}.png")
-    arrays = SOURCES["image_folder"](str(tmp_path))
-    assert arrays.x.shape == (12, 108)
-    assert arrays.x.dtype == np.uint8
-    assert arrays.n_test == 4
-    assert arrays.y.tolist() == [0] * 4 + [1] * 4 + [0, 0, 1, 1]
-    expected = torchvision.datasets.ImageFolder(str(tmp_path / "train"))
-    assert (arrays.x[0].reshape(3, 6, 6) == np.asarray(expected[0][0]).transpose(2, 0, 1)).all()
-    assert arrays.sample_shape == (3, 6, 6)
-    small = SOURCES["image_folder"](str(tmp_path), size=3, gray=True)
-    assert (small.x.shape, small.sample_shape) == ((12, 9), (1, 3, 3))
-    assert SOURCES["image_folder"](str(tmp_path), size=4).sample_shape == (3, 4, 4)
-
-
-def bad_files(folder: Path) -> list[tuple[str, dict[str, object], str]]:
-    """Source, arguments and what the message must say, for files that cannot serve."""
-    np.savez(folder / "names.npz", a=np.zeros(3))
-    np.savez(folder / "sizes.npz", x=np.zeros((4, 2)), y=np.zeros(3))
-    np.savez(folder / "text.npz", x=np.array([["a"], ["b"]] * 2), y=np.arange(4) % 2)
-    np.savez(folder / "nan.npz", x=np.array([[1.0], [np.nan], [2], [3]]), y=np.arange(4) % 2)
-    np.savez(folder / "one.npz", x=np.zeros((4, 2)), y=np.zeros(4))
-    np.savez(folder / "object.npz", x=np.array([{}, {}], object), y=np.arange(2))
-    whole = (folder / "sizes.npz").read_bytes()
-    (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    (folder / "empty.npz").write_bytes(b"")
-    with open(folder / "single.npz", "wb") as file:
-        np.save(file, np.zeros((4, 2)))
-    (folder / "empty.csv").write_text("")
-    (folder / "text.csv").write_text("a,b,y\n1,x,0\n2,y,1\n")
-    (folder / "ragged.csv").write_text("a,b\n1,2\n1,2,3,4\n")
-    (folder / "gap.csv").write_text("a,y\n1,0\n,1\n2,0\n3,1\n")
-    (folder / "nolabel.csv").write_text("a,y\n1,0\n2,\n3,1\n")
-    (folder / "regression.csv").write_text("a,y\n1,0.1\n2,0.2\n3,0.3\n")
-    (folder / "header.csv").write_text("1,2\n3,4\n")
-    (folder / "bytes.csv").write_bytes(bytes(range(256)))
-    (folder / "none").mkdir()
-    (folder / "images" / "a").mkdir(parents=True)
-    (folder / "images" / "a" / "1.png").write_bytes(b"not an image")
-    for number, size in enumerate([(4, 4), (4, 5)]):
-        (folder / "sizes" / "ab"[number]).mkdir(parents=True)
-        Image.new("L", size).save(folder / "sizes" / "ab"[number] / "1.png")
-    cases = [
-        ("npz", "names.npz", "holds a; needed: x and y"),
-        ("npz", "sizes.npz", "got shapes"),
-        ("npz", "text.npz", "samples must be numbers"),
-        ("npz", "nan.npz", "sample 1 holds a value that is missing"),
-        ("npz", "one.npz", "at least 2 classes"),
-        ("npz", "object.npz", "not a readable .npz"),
-        ("npz", "cut.npz", "not a readable .npz"),
-        ("npz", "empty.npz", "not a readable .npz"),
-        ("npz", "single.npz", "not a readable .npz"),
-        ("npz", "missing.npz", "does not exist"),
-        ("csv", "empty.csv", "not a readable table"),
-        ("csv", "text.csv", "column 'b' holds values that are not numbers"),
-        ("csv", "ragged.csv", "not a readable table"),
-        ("csv", "gap.csv", "sample 1 holds a value that is missing"),
-        ("csv", "nolabel.csv", "row 1 has no label"),
-        ("csv", "regression.csv", "3 classes in 3 samples"),
-        ("csv", "header.csv", "set dataset.header=false"),
-        ("csv", "bytes.csv", "not a readable table"),
-        ("image_folder", "none", "holds no images in class folders"),
-        ("image_folder", "images", "1.png is not a readable image"),
-        ("image_folder", "sizes", "set dataset.size=PIXELS"),
-        ("image_folder", "empty.csv", "holds no images"),
-    ]
-    return [(source, {"path": str(folder / name)}, message) for source, name, message in cases]
-
-
-def test_files_that_cannot_serve_are_told_in_one_line(tmp_path: Path) -> None:
-    for source, arguments, message in [
-        *bad_files(tmp_path),
-        ("npz", {"path": None}, "needs dataset.path"),
-        (
-            "csv",
-            {"path": str(tmp_path / "text.csv"), "label": "z"},
-            "has no column 'z' for dataset.label; it has a, b, y",
-        ),
-    ]:
-        with pytest.raises(InputError) as error:
-            SOURCES[source](**arguments)
-        assert message in str(error.value)
-        assert "\n" not in str(error.value)

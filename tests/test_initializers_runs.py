@@ -83,3 +83,21 @@ def test_what_is_known_to_be_odd_is_said_before_training(initbench: Initbench) -
     answer = initbench("run", "init=sobol_flat", "seeds=1", "dataset=digits", "epochs=1")
     assert answer.code == 0
     assert "note: 'sobol_flat' on layers.1.weight of shape (128, 128): nearly low rank: stable rank" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("init.gain=1e39", "init 'he' on layers.0.weight of shape (16, 16): it returned an array that is not of"),
+        ("init.gain=1e200", "init 'he': a parameter is too large"),
+        ("init=gaussian init.std=1e39", "init 'gaussian': it returned an array that is not of finite numbers"),
+        ("init=random_walk init.kurtosis=1e300", "init 'random_walk': a parameter is too large"),
+        ("init=random_walk init.kurtosis=1e5", "init 'random_walk' on layers.0.weight of shape (16, 16): a parameter"),
+        ("bias=normal bias.std=1e39", "'normal' on layers.0.bias of shape (16,): not every entry is finite"),
+    ],
+)  # fmt: skip
+def test_what_float32_cannot_hold_is_told_in_one_line(initbench: Initbench, settings: str, message: str) -> None:
+    answer = initbench("run", *settings.split(), "dataset=synthetic", "width=16", "epochs=1", "seeds=1")
+    assert answer.code == 2
+    assert answer.err.startswith(f"initbench: error: {message}")
+    assert answer.err.count("\n") == 1

@@ -213,8 +213,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"activation": {"name": "relu", "slope": 1.0}}, "unknown setting 'activation.slope'"),
     ({"layers": {"fc.*": "zero"}}, "layers: 'fc.*' matches no parameter of the model"),
     ({"layers": {"1.*": "nope"}}, "unknown init 'nope'"),
-    ({"init": lambda shape, rng: np.zeros((2, 2))}, "it returned shape (2, 2)"),
-    ({"init": lambda shape, rng: np.full(shape, np.nan)}, "not every entry is finite"),
+    ({"init": lambda shape, rng: np.zeros((2, 2))}, "it returned an array of shape (2, 2)"),
+    *(
+        ({"init": lambda shape, rng, value=value: np.full(shape, value)}, "an array that is not of finite numbers")
+        for value in (np.nan, 1e300, 1j, True, "x")
+    ),
+    ({"init": "gaussian", "std": torch.ones(2)}, 'init.std must be a finite number; got "tensor([1., 1.])"'),
+    ({"init": "gaussian", "std": "0.1"}, "init.std must be a finite number; got '0.1'"),
+    *(({"seed": seed}, "seed must be a whole number >= 0; got ") for seed in (-1, None, "x", True, 1.0)),
+    ({"activation": nn.ReLU()}, "activation must be a name, or a mapping with a 'name'; got ReLU"),
+    ({"bias": None}, "bias must be a name, or a mapping with a 'name'; got NoneType"),
+    ({"init": 5}, "init must be a name, or a mapping with a 'name'; got int"),
+    ({"init": ["he"]}, "init must be a name, or a mapping with a 'name'; got list"),
+    ({"init": {"name": 5}}, "init: a mapping must have a 'name'; got {'name': 5}"),
 ]
 
 
@@ -227,6 +238,22 @@ def test_bad_input_is_told_in_one_line_and_leaves_the_model_alone(arguments: dic
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_scalars_of_any_kind_are_numbers() -> None:
+    models = [nn.Linear(30, 20) for _ in range(4)]
+    for model, std in zip(models, (0.5, np.float32(0.5), torch.tensor(0.5), np.array(0.5)), strict=True):
+        initbench.initialize(model, "sparse", k=np.int64(3), std=std, seed=np.uint8(2))  # type: ignore[arg-type]
+        assert torch.equal(model.weight, models[0].weight)
+    assert int((models[0].weight != 0).sum()) == 60
+
+
+def test_weights_that_the_precision_cannot_hold_are_refused() -> None:
+    model = nn.Linear(30, 20).half()
+    before = model.weight.clone()
+    with pytest.raises(InputError, match="init 'gaussian' on weight: a value is too large for torch.float16"):
+        initbench.initialize(model, "normal", std=1e5)
+    assert torch.equal(model.weight, before)
 
 
 def test_a_model_without_values_is_refused() -> None:

@@ -51,8 +51,12 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
         return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
 
     assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
-    assert names("model=residual_cnn") == names("model=residual_mlp")
+    # For dense weights alone, and with more weights a unit than a filter of a grey image has.
+    assert names("model=residual_mlp") - names("model=residual_cnn") == {"identity", "sparse"}
     assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
+    assert names("model=residual_cnn") - names("model=cnn") == {"fixup", "rezero", "skipinit"}
+    assert "sparse" in names("model=cnn", "init.k=9")
+    assert "identity" in names("model=cnn", "depth=0")
 
 
 def test_the_key_of_a_module_is_its_code_and_not_its_place(tmp_path: Path) -> None:
@@ -94,7 +98,17 @@ BAD = {
     "model=module model.path=fails.py:net": "fails.py:net on 126 samples: RuntimeError: ",
     "model=module model.path=dropout.py:net": "dropout.py:net draws random numbers in training",
     "model=module model.path=double.py:net": "double.py:net: 1.weight is not of type float32",
+    "model=module model.path=number_out.py:net": "number_out.py:net must return logits of shape (126, 10); got int",
+    "model=module model.path=exits.py:net": "exits.py:net: SystemExit: 0",
+    "model=module model.path=exits_later.py:net": "exits_later.py:net on 126 samples: SystemExit: 0",
+    "model=module model.path=detached.py:net": "detached.py:net cannot be trained: RuntimeError: element 0 of tensors",
+    "model=module model.path=in_place.py:net": "in_place.py:net cannot be trained: RuntimeError: one of the variables",
+    "model=module model.path=train_only.py:net": "train_only.py:net on 126 samples: AssertionError",
+    "model=module model.path=numpys.py:net": "numpys.py:net draws from NumPy's or Python's generator",
+    "model=module model.path=pythons.py:net": "pythons.py:net draws from NumPy's or Python's generator",
+    "width=1000000": "model=mlp: RuntimeError: ",
     "model=module model.path=none_to_draw.py:net": "none_to_draw.py:net has no weight that an initializer could draw",
+    "model=module model.path=none_at_all.py:net": "none_at_all.py:net has no weight that an initializer could draw",
 }  # fmt: skip
 FILES = {
     "own": OWN,
@@ -105,6 +119,33 @@ FILES = {
     "fails": "from torch.nn import *\nnet = lambda shape, classes: Sequential(Flatten(), Linear(63, 7))",
     "dropout": "from torch.nn import *\nnet = lambda s, classes: Sequential(Flatten(), Dropout(), Linear(64, classes))",
     "double": "from torch.nn import *\nnet = lambda s, n: Sequential(Flatten(), Linear(64, n).double())",
+    "exits": "def net(shape, classes):\n    raise SystemExit(0)",
+    **{
+        name: f"""
+import random
+import numpy as np
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.layer = nn.Linear(64, classes)
+    def forward(self, x):
+        h = self.layer(x.flatten(1))
+        {line}
+def net(shape, classes):
+    return Net(classes)
+"""
+        for name, line in {
+            "number_out": "return 3",
+            "exits_later": "raise SystemExit(0)",
+            "detached": "return h.detach()",
+            "in_place": "y = h.sigmoid(); z = y * 2; y.add_(1); return z",
+            "train_only": "assert self.training; return h",
+            "numpys": "return h * np.random.random()",
+            "pythons": "return h * random.random()",
+        }.items()
+    },
+    "none_at_all": "from torch.nn import *\nnet = lambda s, n: Sequential(Flatten(), AdaptiveAvgPool1d(n))",
     "none_to_draw": "from torch.nn import *\n"
     "net = lambda s, n: Sequential(Flatten(), AdaptiveAvgPool1d(n), BatchNorm1d(n))",
 }
@@ -119,6 +160,30 @@ def test_bad_models_are_told_in_one_line_before_any_work(line: str, initbench: C
     assert answer.err.startswith(f"initbench: error: {BAD[line]}")
     assert answer.err.count("\n") == 1
     assert not Path("results").exists()
+
+
+def test_a_layer_that_is_none_of_torchs_is_named_and_a_single_sample_may_fail(
+    initbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    text = """
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.normed = weight_norm(nn.Linear(64, 8))
+        self.output = nn.Linear(8, classes)
+    def forward(self, x):
+        assert len(x) > 1
+        return self.output(self.normed(x.flatten(1)).relu())
+def net(shape, classes):
+    return Net(classes)
+"""
+    line = ["model=module", f"model.path={own(tmp_path, text)}", "seeds=1", "epochs=1", "batch_size=100"]
+    answer = initbench("run", *line, "init=he,xavier")
+    assert answer.code == 0, answer.err
+    note = "initbench: note: normed.parametrizations.weight.original1 of shape (8, 64) keeps the module's own values"
+    assert [line for line in answer.err.splitlines() if "note:" in line] == [note]
 
 
 def test_initializers_that_train_make_a_chunk_shorter() -> None:

@@ -120,20 +120,24 @@ BROKEN = {
     "return rng.random((2, 2))": "it returned an array of shape (2, 2)",
     "return rng.random(shape) / 0": "it returned an array that is not of finite numbers",
     "return None": "it returned an array of shape ()",
-    "raise ValueError('scale must be > 0')": "scale must be > 0",
+    "raise ValueError('scale must\\nbe > 0')": "scale must be > 0",
+    "raise SystemExit(0)": "SystemExit: 0",
+    "return np.full(shape, 1e300)": "it returned an array that is not of finite numbers",
+    "return rng.random(shape) > 0.5": "it returned an array that is not of finite numbers",
+    "return np.random.random(shape)": "it draws from a global generator, not from rng",
+    "return np.random.default_rng().random(shape)": "the same rng gave another weight",
 }
 
 
 @pytest.mark.parametrize("body", BROKEN)
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_a_plugin_that_cannot_serve_stops_the_run_before_training(initbench: Initbench, body: str) -> None:
-    write(f"def broken(shape, rng):\n    {body}\n")
+    write(f"import numpy as np\ndef broken(shape, rng):\n    {body}\n")
     answer = initbench("run", "init=he,broken", "seeds=2", "--plugin", "mine.py", *SMALL)
     assert answer.code == 2
-    assert answer.err.splitlines()[-1].startswith(
-        "initbench: error: init 'broken' on layers.0.weight of shape (16, 16)"
-    )
-    assert BROKEN[body] in answer.err.splitlines()[-1]
+    (line,) = answer.err.splitlines()
+    assert "'broken' on layers.0.weight of shape (16, 16): " in line
+    assert BROKEN[body] in line
     assert not Path("results").exists()
     checked = initbench("list", "--check", "--plugin", "mine.py")
     assert checked.code == 2
@@ -184,6 +188,9 @@ BAD_FILES = {
     "def xavier(shape, rng):\n    pass": "initializer 'xavier' of mine.py: the name is taken",
     "def kaiming(shape, rng):\n    pass": "initializer 'kaiming' of mine.py: the name is taken",
     "LAWS = {'mine': 3}": "initializer 'mine' of mine.py is no function",
+    "LAWS = {1: print}": "initializer 1 of mine.py: a name is letters, digits and _",
+    "LAWS = {'he,x': print}": "initializer 'he,x' of mine.py: a name is letters, digits and _",
+    "raise SystemExit(0)": "cannot be run: SystemExit: 0",
 }
 
 
@@ -198,8 +205,36 @@ def test_a_file_that_is_no_plugin_is_told_in_one_line(initbench: Initbench, text
 
 def test_a_plugin_that_does_not_exist(initbench: Initbench) -> None:
     assert "plugin none.py does not exist" in initbench("list", "--check", "--plugin", "none.py").err
+    assert "plugin . is a folder" in initbench("list", "--plugin", ".").err
     write("text", "plugin.txt")
     assert "plugin plugin.txt is no Python file" in initbench("list", "--plugin", "plugin.txt").err
+
+
+def test_the_parameters_of_a_plugin_are_what_their_defaults_are(initbench: Initbench) -> None:
+    law = "return rng.random(shape) / 9"
+    write(f"def mine(shape, rng, *, k: int = -2, how: str = '', lr: float = 0.0, base: float = 2.0):\n    {law}\n")
+    add_plugins([Path("mine.py")])
+    (cell,) = request(compose(["init=mine", "init.k=0", "init.lr=-1", "init.how=''", "init.base=3"])).cells
+    assert dict(cell.init.params) == {"k": 0, "how": "", "lr": -1.0, "base": 3.0}
+    for line, message in {"k=1.5": "a whole number; got 1.5", "how=1": "a text; got 1"}.items():
+        wrong = initbench("run", "init=mine", f"init.{line}", "--plugin", "mine.py")
+        assert f"must be {message}" in wrong.err
+
+
+def test_what_a_plugin_prints_is_no_result(initbench: Initbench) -> None:
+    write("print('hello')\ndef mine(shape, rng):\n    print('hello')\n    return rng.random(shape) / 9\n")
+    for line in (["run", "init=mine", "seeds=1", *SMALL], ["list", "--check"], ["list", "init"]):
+        answer = initbench(*line, "--plugin", "mine.py")
+        assert answer.code == 0
+        assert "hello" in answer.err
+        assert "hello" not in answer.out
+
+
+def test_a_plugin_that_fails_only_later_fails_its_certificate(initbench: Initbench) -> None:
+    write("left = [9]\ndef mine(shape, rng):\n    return left.pop() * rng.random(shape)\n")
+    answer = initbench("list", "--check", "--plugin", "mine.py")
+    assert answer.code == 2
+    assert "the first: mine 128x784: IndexError: pop from empty list" in answer.err
 
 
 def test_the_readmes_plugin_works(initbench: Initbench) -> None:

@@ -168,7 +168,8 @@ def split(arrays: Arrays, spec: DatasetSpec) -> Split:
             raise InputError(f"data set '{spec.name}' ({n} samples): the {name} split is empty")
     missing = np.setdiff1d(arrays.y, arrays.y[train])
     if missing.size:
-        raise InputError(f"data set '{spec.name}': class {missing[0]} has no training sample")
+        called = f"'{arrays.classes[missing[0]]}'" if arrays.classes else missing[0]
+        raise InputError(f"data set '{spec.name}': class {called} has no training sample")
     return Split(train, val, test)
 
 

@@ -22,12 +22,14 @@ class Arrays:
         y: ``[n]``, int64, classes ``0 .. n_classes-1``.
         n_test: the last ``n_test`` rows are the data set's own test set; 0 where it brings none.
         image: ``(channels, height, width)`` of a sample, None where samples are rows of a table.
+        classes: what the user calls them, where they are no numbers of ours.
     """
 
     x: NDArray[np.uint8] | NDArray[np.float32]
     y: NDArray[np.int64]
     n_test: int = 0
     image: tuple[int, int, int] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -50,6 +52,12 @@ class Arrays:
         return digest.hexdigest()
 
 
+def paired(x: NDArray[np.generic], labels: NDArray[np.generic], where: str) -> None:
+    """Refuse what is not samples ``[n, ...]`` and as many labels ``[n]``, at least one."""
+    if x.ndim < 2 or labels.ndim != 1 or len(x) != len(labels) or x.size == 0:
+        raise InputError(f"{where}: need samples [n, ...] and labels [n], got shapes {x.shape} and {labels.shape}")
+
+
 def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_test: int = 0) -> Arrays:
     """Arrays from samples and labels a user supplied.
 
@@ -64,8 +72,7 @@ def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_t
     Raises:
         InputError: nothing there, sizes that differ, values that are not finite numbers, fewer than two classes.
     """
-    if x.ndim < 2 or labels.ndim != 1 or len(x) != len(labels) or x.size == 0:
-        raise InputError(f"{where}: need samples [n, ...] and labels [n], got shapes {x.shape} and {labels.shape}")
+    paired(x, labels, where)
     if x.dtype.kind not in "biuf":
         raise InputError(f"{where}: samples must be numbers, got type {x.dtype}")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
@@ -73,7 +80,9 @@ def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_t
     x, image = _channels_first(x)
     x = x.reshape(len(x), -1)
     if x.dtype != np.uint8:
-        x = x.astype(np.float32)
+        # What is too large for float32 is told below, as any value that is not finite.
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32)
         rows = np.flatnonzero(~np.isfinite(x).all(axis=1))
         if rows.size:
             raise InputError(f"{where}: sample {rows[0]} holds a value that is missing or not finite")
@@ -82,7 +91,7 @@ def checked(x: NDArray[np.generic], labels: NDArray[np.generic], where: str, n_t
         raise InputError(f"{where}: need at least 2 classes, got {len(classes)}")
     if len(classes) > len(labels) // 2:
         raise InputError(f"{where}: {len(classes)} classes in {len(labels)} samples; is this column a class label?")
-    return Arrays(x, y.astype(np.int64), n_test, image)  # type: ignore[arg-type]
+    return Arrays(x, y.astype(np.int64), n_test, image, tuple(map(str, classes.tolist())))  # type: ignore[arg-type]
 
 
 def _channels_first(x: NDArray[np.generic]) -> tuple[NDArray[np.generic], tuple[int, int, int] | None]:

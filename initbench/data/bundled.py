@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from initbench.data.arrays import Arrays
+from initbench.errors import InputError
 from initbench.seeding import stream
+from initbench.values import number, whole
 
 
 def digits() -> Arrays:
@@ -25,8 +27,13 @@ def digits() -> Arrays:
 
 def synthetic(samples: int = 400, features: int = 16, classes: int = 4, noise: float = 1.0) -> Arrays:
     """Gaussian clouds of equal size around ``classes`` random centres of norm about √features; for tests."""
+    whole("dataset.classes", classes, 2)
+    number("dataset.noise", noise, least=0)
     rng = stream(0, "data", "synthetic")
     centres = rng.standard_normal((classes, features), np.float32)
     y = np.arange(samples) % classes
-    x = centres[y] + np.float32(noise) * rng.standard_normal((samples, features), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = centres[y] + np.float32(noise) * rng.standard_normal((samples, features), np.float32)
+    if not np.isfinite(x).all():
+        raise InputError(f"dataset.noise={noise} makes values that are not finite in float32")
     return Arrays(x, y.astype(np.int64))

@@ -1,14 +1,14 @@
 """A user's own data: NumPy archive, table, or folder of images."""
 
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data.arrays import Arrays, checked
-from initbench.errors import InputError
+from initbench.data.arrays import Arrays, checked, paired
+from initbench.errors import InputError, one_line
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
@@ -22,21 +22,29 @@ def _existing(path: str | None, source: str) -> Path:
     return found
 
 
+@contextmanager
+def _reading(file: Path, kind: str) -> Iterator[None]:
+    """Whatever a damaged file makes its reader raise is the same news to the user."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{file} is not a readable {kind} ({one_line(error)[:100]})") from None
+
+
 def npz(path: str | None) -> Arrays:
     """A NumPy archive with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``. Never unpickled."""
     file = _existing(path, "npz")
-    try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            parts = {name: archive[name] for name in archive.files}
-    # Whatever a damaged archive makes NumPy raise is the same news to the user.
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is not a readable .npz archive ({str(error).splitlines()[0][:100]})") from None
+    with (
+        _reading(file, ".npz archive"),
+        open(file, "rb") as stream,
+        np.load(stream, allow_pickle=False) as archive,
+    ):
+        parts = {name: archive[name] for name in archive.files}
     if {"x_train", "y_train", "x_test", "y_test"} <= parts.keys():
-        x_train, x_test = parts["x_train"], parts["x_test"]
-        if x_train.shape[1:] != x_test.shape[1:]:
-            raise InputError(f"{file}: x_train and x_test differ in shape: {x_train.shape[1:]}, {x_test.shape[1:]}")
-        labels = np.concatenate([parts["y_train"], parts["y_test"]])
-        return checked(np.concatenate([x_train, x_test]), labels, str(file), n_test=len(x_test))
+        for part in ("train", "test"):
+            paired(parts[f"x_{part}"], parts[f"y_{part}"], f"{file}, x_{part} and y_{part}")
+        x, labels = (_with_test(parts, name, file) for name in ("x", "y"))
+        return checked(x, labels, str(file), n_test=len(parts["x_test"]))
     if {"x", "y"} <= parts.keys():
         return checked(parts["x"], parts["y"], str(file))
     raise InputError(
@@ -44,31 +52,45 @@ def npz(path: str | None) -> Arrays:
     )
 
 
-def csv(path: str | None, label: str | None = None, header: bool = True) -> Arrays:
+def _with_test(parts: Mapping[str, NDArray[np.generic]], name: str, file: Path) -> NDArray[np.generic]:
+    train, test = parts[f"{name}_train"], parts[f"{name}_test"]
+    try:
+        return np.concatenate([train, test])
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{file}: {name}_train and {name}_test differ: "
+            f"{train.dtype} of shape {train.shape[1:]}, {test.dtype} of shape {test.shape[1:]}"
+        ) from None
+
+
+def csv(path: str | None, label: str | int | None = None, header: bool = True) -> Arrays:
     """A table of numbers with one column of class labels.
 
     Args:
         path: the file; compressed files are read by their ending.
-        label: the column of the labels by name (or number where there is no header); the last one if None.
+        label: the column of the labels by name, or by number where there is no header; the last one if None.
         header: whether the first row names the columns.
     """
     import pandas as pd
 
     file = _existing(path, "csv")
-    try:
+    with _reading(file, "table"):
         table = pd.read_csv(file, header=0 if header else None)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{file} is not a readable table ({str(error).splitlines()[0][:100]})") from None
+    # Else pandas takes the first columns for names of the rows.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{file}: rows have more values than the header has names")
     table.columns = [str(column) for column in table.columns]
     if header and len(table.columns) and all(_is_number(column) for column in table.columns):
         raise InputError(f"{file}: the first row holds numbers, not names; set dataset.header=false")
-    column = label if label is not None else (table.columns[-1] if len(table.columns) else "")
+    column = str(label) if label is not None else (table.columns[-1] if len(table.columns) else "")
     if column not in table.columns:
         raise InputError(f"{file} has no column '{column}' for dataset.label; it has {', '.join(table.columns[:20])}")
     features = table.drop(columns=column)
     texts = [name for name, dtype in features.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
     if texts:
         raise InputError(f"{file}: column '{texts[0]}' holds values that are not numbers")
+    # A matrix of numbers and truth values would be one of objects.
+    features = features.astype(dict.fromkeys(features.select_dtypes(bool), int))
     if table[column].isna().any():
         raise InputError(f"{file}: row {int(table[column].isna().argmax())} has no label")
     labels = table[column].to_numpy()
@@ -120,11 +142,8 @@ def _read_image(file: Path, size: int | None, gray: bool) -> NDArray[np.uint8]:
     """One image as bytes, ``[height, width]`` if grey, else ``[height, width, 3]``."""
     from PIL import Image
 
-    try:
-        with Image.open(file) as image:
-            pixels = image.convert("L" if gray else "RGB")
-            if size is not None and pixels.size != (size, size):
-                pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
-            return np.asarray(pixels, np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file} is not a readable image ({str(error).splitlines()[0][:100]})") from None
+    with _reading(file, "image"), Image.open(file) as image:
+        pixels = image.convert("L" if gray else "RGB")
+        if size is not None and pixels.size != (size, size):
+            pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(pixels, np.uint8)

@@ -135,4 +135,6 @@ def draw_bias(
         frequencies: of the classes, for the output layer.
         params: of the policy.
     """
-    return BIASES[policy].function(weight_shape, rng, frequencies, **params)
+    # What float32 cannot hold, the certificate tells.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return BIASES[policy].function(weight_shape, rng, frequencies, **params)

@@ -2,7 +2,8 @@
 
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -24,19 +25,25 @@ def drawn(law: Law, shape: Sequence[int], rng: np.random.Generator, params: Mapp
     Raises:
         ValueError: the law fails, in its own words, or returns something else than a finite array of the shape.
     """
-    try:
-        weight = np.asarray(law.function(tuple(shape), rng, **params))
-    except ValueError:
-        raise
-    except Exception as error:
-        if not law.code:
-            raise
-        raise ValueError(one_line(error)) from None
-    if weight.shape != tuple(shape):
-        raise ValueError(f"it returned an array of shape {weight.shape}")
-    if weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
+    # What float32 cannot hold is told below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            weight = np.asarray(law.function(tuple(shape), rng, **params))
+        except ValueError as error:
+            raise ValueError(" ".join(str(error).split()) or one_line(error)) from None
+        except OverflowError:
+            raise ValueError("a parameter is too large") from None
+        except (Exception, SystemExit) as error:
+            if not law.code:
+                raise
+            raise ValueError(one_line(error)) from None
+        if weight.shape != tuple(shape):
+            raise ValueError(f"it returned an array of shape {weight.shape}")
+        if weight.dtype.kind in "fiu":
+            weight = weight.astype(np.float32, copy=False)
+    if weight.dtype != np.float32 or not np.isfinite(weight).all():
         raise ValueError("it returned an array that is not of finite numbers")
-    return weight.astype(np.float32, copy=False)
+    return weight
 
 
 def examine(name: str, law: Law, params: Mapping[str, Any]) -> list[Certificate]:
@@ -46,24 +53,37 @@ def examine(name: str, law: Law, params: Mapping[str, Any]) -> list[Certificate]
     """
     certificates = []
     for shape in SHAPES:
+
+        def draw(seed: int = 0, shape: Sequence[int] = shape) -> NDArray[np.float32]:
+            return drawn(law, shape, stream(seed, "init", "a"), params)
+
         try:
-            weight = drawn(law, shape, stream(0, "init", "a"), params)
+            # A plugin may print, and its words are no part of a table.
+            with redirect_stdout(sys.stderr):
+                weight = draw()
+                unlike = unrepeatable(weight, draw)
+                same = (draw(1) == weight).all()
         except ValueError as error:
             if law.code and len(shape) == 2:
                 certificates.append(_failed(name, shape, str(error)))
             continue
         certificate = certify(name, weight, law.promise(shape, **params) if law.promise else None)
-        faults, notes = list(certificate.faults), list(certificate.notes)
-        before = _global_states()
-        again = drawn(law, shape, stream(0, "init", "a"), params)
-        if before != _global_states():
-            faults.append("it draws from a global generator, not from rng")
-        if (again != weight).any():
-            faults.append("the same rng gave another weight")
-        if (drawn(law, shape, stream(1, "init", "a"), params) == weight).all() and law.promise is None:
-            notes.append("another rng gave the same weight")
+        notes = ["another rng gave the same weight"] if same and law.promise is None else []
+        faults, notes = [*certificate.faults, *unlike], [*certificate.notes, *notes]
         certificates.append(replace(certificate, faults=tuple(faults), notes=tuple(notes)))
     return certificates
+
+
+def unrepeatable(weight: NDArray[np.float32], draw: Callable[[], NDArray[np.float32]]) -> list[str]:
+    """What is wrong if a weight is not drawn again by the same call from the same stream, and from it alone."""
+    before = global_states()
+    again = draw()
+    faults = []
+    if before != global_states():
+        faults.append("it draws from a global generator, not from rng")
+    if (again != weight).any():
+        faults.append("the same rng gave another weight")
+    return faults
 
 
 def _failed(name: str, shape: Sequence[int], fault: str) -> Certificate:
@@ -71,8 +91,8 @@ def _failed(name: str, shape: Sequence[int], fault: str) -> Certificate:
     return Certificate(name, tuple(shape), None, nan, nan, nan, nan, None, None, faults=(fault,))
 
 
-def _global_states() -> list[bytes]:
-    """Of every generator that a law might read without being asked."""
+def global_states() -> list[bytes]:
+    """Of every generator that a user's code might read without being asked."""
     states = [repr(random.getstate()).encode(), repr(np.random.get_state()).encode()]  # noqa: NPY002
     if torch := sys.modules.get("torch"):
         states.append(bytes(torch.get_rng_state().numpy()))

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +36,7 @@ def from_file(file: Path, taken: Iterable[str] = ()) -> dict[str, Law]:
         InputError: the file cannot be run, or has no law, or one that is not as it must be, or whose name is taken.
     """
     if not file.is_file():
-        raise InputError(f"plugin {file} does not exist")
+        raise InputError(f"plugin {file} {'is a folder' if file.is_dir() else 'does not exist'}")
     spec = importlib.util.spec_from_file_location(f"initbench_plugin_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise InputError(f"plugin {file} is no Python file")
@@ -43,8 +44,10 @@ def from_file(file: Path, taken: Iterable[str] = ()) -> dict[str, Law]:
     # Where dataclasses, pickles and tracebacks look for it.
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        # What it prints is no result.
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         raise InputError(f"plugin {file} cannot be run: {one_line(error)}") from None
     found = getattr(module, "LAWS", None) or {
         name: value for name, value in vars(module).items() if _is_law(name, value, module)
@@ -65,8 +68,9 @@ def from_entry_points(taken: Iterable[str] = ()) -> dict[str, Law]:
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         package = point.dist.name if point.dist else point.module
         try:
-            value = point.load()
-        except Exception as error:
+            with redirect_stdout(sys.stderr):
+                value = point.load()
+        except (Exception, SystemExit) as error:
             raise InputError(f"initializer '{point.name}' of package {package}: {one_line(error)}") from None
         source = inspect.getsourcefile(inspect.unwrap(value.function if isinstance(value, Law) else value))
         laws[point.name] = _law(point.name, value, package, _hash(Path(source or __file__)), taken)
@@ -95,7 +99,9 @@ def _is_law(name: str, value: Any, module: ModuleType) -> bool:
     return list(inspect.signature(value).parameters)[:2] == ["shape", "rng"]
 
 
-def _law(name: str, value: Any, source: str, code: str, taken: Iterable[str]) -> Law:
+def _law(name: Any, value: Any, source: str, code: str, taken: Iterable[str]) -> Law:
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+        raise InputError(f"initializer {name!r} of {source}: a name is letters, digits and _")
     if name in taken:
         raise InputError(f"initializer '{name}' of {source}: the name is taken; choose another")
     if isinstance(value, Law):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from initbench.activations import torch_function
 from initbench.errors import InputError, one_line
+from initbench.initializers.conformance import global_states
 from initbench.models import Architecture, code_hash
 from initbench.models.cnn import CNN
 from initbench.models.perceptron import Perceptron
@@ -58,19 +59,11 @@ def build(of: Architecture, seed: int = 0) -> nn.Module:
     """A module of this architecture on the CPU, its own initial values drawn from the stream ``(seed, "module")``.
 
     Raises:
-        InputError: a user's file or function fails.
+        InputError: a user's file or function fails, or the network does not fit into memory.
     """
     activation = torch_function(of.activation, dict(of.activation_params))
-    with _own_generator(seed):
-        if of.model != "module":
-            return BUILDERS[of.model](of, activation, **dict(of.settings))
-        try:
-            return _own(of, activation, **dict(of.settings))
-        except InputError:
-            raise
-        # Whatever a user's code raises is the same news: it does not build.
-        except Exception as error:
-            raise InputError(f"{where(of)}: {one_line(error)}") from None
+    with _own_generator(seed), _told(where(of)):
+        return BUILDERS[of.model](of, activation, **dict(of.settings))
 
 
 def template(of: Architecture, seed: int = 0) -> nn.Module:
@@ -84,29 +77,36 @@ def _template(of: Architecture, seed: int) -> nn.Module:
 
 
 def check(of: Architecture, batch: int) -> None:
-    """Run the module once, in training, on as few samples as it will ever get.
+    """Train and evaluate the module once, on as few samples as it will ever be trained on.
 
     Raises:
         InputError: it fails, answers in another shape, or draws random numbers, which no trial could reproduce.
     """
+    # A user's file has now been run, and is not again.
+    template(of)
+    before = global_states()
     module = build(of)
     other = [name for name, p in module.named_parameters() if p.dtype != torch.float32]
     if other:
         raise InputError(f"{where(of)}: {other[0]} is not of type float32")
-    with _own_generator(0), torch.no_grad():
-        before = torch.get_rng_state()
-        x = torch.zeros(batch, *of.sample_shape)
-        try:
-            logits = module.train()(x)
-        # The module may be anyone's code.
-        except Exception as error:
-            raise InputError(f"{where(of)} on {batch} sample{'s' * (batch > 1)}: {one_line(error)}") from None
-        drew = not torch.equal(before, torch.get_rng_state())
-    if not isinstance(logits, Tensor) or logits.shape != (batch, of.n_classes):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"{where(of)} must return logits of shape {(batch, of.n_classes)}; got {got}")
+    trained = [p for p in module.parameters() if p.requires_grad]
+    x, expected = torch.zeros(batch, *of.sample_shape), (batch, of.n_classes)
+    with _own_generator(0):
+        state = torch.get_rng_state()
+        for training in (True, False):
+            with _told(f"{where(of)} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
+                logits = module.train(training)(x)
+            if not isinstance(logits, Tensor) or logits.shape != expected:
+                got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                raise InputError(f"{where(of)} must return logits of shape {expected}; got {got}")
+            if training and trained:
+                with _told(f"{where(of)} cannot be trained"):
+                    torch.autograd.grad(logits, trained, torch.ones_like(logits), allow_unused=True)
+        drew = not torch.equal(state, torch.get_rng_state())
     if drew:
         raise InputError(f"{where(of)} draws random numbers in training (dropout?); its trials could not be repeated")
+    if before != global_states():
+        raise InputError(f"{where(of)} draws from NumPy's or Python's generator; its trials could not be repeated")
 
 
 def cost(of: Architecture) -> tuple[int, int]:
@@ -121,8 +121,12 @@ def cost(of: Architecture) -> tuple[int, int]:
 
     for part in module.modules():
         part.register_forward_hook(count)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module.eval()(torch.zeros(1, *of.sample_shape))
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module.eval()(torch.zeros(1, *of.sample_shape))
+    # A module of a user's need not serve a single sample: then a product for each weight must do.
+    except Exception:
+        return 2 * sum(param.numel() for param in module.parameters()), numbers
     return counter.get_total_flops(), numbers
 
 
@@ -145,6 +149,17 @@ def _loaded(path: str, code: str, function: str) -> Callable[..., Any]:
     if not callable(found):
         raise InputError(f"{path} has no function '{function}'")
     return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Whatever a module raises, which may be anyone's code or need too much memory, is an error in one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{what}: {one_line(error)}") from None
 
 
 @contextmanager
