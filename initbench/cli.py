@@ -143,7 +143,7 @@ def report(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
-    from initbench.config import parse_filters
+    from initbench.overrides import parse_filters
     from initbench.report import columns, output
     from initbench.report.document import VIEWS, Options
     from initbench.report.frame import select, to_trials

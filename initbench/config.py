@@ -5,10 +5,10 @@ packages of their own, and the cells are products of the parts (a composition pe
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from initbench.data_dependent import INITIALIZERS
 from initbench.errors import InputError, unknown
@@ -16,18 +16,10 @@ from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import install
 from initbench.options import unsuited
+from initbench.overrides import INIT_GROUPS, is_pattern, parse
 from initbench.request import OPTIONAL
 
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Glob
-
 Plain = dict[str, Any]
-
-# Settings of the whole command; a sweep over them has no meaning.
-_SINGLE = ("device", "results", "experiment")
-
-# Settings that name an option of the group init.
-_INITIALIZERS = ("init", "init_first", "init_output")
 
 
 def config_folder() -> Path:
@@ -48,12 +40,12 @@ def group_names(config_dir: Path | None = None) -> dict[str, list[str]]:
         path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()
     }
     found["init"] = sorted({*found["init"], *_plugins()})
-    return {name: found[_source(name)] for name in (*found, *_INITIALIZERS)}
+    return {name: found[_source(name)] for name in (*found, *INIT_GROUPS)}
 
 
 def _source(group: str) -> str:
     """The group whose options a setting names."""
-    return "init" if group in _INITIALIZERS else group
+    return "init" if group in INIT_GROUPS else group
 
 
 def options(group: str, config_dir: Path | None = None) -> dict[str, Plain]:
@@ -101,7 +93,7 @@ def _with_defaults(group: str, node: Any) -> Any:
     """An option names its law and what it wants of it; here the law's other parameters join it."""
     if not isinstance(node, dict):
         return node
-    if group in _INITIALIZERS and node.get("law") in INITIALIZERS:
+    if group in INIT_GROUPS and node.get("law") in INITIALIZERS:
         defaults = INITIALIZERS[node["law"]].defaults
     elif group == "bias" and node.get("name") in BIASES:
         defaults = BIASES[node["name"]].defaults
@@ -135,7 +127,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
-            axes, texts = _parse(overrides, groups), list(overrides)
+            axes, texts = parse(overrides, groups), list(overrides)
             chosen = _group_overrides(axes, groups)
             if "experiment" in axes:
                 preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
@@ -145,7 +137,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
                         f"the sweep of experiment '{axes['experiment'][0]}' must be KEY: VALUES, one per line"
                     )
                 sweep = [f"{key}={value}" for key, value in preset.get("sweep", {}).items()]
-                axes, texts = _parse(sweep, groups) | axes, sweep + texts
+                axes, texts = parse(sweep, groups) | axes, sweep + texts
                 chosen = _group_overrides(axes, groups)
             composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -164,17 +156,9 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     }
     plain["experiment"] = axes.pop("experiment", [None])[0]
     cells = _expand(plain, swept, axes, groups)
-    if _is_pattern("init", texts):
+    if is_pattern("init", texts):
         cells = [cell for cell in cells if _can_serve(cell)] or cells
     return [_resolve(cell) for cell in cells]
-
-
-def _is_pattern(key: str, texts: Iterable[str]) -> bool:
-    """Whether the last override of a key names its options by a pattern: it then means those that can serve."""
-    from hydra.core.override_parser.types import Glob
-
-    values = [override.value() for override in map(_read, texts) if override.key_or_group == key]
-    return bool(values) and isinstance(values[-1], Glob)
 
 
 def _can_serve(cell: Plain) -> bool:
@@ -183,85 +167,6 @@ def _can_serve(cell: Plain) -> bool:
         return unsuited(cell["init"], cell["model"], cell["depth"]) is None
     except (KeyError, TypeError, AttributeError):
         return True
-
-
-def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
-    """``init=he,xavier depth=10`` as the values wanted of each key, or the pattern their names must match.
-
-    Raises:
-        InputError: an override that cannot be read.
-    """
-    if not overrides:
-        return {}
-    from hydra.core.override_parser.types import Glob
-
-    filters: dict[str, list[Any] | Glob] = {}
-    for text in overrides:
-        override = _read(text)
-        key, value = override.key_or_group, override.value()
-        if isinstance(value, Glob):
-            filters[key] = value
-            continue
-        if override.is_sweep_override():
-            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        elif key == "seeds":
-            # As in a run: seeds=10 is 0 to 9, seeds=[3] is that one.
-            values = list(range(value)) if isinstance(value, int) else value if isinstance(value, list) else [value]
-        else:
-            values = [value]
-        if key == "width":
-            # One size for all layers goes by that size.
-            values = [item[0] if isinstance(item, list) and len(set(item)) == 1 else item for item in values]
-        filters[key] = _canonical(key, values)
-    return filters
-
-
-def _read(text: str) -> Any:
-    """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        (override,) = OverridesParser.create().parse_overrides([text])
-    except HydraException:
-        raise InputError(f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10") from None
-    if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
-        raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
-    if override.is_sweep_override() and not override.is_discrete_sweep():
-        raise InputError(f"'{text}' is an interval; list values, or use range() or choice()")
-    return override
-
-
-def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str, list[Any]]:
-    """Key to list of values, one value where it is no sweep, in the order in which the keys first appear."""
-    from hydra.core.override_parser.types import Glob
-
-    axes: dict[str, list[Any]] = {}
-    for text in overrides:
-        override = _read(text)
-        key, value = override.key_or_group, override.value()
-        if isinstance(value, Glob):
-            values: list[Any] = value.filter(groups.get(key, []))
-        elif override.is_sweep_override():
-            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        else:
-            values = [value]
-        if not values:
-            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
-        values = _canonical(key, values)
-        if len(values) > 1 and key in _SINGLE:
-            raise InputError(f"'{key}' takes one value, got {len(values)}")
-        axes[key] = values
-    return axes
-
-
-def _canonical(key: str, values: list[Any]) -> list[Any]:
-    """An initializer may be named by an alias."""
-    return [canonical(name) if key in _INITIALIZERS and isinstance(name, str) else name for name in values]
-
-
-def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
-    return f"; choose from: {', '.join(sorted(groups[key]))}" if key in groups else ""
 
 
 def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[str]]) -> list[str]:
