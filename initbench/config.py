@@ -17,7 +17,7 @@ from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import install
 from initbench.options import unsuited
 from initbench.overrides import INIT_GROUPS, is_pattern, parse
-from initbench.request import OPTIONAL
+from initbench.request import OPTIONAL, SETTINGS
 
 Plain = dict[str, Any]
 
@@ -29,9 +29,17 @@ def config_folder() -> Path:
 
 
 def option_files(group: str, config_dir: Path | None = None) -> dict[str, Path]:
-    """Name and file of every option of a group; a user's folder adds to ours and cannot replace."""
-    folders = [folder / group for folder in (config_dir, config_folder()) if folder is not None]
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    """Name and file of every option of a group; a user's folder adds to ours.
+
+    Raises:
+        InputError: a file of the user's has the name of one of ours.
+    """
+    ours = {file.stem: file for file in sorted((config_folder() / group).glob("*.yaml"))}
+    own = {file.stem: file for file in sorted((config_dir / group).glob("*.yaml"))} if config_dir else {}
+    for name, file in own.items():
+        if name in ours or (group == "init" and canonical(name) != name):
+            raise InputError(f"{file}: the name '{name}' is taken; choose another")
+    return own | ours
 
 
 def group_names(config_dir: Path | None = None) -> dict[str, list[str]]:
@@ -73,7 +81,10 @@ def _read_file(file: Path) -> Any:
     """A YAML file, by the parser written in C where there is one: a hundred small files are read for one list."""
     import yaml
 
-    return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {file}: {_one_line(error)}") from None
 
 
 def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[str]:
@@ -93,12 +104,10 @@ def _with_defaults(group: str, node: Any) -> Any:
     """An option names its law and what it wants of it; here the law's other parameters join it."""
     if not isinstance(node, dict):
         return node
-    if group in INIT_GROUPS and node.get("law") in INITIALIZERS:
-        defaults = INITIALIZERS[node["law"]].defaults
-    elif group == "bias" and node.get("name") in BIASES:
-        defaults = BIASES[node["name"]].defaults
-    else:
+    key, table = ("law", INITIALIZERS) if group in INIT_GROUPS else ("name", BIASES if group == "bias" else {})
+    if not isinstance(node.get(key), str) or node[key] not in table:
         return node
+    defaults = table[node[key]].defaults
     return {key: node[key] for key in ("name", "law") if key in node} | defaults | node
 
 
@@ -124,26 +133,25 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     extra = _plugins() | VIEWS
     for name, node in extra.items():
         ConfigStore.instance().store(group="init", name=name, node=node)
-    search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
+    search = [f"hydra.searchpath=[{_quoted(f'file://{config_dir.absolute()}')}]"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
             axes, texts = parse(overrides, groups), list(overrides)
+            _check_files(axes, config_dir)
             chosen = _group_overrides(axes, groups)
             if "experiment" in axes:
                 preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
                 assert isinstance(preset, dict)
-                if not isinstance(preset.get("sweep", {}), dict):
-                    raise InputError(
-                        f"the sweep of experiment '{axes['experiment'][0]}' must be KEY: VALUES, one per line"
-                    )
+                _check_preset(axes["experiment"][0], preset)
                 sweep = [f"{key}={value}" for key, value in preset.get("sweep", {}).items()]
                 axes, texts = parse(sweep, groups) | axes, sweep + texts
+                _check_files(axes, config_dir)
                 chosen = _group_overrides(axes, groups)
             composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise InputError(_one_line(error)) from None
     assert isinstance(composed, dict)
-    plain: Plain = dict.fromkeys(OPTIONAL) | {str(key): value for key, value in composed.items()}
+    plain: Plain = dict.fromkeys(SETTINGS) | {str(key): value for key, value in composed.items()}
     swept: dict[str, dict[str, Plain]] = plain.pop("options", {})
     plain.pop("sweep", None)
     # No option but those for residual branches has a rule for them, and every one can be given one.
@@ -161,6 +169,25 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     return [_resolve(cell) for cell in cells]
 
 
+def _check_files(axes: Mapping[str, list[Any]], config_dir: Path | None) -> None:
+    """Hydra does not say which file it cannot read."""
+    for key, values in axes.items() if config_dir else ():
+        files = option_files(_source(key), config_dir)
+        for file in {files[value] for value in values if isinstance(value, str) and value in files}:
+            _read_file(file)
+
+
+def _check_preset(name: str, preset: Mapping[Any, Any]) -> None:
+    """A preset without its first line would be a node of its own, and change nothing."""
+    if preset.get("experiment") is not None:
+        raise InputError(f"experiment '{name}' must hold settings, and start with the line `# @package _global_`")
+    sweep = preset.get("sweep", {})
+    if not isinstance(sweep, dict):
+        raise InputError(f"the sweep of experiment '{name}' must be KEY: VALUES, one per line")
+    if "experiment" in sweep:
+        raise InputError(f"the sweep of experiment '{name}' cannot name another experiment")
+
+
 def _can_serve(cell: Plain) -> bool:
     """Whether the initializer is for such a model; what cannot be read yet is refused later, by name."""
     try:
@@ -171,23 +198,34 @@ def _can_serve(cell: Plain) -> bool:
 
 def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[str]]) -> list[str]:
     """Hydra overrides that choose the options, the experiment first; swept ones go into ``options.GROUP.oNUMBER``."""
+    from hydra.core.override_parser.types import Glob
+
     chosen: list[str] = []
     for key in sorted(axes.keys() & groups.keys(), key=lambda name: name != "experiment"):
         source = _source(key)
         for value in axes[key]:
+            if isinstance(value, list | dict | Glob):
+                raise InputError(f"{key} must be a name, or names with commas between them: {key}=A,B; got '{value}'")
             known = value in groups[key] or (source == "init" and value in VIEWS)
             if not known and not (value is None and key in OPTIONAL):
                 raise unknown(key, str(value), VIEWS if source == "init" and "@" in str(value) else groups[key])
         if len(axes[key]) > 1:
             chosen += [
-                f"+{source}@options.{key}.o{number}={name}"
+                f"+{source}@options.{key}.o{number}={_quoted(name)}"
                 for number, name in enumerate(dict.fromkeys(axes[key]))
                 if name is not None
             ]
         elif axes[key] != [None]:
             new = "+" if source != key else ""
-            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={axes[key][0]}")
+            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={_quoted(axes[key][0])}")
     return chosen
+
+
+def _quoted(text: str) -> str:
+    """As Hydra reads it back: it would take a bare 2024 for a number."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def _expand(
@@ -208,13 +246,10 @@ def _expand(
             # optimizer.lr and model.depth are settings of their own here.
             whole = {k for k in known | groups.keys() if "." not in k}
             raise unknown("setting", key, {last} if dot and last in whole else near or whole)
-    names = list(axes)
-    # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
-    lists = [[axes[name]] if name == "seeds" and len(axes[name]) > 1 else axes[name] for name in names]
     cells = []
-    for values in itertools.product(*lists):
+    for values in itertools.product(*axes.values()):
         cell = dict(plain)
-        point = dict(zip(names, values, strict=True))
+        point = dict(zip(axes, values, strict=True))
         for group, nodes in swept.items():
             number = list(dict.fromkeys(axes[group])).index(point[group])
             cell[group] = nodes.get(f"o{number}")

@@ -54,8 +54,12 @@ def _read(text: str) -> Any:
 
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
-    except HydraException:
-        raise InputError(f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10") from None
+    # Python reads no whole number of more than 4,300 digits.
+    except (HydraException, ValueError):
+        raise InputError(
+            f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, brackets or "
+            "accents in quotes of its own: \"dataset.path='my data.csv'\""
+        ) from None
     if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
         raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
     if override.is_sweep_override() and not override.is_discrete_sweep():
@@ -75,6 +79,8 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
             values: list[Any] = value.filter(groups.get(key, []))
         elif override.is_sweep_override():
             values = [getattr(item, "text", item) for item in override.sweep_iterator()]
+            # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
+            values = [values] if key == "seeds" else values
         else:
             values = [value]
         if not values:
