@@ -75,7 +75,6 @@ def test_what_cannot_be_is_one_line(initbench: Initbench, line: str, code: int, 
     assert not list(Path().iterdir())
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -92,6 +91,8 @@ def test_what_may_not_be_read_is_one_line(initbench: Initbench, line: str, code:
     Path("cfg/init/mine.yaml").write_text("name: mine\nlaw: normal\n")
     Path("cfg/init/mine.yaml").chmod(0)
     Path("shut").mkdir(mode=0)
+    if os.access("shut", os.R_OK):
+        pytest.skip("root may read everything")
     answer = initbench(*line.split())
     assert (answer.code, answer.out, len(answer.err.splitlines())) == (code, "", 1)
 
