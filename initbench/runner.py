@@ -186,7 +186,8 @@ def _train_from(
     cell, n_trials = chunk[0].cell, len(chunk)
     data = samples(cell.dataset)
     networks = Networks(
-        {name: np.stack([start.params[name] for start in initial]) for name in initial[0].params},
+        # A law may give a transposed view, and a stack of those alone would be one too.
+        {name: np.ascontiguousarray(np.stack([start.params[name] for start in initial])) for name in initial[0].params},
         cell.activation.name,
         dict(cell.activation.params),
     )

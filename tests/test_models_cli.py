@@ -11,6 +11,7 @@ from own_model import OWN, own
 
 from initbench import records
 from initbench.config import compose
+from initbench.data_dependent import DATA_LAWS
 from initbench.request import request
 from initbench.sweep import Trial, plan
 
@@ -51,8 +52,18 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
         return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
 
     assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
-    assert names("model=residual_cnn") == names("model=residual_mlp")
+    assert names("model=residual_cnn") == names("model=residual_mlp") - {"identity"}
+    assert names("model=cnn") == names() - {"identity", *DATA_LAWS}
+    assert "identity" in names("model=cnn", "depth=0")
     assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
+
+
+def test_a_law_that_gives_a_transposed_view_trains_alone_as_among_others(initbench: Callable[..., Any]) -> None:
+    small = ["model=cnn", "model.channels=4", "epochs=1", "seeds=1"]
+    assert initbench("run", *small, "init=delta_orthogonal", "results=alone").code == 0
+    assert initbench("run", *small, "init=delta_orthogonal,he", "results=both").code == 0
+    (alone,), both = (records.load([Path(folder)]).records.values() for folder in ("alone", "both"))
+    assert alone["weights"] in [record["weights"] for record in both]
 
 
 def test_the_key_of_a_module_is_its_code_and_not_its_place(tmp_path: Path) -> None:
