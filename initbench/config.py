@@ -133,7 +133,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     extra = _plugins() | VIEWS
     for name, node in extra.items():
         ConfigStore.instance().store(group="init", name=name, node=node)
-    search = [f"hydra.searchpath=[{_quoted(f'file://{config_dir.absolute()}')}]"] if config_dir else []
+    search = [f"hydra.searchpath=[{quoted(f'file://{config_dir.absolute()}')}]"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
             axes, texts = parse(overrides, groups), list(overrides)
@@ -211,17 +211,17 @@ def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[st
                 raise unknown(key, str(value), VIEWS if source == "init" and "@" in str(value) else groups[key])
         if len(axes[key]) > 1:
             chosen += [
-                f"+{source}@options.{key}.o{number}={_quoted(name)}"
+                f"+{source}@options.{key}.o{number}={quoted(name)}"
                 for number, name in enumerate(dict.fromkeys(axes[key]))
                 if name is not None
             ]
         elif axes[key] != [None]:
             new = "+" if source != key else ""
-            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={_quoted(axes[key][0])}")
+            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={quoted(axes[key][0])}")
     return chosen
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """As Hydra reads it back: it would take a bare 2024 for a number."""
     from hydra.core.override_parser.types import Quote, QuotedString
 

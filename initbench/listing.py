@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
-from initbench.config import compose, option, option_files, options
+from initbench.config import compose, option, option_files, options, quoted
 from initbench.data import SOURCES
 from initbench.data_dependent import DATA_LAWS, INITIALIZERS
 from initbench.errors import InputError
@@ -44,7 +44,7 @@ def _options(folder: str, config_dir: Path | None) -> dict[str, Node]:
             # Rules for residual branches are refused where there are none.
             residual = ["model=residual_mlp"] if isinstance(node, dict) and node.get("branches") else []
             try:
-                request(compose([f"{folder}='{name}'", *residual], config_dir))
+                request(compose([f"{folder}={quoted(name)}", *residual], config_dir))
             except InputError as error:
                 raise InputError(f"{file}: {error}") from None
     return nodes

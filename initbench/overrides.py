@@ -42,7 +42,7 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
             values = [value]
         if key == "width":
             # One size for all layers goes by that size.
-            values = [item[0] if isinstance(item, list) and len(set(item)) == 1 else item for item in values]
+            values = [item[0] if isinstance(item, list) and len(set(map(str, item))) == 1 else item for item in values]
         filters[key] = _canonical(key, values)
     return filters
 
@@ -50,6 +50,7 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
 def _read(text: str) -> Any:
     """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
     try:
@@ -64,6 +65,9 @@ def _read(text: str) -> Any:
         raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
     if override.is_sweep_override() and not override.is_discrete_sweep():
         raise InputError(f"'{text}' is an interval; list values, or use range() or choice()")
+    value = override.value()
+    if isinstance(value, Glob) and not all(isinstance(pattern, str) for pattern in (*value.include, *value.exclude)):
+        raise InputError(f"'{text}' has a pattern that is no text; write e.g. init=glob(he*)")
     return override
 
 

@@ -324,6 +324,7 @@ BAD = {
     "init={a:1}": "init must be a name, or names with commas between them: init=A,B; got",
     "init=he,[xavier]": "init must be a name, or names with commas between them: init=A,B; got",
     "init=he,glob(x*)": "init must be a name, or names with commas between them: init=A,B; got",
+    "init=glob([1])": "'init=glob([1])' has a pattern that is no text",
     f"lr=1{'0' * 400}": "lr must be a finite number > 0; got Infinity",
     f"lr=1{'0' * 5000}": "cannot read 'lr=1000",
     "model=residual_mlp width=[[1],[2]]": "width must be a whole number >= 1; got [1]",
