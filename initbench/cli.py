@@ -73,11 +73,7 @@ ConfigDir = Annotated[
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(
-        "--plugin",
-        metavar="FILE.py",
-        help="Initializers of your own: functions (shape, rng, *, ...) -> array.",
-        exists=True,
-        dir_okay=False,
+        "--plugin", metavar="FILE.py", help="Initializers of your own: functions (shape, rng, *, ...) -> array."
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]

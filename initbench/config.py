@@ -93,6 +93,11 @@ def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[s
     Raises:
         InputError: a file or a package whose initializers cannot be used.
     """
+    for file in files:
+        try:
+            file.exists()
+        except OSError as error:
+            raise InputError(f"plugin {file} cannot be read: {error.strerror or error}") from None
     return install(files, option_files("init", config_dir))
 
 

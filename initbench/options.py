@@ -104,8 +104,6 @@ def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> s
         return f"init '{name}' sets up plain perceptrons only; use model=mlp without normalisation"
     if law in DATA_LAWS and DATA_LAWS[law].hidden and not depth:
         return f"init '{name}' trains hidden layers, and depth=0 has none"
-    if law == "identity" and depth and MODELS[model["name"]].images:
-        return f"init '{name}' is for dense weights, and model={model['name']} has convolutions; use init=dirac"
     if rule in BRANCHES and not MODELS[model["name"]].branches:
         models = " or ".join(f"model={name}" for name, of in MODELS.items() if of.branches)
         return f"init '{name}' is for residual branches, and model={model['name']} has none; use {models}"

@@ -11,7 +11,6 @@ from own_model import OWN, own
 
 from initbench import records
 from initbench.config import compose
-from initbench.data_dependent import DATA_LAWS
 from initbench.request import request
 from initbench.sweep import Trial, plan
 
@@ -52,9 +51,7 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
         return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
 
     assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
-    assert names("model=residual_cnn") == names("model=residual_mlp") - {"identity"}
-    assert names("model=cnn") == names() - {"identity", *DATA_LAWS}
-    assert "identity" in names("model=cnn", "depth=0")
+    assert names("model=residual_cnn") == names("model=residual_mlp")
     assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
 
 

@@ -197,7 +197,7 @@ def test_a_file_that_is_no_plugin_is_told_in_one_line(initbench: Initbench, text
 
 
 def test_a_plugin_that_does_not_exist(initbench: Initbench) -> None:
-    assert "'none.py' does not exist" in initbench("list", "--check", "--plugin", "none.py").err
+    assert "plugin none.py does not exist" in initbench("list", "--check", "--plugin", "none.py").err
     write("text", "plugin.txt")
     assert "plugin plugin.txt is no Python file" in initbench("list", "--plugin", "plugin.txt").err
 
