@@ -163,7 +163,11 @@ def report(
         raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
     sets = [[folder] for folder in folders] or [[path("results", name) for name in named]]
     for folder in itertools.chain(*sets):
-        if not os.path.isdir(folder):
+        try:
+            there = folder.is_dir()
+        except OSError as error:
+            raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
+        if not there:
             raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
     chosen = []
     for together in sets:
