@@ -6,4 +6,8 @@ from pathlib import Path
 
 def cache_folder() -> Path:
     """The user's folder for them, which may be deleted at any time: ``$XDG_CACHE_HOME/initbench``, in ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initbench"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initbench"
+    except RuntimeError:
+        # For a user without a home nothing is kept: this folder cannot be made.
+        return Path(os.devnull) / "initbench"

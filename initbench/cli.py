@@ -1,5 +1,6 @@
 """The command line: reads arguments, calls the library, prints. Results on stdout, everything else on stderr."""
 
+import io
 import itertools
 import os
 import signal
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -143,19 +144,30 @@ def report(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
-    from initbench.config import parse_filters
+    from initbench.overrides import parse_filters
     from initbench.report import columns, output
     from initbench.report.document import VIEWS, Options
     from initbench.report.frame import select, to_trials
+    from initbench.values import path
 
     wanted = parse_filters([text for text in what or [] if "=" in text])
     folders = [Path(text) for text in what or [] if "=" not in text]
     if len(folders) > 2:
         raise InputError(f"two folders are compared, got {len(folders)}; results=A,B,C reports on all as one")
-    named = wanted.pop("results", [] if folders else ["results"])
-    sets = [[folder] for folder in folders] or [list(map(Path, named))]
+    if len(folders) == 2 and (baseline is not None or view or figures is not None):
+        raise InputError("two folders are compared in a report of its own, without --baseline, --view and --figures")
+    if folders and "results" in wanted:
+        raise InputError(f"results= is for a report without a folder, and here is {folders[0]}; give one of them")
+    named = wanted.pop("results", ["results"])
+    if not isinstance(named, list):
+        raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
+    sets = [[folder] for folder in folders] or [[path("results", name) for name in named]]
     for folder in itertools.chain(*sets):
-        if not folder.is_dir():
+        try:
+            there = folder.is_dir()
+        except OSError as error:
+            raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
+        if not there:
             raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
     chosen = []
     for together in sets:
@@ -208,7 +220,7 @@ def list_(
         blocks, faults = certificates(added, config_dir)
     else:
         blocks, faults = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)], []
-    with _reader_may_leave():
+    with _stdout():
         to_terminal(blocks, Terminal())
     if faults:
         raise InputError(f"{len(faults)} certificate{'s' if len(faults) > 1 else ''} failed; the first: {faults[0]}")
@@ -236,13 +248,15 @@ def _run(
     if show_config:
         import yaml
 
-        print(yaml.safe_dump_all(cells, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+        with _stdout():
+            print(yaml.safe_dump_all(cells, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return
     loaded, damaged = columns.load([asked.results], cached=False)
     _warn(damaged)
     planned = plan(asked, columns.done(loaded))
     if dry_run:
-        print(*lines_of(planned), sep="\n")
+        with _stdout():
+            print(*lines_of(planned), sep="\n")
         return
     if not planned.todo:
         say(f"nothing to train: all {len(planned.trials)} trials have their records in {asked.results}")
@@ -252,7 +266,9 @@ def _run(
         with redirect_stdout(sys.stderr):
             _train(planned, asked.device, asked.results, asked.experiment, verbose)
         loaded, _ = columns.load([asked.results], cached=False)
-        planned = plan(asked, columns.done(loaded))
+        trained, planned = planned.todo, plan(asked, columns.done(loaded))
+        if {trial.key for trial in trained} & {trial.key for trial in planned.todo}:
+            raise StorageError(f"records just written cannot be read back from {asked.results}")
     made = loaded.of([trial.key for trial in planned.trials])
     _print_report(to_trials(made), Options(), "rich", None)
     failed = made.numbers["error"][made.numbers["error"] >= 0]
@@ -312,12 +328,12 @@ def _print_report(
 
     if form == "rich" and out is None:
         blocks = output.blocks(trials, options, other)
-        with _reader_may_leave():
+        with _stdout():
             to_terminal(blocks, Terminal())
         return
     text = output.report(trials, options, form, other)
     if out is None:
-        with _reader_may_leave():
+        with _stdout():
             sys.stdout.write(text)
         return
     try:
@@ -327,14 +343,21 @@ def _print_report(
 
 
 @contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Whoever reads our stdout may close it early, as ``| head`` does: that is no error."""
+def _stdout() -> Iterator[None]:
+    """Whoever reads our stdout may close it early, as ``| head`` does: that is no error. A full disk is one."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Else the interpreter would fail to flush what is left when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
+    except OSError as error:
+        _drop(sys.stdout)
+        raise StorageError(f"cannot write to stdout: {error.strerror or error}") from None
+
+
+def _drop(stream: TextIO) -> None:
+    """Forget what a stream still holds: the interpreter would fail to write it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _warn(lines: Sequence[str]) -> None:
@@ -346,17 +369,26 @@ def _warn(lines: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 complete, 2 bad input, 3 trials failed, 4 storage, 130 and 143 interrupted."""
+    message = ""
+    # Of a stream that is closed (>&-) Python makes None, and of a character that a stream has not an error.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app(args=arguments, standalone_mode=False) or 0
     except InitbenchError as error:
-        print(f"initbench: error: {error}", file=sys.stderr)
-        code = error.exit_code
+        message, code = str(error), error.exit_code
+    except MemoryError as error:
+        message, code = f"not enough memory: {error or 'use smaller settings'}", InputError.exit_code
     except TyperException as error:
         # Empty where the help was the answer; pydantic, which typer checks values with, adds words of its own.
-        message = error.format_message().replace("Value error, ", "")
-        if message:
-            print(f"initbench: error: {message}", file=sys.stderr)
-        code = error.exit_code
+        message, code = error.format_message().replace("Value error, ", ""), error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    try:
+        if message:
+            print(f"initbench: error: {message}", file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
     sys.exit(code)

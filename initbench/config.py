@@ -5,10 +5,10 @@ packages of their own, and the cells are products of the parts (a composition pe
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from initbench.data_dependent import INITIALIZERS
 from initbench.errors import InputError, unknown
@@ -16,18 +16,10 @@ from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import install
 from initbench.options import draws_images, unsuited
-from initbench.request import OPTIONAL
-
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Glob
+from initbench.overrides import INIT_GROUPS, is_pattern, parse
+from initbench.request import OPTIONAL, SETTINGS
 
 Plain = dict[str, Any]
-
-# Settings of the whole command; a sweep over them has no meaning.
-_SINGLE = ("device", "results", "experiment")
-
-# Settings that name an option of the group init.
-_INITIALIZERS = ("init", "init_first", "init_output")
 
 
 def config_folder() -> Path:
@@ -37,9 +29,17 @@ def config_folder() -> Path:
 
 
 def option_files(group: str, config_dir: Path | None = None) -> dict[str, Path]:
-    """Name and file of every option of a group; a user's folder adds to ours and cannot replace."""
-    folders = [folder / group for folder in (config_dir, config_folder()) if folder is not None]
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    """Name and file of every option of a group; a user's folder adds to ours.
+
+    Raises:
+        InputError: a file of the user's has the name of one of ours.
+    """
+    ours = {file.stem: file for file in sorted((config_folder() / group).glob("*.yaml"))}
+    own = {file.stem: file for file in sorted((config_dir / group).glob("*.yaml"))} if config_dir else {}
+    for name, file in own.items():
+        if name in ours or (group == "init" and canonical(name) != name):
+            raise InputError(f"{file}: the name '{name}' is taken; choose another")
+    return own | ours
 
 
 def group_names(config_dir: Path | None = None) -> dict[str, list[str]]:
@@ -48,12 +48,12 @@ def group_names(config_dir: Path | None = None) -> dict[str, list[str]]:
         path.name: list(option_files(path.name, config_dir)) for path in config_folder().iterdir() if path.is_dir()
     }
     found["init"] = sorted({*found["init"], *_plugins()})
-    return {name: found[_source(name)] for name in (*found, *_INITIALIZERS)}
+    return {name: found[_source(name)] for name in (*found, *INIT_GROUPS)}
 
 
 def _source(group: str) -> str:
     """The group whose options a setting names."""
-    return "init" if group in _INITIALIZERS else group
+    return "init" if group in INIT_GROUPS else group
 
 
 def options(group: str, config_dir: Path | None = None) -> dict[str, Plain]:
@@ -81,7 +81,10 @@ def _read_file(file: Path) -> Any:
     """A YAML file, by the parser written in C where there is one: a hundred small files are read for one list."""
     import yaml
 
-    return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {file}: {_one_line(error)}") from None
 
 
 def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[str]:
@@ -90,6 +93,11 @@ def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[s
     Raises:
         InputError: a file or a package whose initializers cannot be used.
     """
+    for file in files:
+        try:
+            file.exists()
+        except OSError as error:
+            raise InputError(f"plugin {file} cannot be read: {error.strerror or error}") from None
     return install(files, option_files("init", config_dir))
 
 
@@ -101,12 +109,10 @@ def _with_defaults(group: str, node: Any) -> Any:
     """An option names its law and what it wants of it; here the law's other parameters join it."""
     if not isinstance(node, dict):
         return node
-    if group in _INITIALIZERS and node.get("law") in INITIALIZERS:
-        defaults = INITIALIZERS[node["law"]].defaults
-    elif group == "bias" and node.get("name") in BIASES:
-        defaults = BIASES[node["name"]].defaults
-    else:
+    key, table = ("law", INITIALIZERS) if group in INIT_GROUPS else ("name", BIASES if group == "bias" else {})
+    if not isinstance(node.get(key), str) or node[key] not in table:
         return node
+    defaults = table[node[key]].defaults
     return {key: node[key] for key in ("name", "law") if key in node} | defaults | node
 
 
@@ -132,26 +138,25 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     extra = _plugins() | VIEWS
     for name, node in extra.items():
         ConfigStore.instance().store(group="init", name=name, node=node)
-    search = [f"hydra.searchpath=['file://{config_dir.absolute()}']"] if config_dir else []
+    search = [f"hydra.searchpath=[{quoted(f'file://{config_dir.absolute()}')}]"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):
-            axes, texts = _parse(overrides, groups), list(overrides)
+            axes, texts = parse(overrides, groups), list(overrides)
+            _check_files(axes, config_dir)
             chosen = _group_overrides(axes, groups)
             if "experiment" in axes:
                 preset = OmegaConf.to_container(hydra_compose("config", search + chosen[:1]), resolve=False)
                 assert isinstance(preset, dict)
-                if not isinstance(preset.get("sweep", {}), dict):
-                    raise InputError(
-                        f"the sweep of experiment '{axes['experiment'][0]}' must be KEY: VALUES, one per line"
-                    )
+                _check_preset(axes["experiment"][0], preset)
                 sweep = [f"{key}={value}" for key, value in preset.get("sweep", {}).items()]
-                axes, texts = _parse(sweep, groups) | axes, sweep + texts
+                axes, texts = parse(sweep, groups) | axes, sweep + texts
+                _check_files(axes, config_dir)
                 chosen = _group_overrides(axes, groups)
             composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise InputError(_one_line(error)) from None
     assert isinstance(composed, dict)
-    plain: Plain = dict.fromkeys(OPTIONAL) | {str(key): value for key, value in composed.items()}
+    plain: Plain = dict.fromkeys(SETTINGS) | {str(key): value for key, value in composed.items()}
     swept: dict[str, dict[str, Plain]] = plain.pop("options", {})
     plain.pop("sweep", None)
     # No option but those for residual branches has a rule for them, and every one can be given one.
@@ -164,17 +169,28 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     }
     plain["experiment"] = axes.pop("experiment", [None])[0]
     cells = _expand(plain, swept, axes, groups)
-    if _is_pattern("init", texts):
+    if is_pattern("init", texts):
         cells = [cell for cell in cells if _can_serve(cell)] or cells
     return [_resolve(cell) for cell in cells]
 
 
-def _is_pattern(key: str, texts: Iterable[str]) -> bool:
-    """Whether the last override of a key names its options by a pattern: it then means those that can serve."""
-    from hydra.core.override_parser.types import Glob
+def _check_files(axes: Mapping[str, list[Any]], config_dir: Path | None) -> None:
+    """Hydra does not say which file it cannot read."""
+    for key, values in axes.items() if config_dir else ():
+        files = option_files(_source(key), config_dir)
+        for file in {files[value] for value in values if isinstance(value, str) and value in files}:
+            _read_file(file)
 
-    values = [override.value() for override in map(_read, texts) if override.key_or_group == key]
-    return bool(values) and isinstance(values[-1], Glob)
+
+def _check_preset(name: str, preset: Mapping[Any, Any]) -> None:
+    """A preset without its first line would be a node of its own, and change nothing."""
+    if preset.get("experiment") is not None:
+        raise InputError(f"experiment '{name}' must hold settings, and start with the line `# @package _global_`")
+    sweep = preset.get("sweep", {})
+    if not isinstance(sweep, dict):
+        raise InputError(f"the sweep of experiment '{name}' must be KEY: VALUES, one per line")
+    if "experiment" in sweep:
+        raise InputError(f"the sweep of experiment '{name}' cannot name another experiment")
 
 
 def _can_serve(cell: Plain) -> bool:
@@ -186,104 +202,36 @@ def _can_serve(cell: Plain) -> bool:
         return True
 
 
-def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
-    """``init=he,xavier depth=10`` as the values wanted of each key, or the pattern their names must match.
-
-    Raises:
-        InputError: an override that cannot be read.
-    """
-    if not overrides:
-        return {}
-    from hydra.core.override_parser.types import Glob
-
-    filters: dict[str, list[Any] | Glob] = {}
-    for text in overrides:
-        override = _read(text)
-        key, value = override.key_or_group, override.value()
-        if isinstance(value, Glob):
-            filters[key] = value
-            continue
-        if override.is_sweep_override():
-            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        elif key == "seeds":
-            # As in a run: seeds=10 is 0 to 9, seeds=[3] is that one.
-            values = list(range(value)) if isinstance(value, int) else value if isinstance(value, list) else [value]
-        else:
-            values = [value]
-        if key == "width":
-            # One size for all layers goes by that size.
-            values = [item[0] if isinstance(item, list) and len(set(item)) == 1 else item for item in values]
-        filters[key] = _canonical(key, values)
-    return filters
-
-
-def _read(text: str) -> Any:
-    """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        (override,) = OverridesParser.create().parse_overrides([text])
-    except HydraException:
-        raise InputError(f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10") from None
-    if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
-        raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
-    if override.is_sweep_override() and not override.is_discrete_sweep():
-        raise InputError(f"'{text}' is an interval; list values, or use range() or choice()")
-    return override
-
-
-def _parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str, list[Any]]:
-    """Key to list of values, one value where it is no sweep, in the order in which the keys first appear."""
-    from hydra.core.override_parser.types import Glob
-
-    axes: dict[str, list[Any]] = {}
-    for text in overrides:
-        override = _read(text)
-        key, value = override.key_or_group, override.value()
-        if isinstance(value, Glob):
-            values: list[Any] = value.filter(groups.get(key, []))
-        elif override.is_sweep_override():
-            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        else:
-            values = [value]
-        if not values:
-            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
-        values = _canonical(key, values)
-        if len(values) > 1 and key in _SINGLE:
-            raise InputError(f"'{key}' takes one value, got {len(values)}")
-        axes[key] = values
-    return axes
-
-
-def _canonical(key: str, values: list[Any]) -> list[Any]:
-    """An initializer may be named by an alias."""
-    return [canonical(name) if key in _INITIALIZERS and isinstance(name, str) else name for name in values]
-
-
-def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
-    return f"; choose from: {', '.join(sorted(groups[key]))}" if key in groups else ""
-
-
 def _group_overrides(axes: Mapping[str, list[Any]], groups: Mapping[str, list[str]]) -> list[str]:
     """Hydra overrides that choose the options, the experiment first; swept ones go into ``options.GROUP.oNUMBER``."""
+    from hydra.core.override_parser.types import Glob
+
     chosen: list[str] = []
     for key in sorted(axes.keys() & groups.keys(), key=lambda name: name != "experiment"):
         source = _source(key)
         for value in axes[key]:
+            if isinstance(value, list | dict | Glob):
+                raise InputError(f"{key} must be a name, or names with commas between them: {key}=A,B; got '{value}'")
             known = value in groups[key] or (source == "init" and value in VIEWS)
             if not known and not (value is None and key in OPTIONAL):
                 raise unknown(key, str(value), VIEWS if source == "init" and "@" in str(value) else groups[key])
         if len(axes[key]) > 1:
             chosen += [
-                f"+{source}@options.{key}.o{number}={name}"
+                f"+{source}@options.{key}.o{number}={quoted(name)}"
                 for number, name in enumerate(dict.fromkeys(axes[key]))
                 if name is not None
             ]
         elif axes[key] != [None]:
             new = "+" if source != key else ""
-            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={axes[key][0]}")
+            chosen.append(f"{new}{source}{f'@{key}' if new else ''}={quoted(axes[key][0])}")
     return chosen
+
+
+def quoted(text: str) -> str:
+    """As Hydra reads it back: it would take a bare 2024 for a number."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def _expand(
@@ -304,13 +252,10 @@ def _expand(
             # optimizer.lr and model.depth are settings of their own here.
             whole = {k for k in known | groups.keys() if "." not in k}
             raise unknown("setting", key, {last} if dot and last in whole else near or whole)
-    names = list(axes)
-    # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
-    lists = [[axes[name]] if name == "seeds" and len(axes[name]) > 1 else axes[name] for name in names]
     cells = []
-    for values in itertools.product(*lists):
+    for values in itertools.product(*axes.values()):
         cell = dict(plain)
-        point = dict(zip(names, values, strict=True))
+        point = dict(zip(axes, values, strict=True))
         for group, nodes in swept.items():
             number = list(dict.fromkeys(axes[group])).index(point[group])
             cell[group] = nodes.get(f"o{number}")

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
-from initbench.config import option, options
+from initbench.config import compose, option, option_files, options, quoted
 from initbench.data import SOURCES
 from initbench.data_dependent import DATA_LAWS, INITIALIZERS
+from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS
 from initbench.initializers.branches import BRANCHES
 from initbench.initializers.conformance import examine
@@ -16,6 +17,7 @@ from initbench.initializers.names import VIEWS
 from initbench.models import MODELS
 from initbench.options import initializer
 from initbench.report.blocks import Block, Paragraph, Table
+from initbench.request import request
 from initbench.trial import Named
 
 Node = dict[str, Any]
@@ -24,9 +26,28 @@ Node = dict[str, Any]
 def listing(group: str, config_dir: Path | None = None) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
     folder, header, row = GROUPS[group]
-    nodes = {name: option("init", name) for name in VIEWS} if folder == "framework" else options(folder, config_dir)
+    nodes = {name: option("init", name) for name in VIEWS} if folder == "framework" else _options(folder, config_dir)
     rows = [(name, *row(node)) for name, node in nodes.items()]
     return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
+
+
+def _options(folder: str, config_dir: Path | None) -> dict[str, Node]:
+    """The options of a group; a user's files are checked as a run with them would do.
+
+    Raises:
+        InputError: a user's file that no run accepts.
+    """
+    nodes = options(folder, config_dir)
+    for name, file in option_files(folder, config_dir).items():
+        if config_dir and file.is_relative_to(config_dir):
+            node = nodes[name]
+            # Rules for residual branches are refused where there are none.
+            residual = ["model=residual_mlp"] if isinstance(node, dict) and node.get("branches") else []
+            try:
+                request(compose([f"{folder}={quoted(name)}", *residual], config_dir))
+            except InputError as error:
+                raise InputError(f"{file}: {error}") from None
+    return nodes
 
 
 def certificates(only: Collection[str] = (), config_dir: Path | None = None) -> tuple[list[Block], list[str]]:
@@ -35,7 +56,7 @@ def certificates(only: Collection[str] = (), config_dir: Path | None = None) -> 
     Gains are those of relu, biases zeros. Of an initializer of whole networks the base law has the certificate.
     """
     rows, faults, notes = [], [], []
-    for name, node in options("init", config_dir).items():
+    for name, node in _options("init", config_dir).items():
         if only and name not in only:
             continue
         init = initializer(node, Named("relu"), Named("zeros"))

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -16,7 +16,9 @@ _STARTING = "starting (a first run compiles)"
 
 def say(text: str) -> None:
     """One line to the user, on stderr."""
-    print(f"initbench: {text}", file=sys.stderr, flush=True)
+    # Nobody is told where stderr cannot be written; the work goes on.
+    with suppress(OSError):
+        print(f"initbench: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager

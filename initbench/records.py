@@ -78,7 +78,9 @@ def _link(temporary: Path, target: Path) -> None:
     except FileExistsError:
         # A whole file is the same chunk, finished by another process first. A damaged one is set aside, not deleted.
         if not _is_whole(target):
-            os.replace(target, target.with_name(f"{target.name}.damaged"))
+            aside = target.with_name(f"{target.name}.damaged")
+            # It may have been damaged before.
+            os.replace(target, aside if not aside.exists() else aside.with_stem(f"{target.name}.{uuid.uuid4().hex}"))
             os.link(temporary, target)
     except OSError as error:
         # File systems without hard links; two writers of one chunk write the same numbers.
@@ -142,9 +144,27 @@ def load(folders: Iterable[Path]) -> Loaded:
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
-    """The record files below some folders: results folders, experiment folders or ``records`` folders."""
-    patterns = ("*.jsonl", "records/*.jsonl", "*/records/*.jsonl")
-    return sorted({path for folder in folders for pattern in patterns for path in folder.glob(pattern)})
+    """The record files below some folders: results folders, experiment folders or ``records`` folders.
+
+    Raises:
+        StorageError: a folder is there and cannot be listed.
+    """
+    found = set()
+    for folder in folders:
+        inside = _inside(folder)
+        for holder in (inside, _inside(folder / "records"), *(_inside(entry / "records") for entry in inside)):
+            found |= {path for path in holder if path.name.endswith(".jsonl")}
+    return sorted(found)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder, nothing where there is none. ``Path.glob`` would pass over one that cannot be read."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
@@ -161,9 +181,11 @@ def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
     try:
         header, records = _parse(content)
     except ValueError as error:
-        raise Damaged(f"{path} is damaged ({error}); its trials count as not done") from None
+        raise Damaged(path, str(error)) from None
     if header["format"] > FORMAT:
         raise StorageError(f"{path} is of format {header['format']}, written by a newer initbench; please upgrade")
+    if not all(isinstance(record, dict) and isinstance(record.get("key"), str) for record in records):
+        raise Damaged(path, "a record has no key")
     return header, records
 
 
@@ -175,8 +197,13 @@ def _parse(content: bytes) -> tuple[dict[str, Any], list[Record]]:
     if not isinstance(footer, dict) or footer.get("sha256") != hashlib.sha256(content[:start]).hexdigest():
         raise ValueError("its checksum is wrong")
     header, *records = [orjson.loads(line) for line in content[:start].splitlines()]
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ValueError("its header has no format")
     return header, records
 
 
 class Damaged(ValueError):
     """A record file that cannot be trusted; the message names it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} is damaged ({why}); its trials count as not done")

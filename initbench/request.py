@@ -14,7 +14,8 @@ from initbench.errors import InputError, unknown
 from initbench.models import MODELS, code_hash
 from initbench.options import bias_policy, initializer, named_activation, unsuited
 from initbench.trial import Cell, Named
-from initbench.values import choice, like, number, shown, text, whole
+from initbench.tuning import search_seeds
+from initbench.values import choice, like, number, path, shown, text, whole
 
 SCHEDULES = ("constant", "cosine", "linear")
 OPTIMIZERS: dict[str, dict[str, float | bool]] = {
@@ -74,11 +75,14 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
     number = device.removeprefix("cuda:")
     if device not in ("auto", "cpu", "cuda") and not (number != device and number.isdecimal()):
         raise InputError(f"device must be auto, cpu, cuda or cuda:N; got '{device}'")
-    results = Path(text("results", first["results"])).expanduser()
+    results = path("results", first["results"])
     experiment = first["experiment"] or "run"
     checked = tuple(dict.fromkeys(map(_cell, cells)))
     if len({cell.lr for cell in checked if cell.protocol.name == "tuned"}) > 1:
         raise InputError("protocol=tuned chooses the learning rate; list the ones to try as protocol.lrs=[0.01,0.1]")
+    taken = {seed for cell in checked if cell.protocol.name == "tuned" for seed in search_seeds(cell)}
+    if taken & set(seeds):
+        raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
     return Request(checked, seeds, device, results, experiment)
 
 
@@ -137,6 +141,9 @@ def _dataset(node: Mapping[str, Any]) -> DatasetSpec:
         if key not in allowed:
             raise unknown("setting", f"dataset.{key}", [f"dataset.{name}" for name in (*common, *allowed)])
         options[key] = like(f"dataset.{key}", value, allowed[key].annotation)
+    for key in ("path", "root"):
+        if options.get(key):
+            path(f"dataset.{key}", options[key])
     name = text("dataset.name", node["name"])
     if options.get("path") and name == source:
         name = Path(options["path"]).stem
@@ -144,11 +151,19 @@ def _dataset(node: Mapping[str, Any]) -> DatasetSpec:
         name=name,
         source=source,
         options=tuple(sorted(options.items())),
-        val=number("dataset.val", node["val"], above=0),
-        test=number("dataset.test", node["test"], above=0) if "test" in node else 0.0,
+        val=_part("dataset.val", node["val"]),
+        test=_part("dataset.test", node["test"]) if "test" in node else 0.0,
         standardize=choice("dataset.standardize", node["standardize"], STANDARDIZE),
         sha256=None if node.get("sha256") is None else text("dataset.sha256", node["sha256"]),
     )
+
+
+def _part(name: str, value: Any) -> float:
+    """The size of a split: a fraction of the samples, or how many."""
+    size = number(name, value, above=0)
+    if size > 1 and not size.is_integer():
+        raise InputError(f"{name} must be a fraction below 1 or a whole number of samples; got {shown(value)}")
+    return size
 
 
 def _optimizer(node: Mapping[str, Any]) -> Named:
@@ -225,14 +240,14 @@ def _module(node: Mapping[str, Any]) -> Named:
     for key in node:
         if key not in ("name", "path"):
             raise unknown("setting", f"model.{key}", ["model.path"])
-    path, colon, function = (text("model.path", node["path"]) if node.get("path") else "").rpartition(":")
+    file, colon, function = (text("model.path", node["path"]) if node.get("path") else "").rpartition(":")
     if not colon or not function.isidentifier():
         raise InputError(f"model=module needs model.path=FILE.py:FUNCTION; got {shown(node.get('path'))}")
     try:
-        code = code_hash(Path(path).expanduser().read_bytes())
+        code = code_hash(path("model.path", file).read_bytes())
     except OSError as error:
-        raise InputError(f"model.path: cannot read {path}: {error.strerror or error}") from None
-    return Named("module", (("code", code), ("function", function), ("path", path)))
+        raise InputError(f"model.path: cannot read {file}: {error.strerror or error}") from None
+    return Named("module", (("code", code), ("function", function), ("path", file)))
 
 
 def _width(value: Any, depth: int, model: str) -> tuple[int, ...]:
@@ -240,13 +255,14 @@ def _width(value: Any, depth: int, model: str) -> tuple[int, ...]:
         raise InputError(f"model={model} needs depth >= {MODELS[model].least_depth}; got {depth}")
     if not MODELS[model].width:
         return ()
-    if MODELS[model].equal and isinstance(value, list) and len(set(value)) > 1:
-        raise InputError(f"model={model} has one width for all layers; got {shown(value)}")
     if not isinstance(value, list):
         return (whole("width", value, 1),) * depth
-    if len(value) != depth:
-        raise InputError(f"width lists {len(value)} layers but depth is {depth}")
-    return tuple(whole("width", item, 1) for item in value)
+    widths = tuple(whole("width", item, 1) for item in value)
+    if MODELS[model].equal and len(set(widths)) > 1:
+        raise InputError(f"model={model} has one width for all layers; got {shown(value)}")
+    if len(widths) != depth:
+        raise InputError(f"width lists {len(widths)} layers but depth is {depth}")
+    return widths
 
 
 def _seeds(*values: Any) -> tuple[int, ...]:

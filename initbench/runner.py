@@ -111,11 +111,10 @@ def find_device(name: str) -> torch.device:
     n_gpus = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
     if name == "auto":
         name = "cuda" if n_gpus else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= n_gpus:
+    if name not in ("cpu", *["cuda"][:n_gpus], *(f"cuda:{index}" for index in range(n_gpus))):
         there = f"{n_gpus} CUDA device{'s' if n_gpus > 1 else ''}" if n_gpus else "no CUDA device"
         raise InputError(f"device={name}: torch finds {there} here; use device=cpu or device=auto")
-    return device
+    return torch.device(name)
 
 
 def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
@@ -187,7 +186,8 @@ def _train_from(
     cell, n_trials = chunk[0].cell, len(chunk)
     data = samples(cell.dataset)
     networks = Networks(
-        {name: np.stack([start.params[name] for start in initial]) for name in initial[0].params},
+        # A law may give a transposed view, and a stack of those alone would be one too.
+        {name: np.ascontiguousarray(np.stack([start.params[name] for start in initial])) for name in initial[0].params},
         cell.activation.name,
         dict(cell.activation.params),
     )

@@ -70,18 +70,26 @@ def budget(planned: Plan) -> list[str]:
         return []
     searching = sum(tuning.lr is None for tuning in planned.tunings.values())
     if not searching:
-        return [f"tuned: learning rates chosen for {len(planned.tunings)} cells; fresh seeds train with them"]
+        return [
+            f"tuned: learning rates chosen for {_counted(len(planned.tunings), 'cell')}; fresh seeds train with them"
+        ]
     cell = next(iter(planned.tunings))
     params = dict(cell.protocol.params)
     grid = len(params["lrs"])
-    by_halving = ""
-    if params["halving"]:
-        spent = sum(n * epochs for n, epochs in rounds(grid, cell.epochs, halving=True))
-        by_halving = f", by successive halving ({spent} epochs a seed, not {grid * cell.epochs})"
+    spent = sum(n * epochs for n, epochs in rounds(grid, cell.epochs, params["halving"]))
+    how = f", by successive halving ({spent} epochs a seed, not {grid * cell.epochs})"
+    if spent == grid * cell.epochs:
+        # One learning rate has no edge to extend.
+        more = 0 if params["halving"] or grid == 1 else params["extend"]
+        how = f", and up to {more} more where the best is the first or the last" if more else ""
     return [
-        f"tuned: {grid} learning rates x {params['seeds']} seeds for each of {len(planned.tunings)} "
-        f"cell{'s' * (len(planned.tunings) > 1)}{by_halving}; {searching} still to be chosen"
+        f"tuned: {_counted(grid, 'learning rate')} x {_counted(params['seeds'], 'seed')} for each of "
+        f"{_counted(len(planned.tunings), 'cell')}{how}; {searching} still to be chosen"
     ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def lines_of(planned: Plan) -> list[str]:

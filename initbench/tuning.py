@@ -50,13 +50,12 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
     """
     params = dict(cell.protocol.params)
     trials: list[tuple[Cell, int]] = []
-    search_seeds = range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + params["seeds"])
 
     def scores(lrs: Sequence[float], epochs: int) -> dict[float, float] | None:
         """The mean validation accuracy of each learning rate; None unless all are trained."""
         result: dict[float, float] | None = {}
         for lr in lrs:
-            tried = [(replace(cell, lr=lr, epochs=epochs, stage="search"), seed) for seed in search_seeds]
+            tried = [(replace(cell, lr=lr, epochs=epochs, stage="search"), seed) for seed in search_seeds(cell)]
             trials.extend(tried)
             found = [score(*trial) for trial in tried]
             known = [value for value in found if value is not None]
@@ -86,6 +85,11 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
     best = _best(found)
     final = replace(cell, lr=best, stage="final")
     return Tuning((*trials, *((final, seed) for seed in seeds)), best, _beyond(found) is not None)
+
+
+def search_seeds(cell: Cell) -> range:
+    """The seeds of the search for a cell of the tuned protocol; no final trial may have one of them."""
+    return range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + dict(cell.protocol.params)["seeds"])
 
 
 def rounds(n_lrs: int, epochs: int, halving: bool) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from initbench.errors import InputError, unknown
@@ -32,7 +33,11 @@ def number(
 ) -> float:
     """The value if it is a finite number in this range; ``also`` names what else it may be, for the message."""
     bounds = [f"{sign} {bound}" for sign, bound in ((">", above), (">=", least), ("<", below)) if bound is not None]
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        # A whole number that no float holds.
+        ok, value = False, math.inf if value > 0 else -math.inf
     ok = ok and (above is None or value > above) and (least is None or value >= least)
     if not ok or (below is not None and value >= below):
         kind = " ".join(["a finite number", " and ".join(bounds)]).strip()
@@ -41,10 +46,22 @@ def number(
 
 
 def text(name: str, value: Any) -> str:
-    """The value if it is a text that is not empty."""
+    """The value if it is a text that is not empty, and one that a record can hold."""
     if not isinstance(value, str) or not value:
         raise InputError(f"{name} must be a text; got {shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} must be a text in UTF-8; got {ascii(value)}") from None
     return value
+
+
+def path(name: str, value: Any) -> Path:
+    """The value as a path, ``~`` and ``~user`` replaced by the home folders they stand for."""
+    try:
+        return Path(text(name, value)).expanduser()
+    except RuntimeError:
+        raise InputError(f"{name}={value}: there is no such home folder") from None
 
 
 def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) -> str:

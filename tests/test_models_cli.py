@@ -59,6 +59,14 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
     assert "identity" in names("model=cnn", "depth=0")
 
 
+def test_a_law_that_gives_a_transposed_view_trains_alone_as_among_others(initbench: Callable[..., Any]) -> None:
+    small = ["model=cnn", "model.channels=4", "epochs=1", "seeds=1"]
+    assert initbench("run", *small, "init=delta_orthogonal", "results=alone").code == 0
+    assert initbench("run", *small, "init=delta_orthogonal,he", "results=both").code == 0
+    (alone,), both = (records.load([Path(folder)]).records.values() for folder in ("alone", "both"))
+    assert alone["weights"] in [record["weights"] for record in both]
+
+
 def test_the_key_of_a_module_is_its_code_and_not_its_place(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     keys = [

@@ -85,6 +85,24 @@ def test_a_damaged_file_makes_room_and_is_kept(tmp_path: Path) -> None:
     assert file.with_name(f"{file.name}.damaged").read_bytes() == b"damaged"
 
 
+def test_each_damaged_file_is_kept(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        file = records.publish(tmp_path, header(), some("a"))
+        file.write_bytes(content)
+    records.publish(tmp_path, header(), some("a"))
+    assert {path.read_bytes() for path in tmp_path.glob("*.damaged")} == {b"one", b"two"}
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    assert records.files([tmp_path / "none"]) == []
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StorageError, match=f"cannot read {tmp_path}: Permission denied"):
+        records.files([tmp_path])
+
+
 def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "FORMAT", 2)
     records.publish(tmp_path, header(), some("a"))

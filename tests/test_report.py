@@ -11,8 +11,8 @@ from handmade import HEADER, make_record
 from rich.console import Console
 
 from initbench import records
-from initbench.config import parse_filters
 from initbench.errors import InputError
+from initbench.overrides import parse_filters
 from initbench.report import columns
 from initbench.report.articles import D4
 from initbench.report.blocks import Block, Heading, Table

@@ -1,5 +1,7 @@
 """Reading many records: streamed into columns, each trial once, from a cache that is always allowed to be wrong."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -85,6 +87,45 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     publish(tmp_path / "r", odd_records())
     assert shown(tmp_path / "r") == to_csv(trials_of(odd_records()))
+
+
+# A whole file, with the right checksum, that initbench did not write.
+NOT_OURS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
+    "header without format": lambda header, record: header.pop("format"),
+    "format of text": lambda header, record: header.update(format="2"),
+    "no key": lambda header, record: record.pop("key"),
+    "no trial": lambda header, record: record.pop("trial"),
+    "no counts": lambda header, record: record.pop("n_total"),
+    "unknown outcome": lambda header, record: record.update(outcome="good"),
+    "seed below 0": lambda header, record: record["trial"].update(seed=-1),
+    "curve of texts": lambda header, record: record["history"].update(val_correct=[1, "a"]),
+}
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+def test_a_file_that_is_not_ours_counts_as_damaged_and_leaves_no_trace(tmp_path: Path, what: str) -> None:
+    publish(tmp_path / "records", [make_record("xavier", 5)])
+    alone = shown(tmp_path)
+    made = json.loads(json.dumps([make_record("he", 0, lr=0.2), make_record("zero", 1, lr=0.3)]))
+    header = HEADER | {"format": 1}
+    NOT_OURS[what](header, made[1])
+    body = "".join(f"{json.dumps(line)}\n" for line in (header, *made)).encode()
+    footer = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
+    (tmp_path / "0.jsonl").write_bytes(body + f"{footer}\n".encode())
+    (told,) = columns.load([tmp_path])[1]
+    assert f"{tmp_path / '0.jsonl'} is damaged (" in told
+    assert shown(tmp_path) == alone
+
+
+def test_without_a_home_nothing_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(columns, "_WORTH_CACHING", 1)
+    publish(tmp_path, odd_records())
+    assert shown(tmp_path) == to_csv(trials_of(odd_records()))
 
 
 def test_of_several_records_of_a_trial_the_first_finished_counts(tmp_path: Path) -> None:
@@ -213,6 +254,14 @@ def test_the_command_line_shows_all_that_it_can(initbench: Initbench) -> None:
         ("report results results --format csv", "two sets have no CSV of one row per trial; results=A,B merges them"),
         ("report --by dataset", "accuracies on different data sets are not comparable"),
         ("report results none", "there is no results folder none"),
+        ("report results=1", "results must be a text; got 1"),
+        ("report results=null", "results must be a text; got null"),
+        ("report results=glob(*)", "results must be folders, with commas between them: results=A,B"),
+        ("report results={a:1}", 'results must be a text; got {"a": 1}'),
+        ("report results results=other", "results= is for a report without a folder, and here is results"),
+        ("report results results --baseline he", "without --baseline, --view and --figures"),
+        ("report results results --view curves", "without --baseline, --view and --figures"),
+        ("report results results --figures figures", "without --baseline, --view and --figures"),
     ],
 )
 def test_what_cannot_be_reported_is_one_line(initbench: Initbench, line: str, message: str) -> None:

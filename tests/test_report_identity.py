@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from handmade import make_record
 
-from initbench.config import parse_filters
+from initbench.overrides import parse_filters
 from initbench.report.blocks import Block, Figure, Table
 from initbench.report.compare import compare
 from initbench.report.document import Options, document

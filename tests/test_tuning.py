@@ -107,6 +107,21 @@ def test_the_budget_tells_what_halving_saves(initbench: Initbench) -> None:
     assert "8 learning rates x 2 seeds for each of 1 cell, by successive halving (24 epochs a seed, not 32)" in told.out
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["protocol.lrs=[0.1]", "protocol.seeds=1"], "tuned: 1 learning rate x 1 seed for each of 1 cell; 1 still"),
+        (
+            ["protocol.extend=3"],
+            "for each of 1 cell, and up to 3 more where the best is the first or the last; 1 still",
+        ),
+        (["protocol.halving=true"], "for each of 1 cell; 1 still"),
+    ],
+)
+def test_the_budget_says_what_will_be_done(initbench: Initbench, settings: list[str], told: str) -> None:
+    assert told in initbench("run", "init=he", *SMALL, *settings, "--dry-run").out
+
+
 def test_a_run_searches_then_trains_and_the_second_run_trains_nothing(initbench: Initbench) -> None:
     asked = ["init=he,zero", "seeds=3", *SMALL]
     first = initbench("run", *asked)
@@ -160,6 +175,7 @@ def test_search_and_final_trials_are_told_apart_from_fixed_ones() -> None:
         ("protocol.halving=3", "protocol.halving must be true or false; got 3"),
         ("lr=0.1,1", "protocol=tuned chooses the learning rate; list the ones to try as protocol.lrs=[0.01,0.1]"),
         ("protocol=best", "protocol 'best'"),
+        (f"seeds=[{FIRST_SEARCH_SEED + 1}]", f"protocol=tuned searches with seeds from {FIRST_SEARCH_SEED} on"),
     ],
 )
 def test_bad_input(initbench: Initbench, override: str, message: str) -> None:

@@ -17,8 +17,12 @@ def _existing(path: str | None, source: str) -> Path:
     if not path:
         raise InputError(f"dataset={source} needs dataset.path=…")
     found = Path(path).expanduser()
-    if not found.exists():
-        raise InputError(f"dataset.path={path} does not exist")
+    try:
+        found.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"dataset.path={path} does not exist") from None
+    except OSError as error:
+        raise InputError(f"dataset.path={path} cannot be read: {error.strerror or error}") from None
     return found
 
 

@@ -130,6 +130,8 @@ def load(folders: Sequence[Path], cached: bool = True) -> tuple[Columns, list[st
             fresh.append(stamp)
         except records.Damaged as error:
             damaged.append(str(error))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            damaged.append(str(records.Damaged(path, "a record is not what initbench writes")))
     columns = builder.columns()
     if old is not None and known:
         wanted = np.isin(np.arange(len(known)), [known[stamp] for stamp in stamps if stamp in known])
@@ -167,7 +169,23 @@ class _Builder:
         self.errors: dict[str, int] = {}
 
     def add(self, header: Mapping[str, Any], kept: Iterable[Record]) -> None:
-        """The records of one file; its number is its place among the chunks."""
+        """The records of one file, all or, where one of them is not as it must be, none."""
+        holders: list[list[Any] | array[Any]] = [self.keys, self.final, self.chunks, self.curve, self.ends]
+        holders += self.fields.values()
+        tables: list[dict[Any, int]] = [self.cells, self.errors]
+        lengths, sizes = [len(holder) for holder in holders], [len(table) for table in tables]
+        try:
+            self._add(header, kept)
+        except Exception:
+            for holder, length in zip(holders, lengths, strict=True):
+                del holder[length:]
+            for table, size in zip(tables, sizes, strict=True):
+                while len(table) > size:
+                    table.popitem()
+            raise
+
+    def _add(self, header: Mapping[str, Any], kept: Iterable[Record]) -> None:
+        # The number of a file is its place among the chunks.
         self.chunks.append({"finished": header.get("finished", ""), "environment": header.get("environment", {})})
         append = {name: values.append for name, values in self.fields.items()}
         for record in kept:
