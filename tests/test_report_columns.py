@@ -14,6 +14,7 @@ from conftest import Answer
 from handmade import HEADER, failed_record, make_record, odd_records
 
 from initbench import records
+from initbench.cache import cache_folder
 from initbench.report import columns
 from initbench.report.frame import to_csv, to_trials, trials_of
 
@@ -35,7 +36,7 @@ def shown(folder: Path, cached: bool = True) -> str:
 
 
 def caches() -> list[Path]:
-    return list(Path("cache/initbench/reports").glob("*"))
+    return list((cache_folder() / "reports").glob("*"))
 
 
 def test_records_in_files_and_in_memory_are_the_same_columns(tmp_path: Path) -> None:
