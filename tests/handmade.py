@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from initbench.report.blocks import Block, Figure, Table
+
 GOLDEN = Path(__file__).parent / "golden"
 
 HEADER = {
@@ -66,6 +68,16 @@ def failed_record(init: str, seed: int, error: str = "the plugin raised ValueErr
     """A trial whose initializer raised: an outcome, a line, and no numbers at all."""
     nothing = dict.fromkeys(("diverged_at", "n_total", "n_majority", "n_correct", "loss", "weights"))
     return make_record(init, seed) | nothing | {"outcome": "failed", "error": error, "history": {}}
+
+
+def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:
+    """A table, or a figure's, by how its title starts: row label to column to text."""
+    found = [
+        b.table if isinstance(b, Figure) else b
+        for b in blocks
+        if isinstance(b, Table | Figure) and b.title.startswith(title)
+    ]
+    return {row[0]: dict(zip(found[0].header[1:], row[1:], strict=True)) for row in found[0].rows}
 
 
 def odd_records() -> list[dict[str, Any]]:

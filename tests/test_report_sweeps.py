@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from handmade import failed_record, make_record
+from handmade import failed_record, make_record, table
 
 from initbench.report import sweeps
-from initbench.report.blocks import Block, Code, Figure, Paragraph, Table
+from initbench.report.blocks import Code, Figure, Paragraph
 from initbench.report.compare import compare
 from initbench.report.document import Options, document
 from initbench.report.frame import trials_of
@@ -13,16 +13,6 @@ from initbench.report.plots import Panels
 from initbench.report.render import to_markdown
 from initbench.report.scores import OUTCOMES
 from initbench.report.sweeps import longest_run
-
-
-def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:
-    """A table, or a figure's, by how its title starts: row label to column to text."""
-    found = [
-        b.table if isinstance(b, Figure) else b
-        for b in blocks
-        if isinstance(b, Table | Figure) and b.title.startswith(title)
-    ]
-    return {row[0]: dict(zip(found[0].header[1:], row[1:], strict=True)) for row in found[0].rows}
 
 
 def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import failed_record, make_record
+from handmade import failed_record, make_record, table
 
 from initbench.errors import InputError
 from initbench.report.blocks import Block, Figure, Paragraph, Table
@@ -15,16 +15,6 @@ from initbench.report.drift import drift
 from initbench.report.frame import to_csv, trials_of
 from initbench.report.render import to_markdown
 from initbench.report.scores import OUTCOMES, target_of
-
-
-def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:
-    """A table, or a figure's, by how its title starts: row label to column to text."""
-    found = [
-        b.table if isinstance(b, Figure) else b
-        for b in blocks
-        if isinstance(b, Table | Figure) and b.title.startswith(title)
-    ]
-    return {row[0]: dict(zip(found[0].header[1:], row[1:], strict=True)) for row in found[0].rows}
 
 
 def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:

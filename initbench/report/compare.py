@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from initbench.errors import InputError, unknown
 from initbench.report.articles import D4
-from initbench.report.frame import INIT_GROUPS, Trial, Trials, natural, settings, value_of
+from initbench.report.frame import START_GROUPS, Trial, Trials, natural, settings, value_of
 from initbench.report.text import exact
 
 
@@ -92,7 +92,7 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     if by not in known - {"seeds"}:
         raise unknown("setting", by, known - {"seeds"})
     # A protocol that tunes has no learning rate to be equal in.
-    compared = (*({"init": INIT_GROUPS, "protocol": ("protocol", "lr")}.get(by, (by,))), *apart)
+    compared = (*({"init": START_GROUPS, "protocol": ("protocol", "lr")}.get(by, (by,))), *apart)
     held: dict[str, int] = {}
     # What holds a technique's variants together: a setting, and what is apart.
     within: dict[int, str] = {}

@@ -19,7 +19,7 @@ from initbench.report.text import plain
 Trial = dict[str, Any]
 
 # The groups that say what a network starts from: what is compared unless the user says otherwise.
-INIT_GROUPS = ("init", "init_first", "init_output", "bias")
+START_GROUPS = ("init", "init_first", "init_output", "bias")
 _NOT_SETTINGS = ("recipe", "precision")
 _ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "whole")
 
@@ -160,7 +160,7 @@ def _cell(
         "test_total": total["test"],
         "test_majority": majority,
         "target": target_of(dataset, chance) if target is None else target,
-        "setting": json.dumps({key: value for key, value in identity.items() if key not in INIT_GROUPS}),
+        "setting": json.dumps({key: value for key, value in identity.items() if key not in START_GROUPS}),
         "whole": json.dumps(identity),
     }
 
