@@ -380,6 +380,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         message, code = str(error), error.exit_code
     except MemoryError as error:
         message, code = f"not enough memory: {error or 'use smaller settings'}", InputError.exit_code
+    except OSError as error:
+        # Without a file it is a stream: the help's, which is not ours to print.
+        message = f"{error.filename or 'cannot write to stdout'}: {error.strerror or error}"
+        code = StorageError.exit_code
+        _drop(sys.stdout)
     except TyperException as error:
         # Empty where the help was the answer; pydantic, which typer checks values with, adds words of its own.
         message, code = error.format_message().replace("Value error, ", ""), error.exit_code

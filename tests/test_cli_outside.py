@@ -29,7 +29,7 @@ full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no di
 
 
 @full_disk
-@pytest.mark.parametrize("command", ["run --dry-run", "run --config", "report --format csv"])
+@pytest.mark.parametrize("command", ["run --dry-run", "run --config", "report --format csv", "--help"])
 def test_a_full_stdout_is_an_error_of_storage(initbench: Initbench, command: str) -> None:
     initbench("run", *SMALL)
     answer = shell(f"initbench {command} >/dev/full")
