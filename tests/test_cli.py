@@ -265,7 +265,7 @@ def test_a_damaged_record_is_told_and_trained_again(initbench: Initbench) -> Non
 
 
 def test_a_closed_pipe_is_no_error(initbench: Initbench) -> None:
-    initbench("run", "init=glob(*)", "seeds=1", *SMALL)
+    initbench("run", "init=glob(*normal*)", "seeds=1", *SMALL)
     for command in (["report"], ["list"], ["report", "--format", "csv"]):
         reader, writer = os.pipe()
         os.close(reader)
@@ -346,19 +346,19 @@ def test_what_only_reads_imports_no_torch(initbench: Initbench) -> None:
         assert not imports_torch(*arguments)
 
 
-def seconds(*arguments: str) -> float:
-    """The shortest of five whole processes: the machine's noise only ever adds."""
-    times = []
+def takes_less_than(seconds: float, *arguments: str) -> bool:
+    """Whether one of five whole processes does: the machine's noise only ever adds."""
     for _ in range(5):
         start = time.perf_counter()
         subprocess.run(script(*arguments), stdout=subprocess.DEVNULL, check=True)
-        times.append(time.perf_counter() - start)
-    return min(times)
+        if time.perf_counter() - start < seconds:
+            return True
+    return False
 
 
 def test_help_and_list_answer_in_half_a_second() -> None:
-    assert seconds("--help") < 0.5
-    assert seconds("list") < 0.5
+    assert takes_less_than(0.5, "--help")
+    assert takes_less_than(0.5, "list")
 
 
 def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
@@ -372,8 +372,8 @@ def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
         bare = [{k: v for k, v in trial.items() if k != "header"} | {"history": history} for trial in trials]
         records.publish(Path("results/run/records"), header, bare)
     assert len(stored()) == 1000
-    assert seconds("report") < 2
-    assert seconds("report", "init=a", "--format", "csv") < 2
+    assert takes_less_than(2, "report")
+    assert takes_less_than(2, "report", "init=a", "--format", "csv")
 
 
 def test_completion_offers_groups_and_options() -> None:
