@@ -178,8 +178,9 @@ def _scale(plot: Panels, ax: Axes) -> None:
         ax.set_ylim(0, 104)
     if plot.log:
         x = sorted({value for panel in plot.panels for value in panel.middle[0]})
-        # Where no point has a number there is nothing that would set the limits.
-        ax.set_xlim(x[0] / 1.3, x[-1] * 1.3)
+        # Matplotlib's own margin, set by hand: where no point has a number nothing else would set the limits.
+        margin = max(1.05, (x[-1] / x[0]) ** 0.05)
+        ax.set_xlim(x[0] / margin, x[-1] * margin)
         ax.set_xscale("log")
         if plot.steps:
             ax.xaxis.set_major_locator(FixedLocator([2**i for i in range(20) if 2**i <= x[-1]]))
