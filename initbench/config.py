@@ -93,11 +93,6 @@ def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[s
     Raises:
         InputError: a file or a package whose initializers cannot be used.
     """
-    for file in files:
-        try:
-            file.exists()
-        except OSError as error:
-            raise InputError(f"plugin {file} cannot be read: {error.strerror or error}") from None
     return install(files, option_files("init", config_dir))
 
 
@@ -136,8 +131,11 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
 
     groups = group_names(config_dir)
     extra = _plugins() | VIEWS
+    store = ConfigStore.instance()
+    # Hydra has one store for all: what an earlier call left there may be no option any more.
+    store.repo.pop("init", None)
     for name, node in extra.items():
-        ConfigStore.instance().store(group="init", name=name, node=node)
+        store.store(group="init", name=name, node=node)
     search = [f"hydra.searchpath=[{quoted(f'file://{config_dir.absolute()}')}]"] if config_dir else []
     try:
         with initialize_config_dir(str(config_folder().absolute()), version_base="1.3"):

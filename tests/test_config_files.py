@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import Answer
 
-from initbench.config import compose, quoted
+from initbench.config import add_plugins, compose, quoted
 from initbench.errors import InputError
+from initbench.initializers import LAWS
 from initbench.request import Request, request
 
 Initbench = Callable[..., Answer]
@@ -25,6 +26,14 @@ def test_a_users_folder_adds_options_and_experiments(tmp_path: Path) -> None:
     cells = ask("experiment=my", config_dir=tmp_path).cells
     assert [(c.init.name, c.init.law) for c in cells] == [("mine", "normal"), ("he", "he_normal")]
     assert dict(cells[0].init.params) == {"std": 0.3, "mean": 0.0}
+
+
+def test_a_plugin_of_an_earlier_call_leaves_its_name_free(tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text("def mine(shape, rng):\n    return rng.random(shape)\n")
+    add_plugins([tmp_path / "plugin.py"])
+    assert compose(["init=mine"])[0]["init"]["law"] == "mine"
+    del LAWS["mine"]
+    test_a_users_folder_adds_options_and_experiments(tmp_path)
 
 
 def test_a_users_file_may_refer_to_settings_but_to_nothing_else(tmp_path: Path) -> None:

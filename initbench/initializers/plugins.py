@@ -35,8 +35,12 @@ def from_file(file: Path, taken: Iterable[str] = ()) -> dict[str, Law]:
     Raises:
         InputError: the file cannot be run, or has no law, or one that is not as it must be, or whose name is taken.
     """
-    if not file.is_file():
-        raise InputError(f"plugin {file} {'is a folder' if file.is_dir() else 'does not exist'}")
+    try:
+        missing = None if file.is_file() else "is a folder" if file.is_dir() else "does not exist"
+    except OSError as error:
+        missing = f"cannot be read: {error.strerror or error}"
+    if missing:
+        raise InputError(f"plugin {file} {missing}")
     spec = importlib.util.spec_from_file_location(f"initbench_plugin_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise InputError(f"plugin {file} is no Python file")
