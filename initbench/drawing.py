@@ -162,7 +162,7 @@ def n_steps(cell: Cell) -> int:
     init = cell.init
     if init.law not in DATA_LAWS:
         return 0
-    return DATA_LAWS[init.law].steps(len(_inputs(cell.dataset).x), cell.depth + 1, dict(init.params))
+    return DATA_LAWS[init.law].steps(len(samples(cell.dataset).train), cell.depth + 1, dict(init.params))
 
 
 def _drawn_by(init: Init) -> Init:

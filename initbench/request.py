@@ -13,6 +13,7 @@ from initbench.data import SOURCES, STANDARDIZE, DatasetSpec
 from initbench.errors import InputError, unknown
 from initbench.models import MODELS, code_hash
 from initbench.options import bias_policy, initializer, named_activation, unsuited
+from initbench.overrides import INIT_GROUPS
 from initbench.trial import Cell, Named
 from initbench.tuning import search_seeds
 from initbench.values import choice, like, number, path, shown, text, whole
@@ -101,9 +102,7 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
     activation = named_activation(plain["activation"])
     bias = bias_policy(plain["bias"], plain["init"], activation)
     inits = {
-        group: initializer(plain[group], activation, bias, group)
-        for group in ("init", "init_first", "init_output")
-        if plain[group] is not None
+        group: initializer(plain[group], activation, bias, group) for group in INIT_GROUPS if plain[group] is not None
     }
     model = _model(plain["model"])
     cell = Cell(

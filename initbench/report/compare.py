@@ -1,5 +1,6 @@
 """What is compared and what is held equal: every trial gets a technique (a column) and a setting (a section)."""
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,8 +99,13 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     within: dict[int, str] = {}
     setting_of: dict[int, int] = {}
     told: dict[int, dict[str, str]] = {}
+    widths = {json.dumps(trials.identities[code]["width"]) for code in used} - {"null"}
+    # Where depths are compared, a net without hidden layers goes with the width of the others, if they have one.
+    only_width = json.loads(widths.pop()) if "depth" in compared and len(widths) == 1 else None
     for code in _in_order(trials):
-        identity = _with_width(trials.identities[code], compared, trials, used)
+        identity = trials.identities[code]
+        if identity["width"] is None and only_width is not None:
+            identity = {**identity, "width": only_width}
         text = json.dumps(shared(identity, compared), sort_keys=True)
         setting_of[code] = held.setdefault(text, len(held))
         within[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
@@ -114,14 +120,6 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
     plain = [json.loads(text) for text in held]
     return Comparison(by, trials, frame, plain, _titles(plain, compared), techniques, cells)
-
-
-def _with_width(identity: Trial, compared: Iterable[str], trials: Trials, used: NDArray[np.int64]) -> Trial:
-    """Where depths are compared, a net without hidden layers goes with the width of the others, if they have one."""
-    if "depth" not in compared or identity["width"] is not None:
-        return identity
-    widths = {json.dumps(trials.identities[code]["width"]) for code in used} - {"null"}
-    return {**identity, "width": json.loads(widths.pop())} if len(widths) == 1 else identity
 
 
 def baseline_of(comparison: Comparison, name: str | None) -> int | None:
@@ -198,15 +196,18 @@ def _shown_order(name: str) -> tuple[int, str]:
 
 def _titles(held: Sequence[Trial], compared: Sequence[str]) -> list[str]:
     """The usual settings, and where they do not suffice what else tells sections of one title apart."""
-    usual = [_title(identity, compared) for identity in held]
-    leaves = [_leaves(identity) for identity in held]
-    titles = []
+    usual, leaves = [_title(identity, compared) for identity in held], [_leaves(identity) for identity in held]
+    alike: dict[str, list[dict[str, str]]] = {}
     for title, mine in zip(usual, leaves, strict=True):
-        alike = [others for other, others in zip(usual, leaves, strict=True) if other == title]
-        keys = dict.fromkeys(key for others in alike for key in others)
-        telling = [key for key in keys if len({others.get(key) for others in alike}) > 1]
-        titles.append(" · ".join([title, *(_named(key, mine.get(key, "none")) for key in telling)]))
-    return titles
+        alike.setdefault(title, []).append(mine)
+    telling = {
+        title: [key for key in dict.fromkeys(itertools.chain(*same)) if len({mine.get(key) for mine in same}) > 1]
+        for title, same in alike.items()
+    }
+    return [
+        " · ".join([title, *(_named(key, mine.get(key, "none")) for key in telling[title])])
+        for title, mine in zip(usual, leaves, strict=True)
+    ]
 
 
 def _named(key: str, value: str) -> str:

@@ -63,7 +63,8 @@ def of_all(trials: Trials) -> str:
         f"{name} {_values(cells[column])}" for column, name in _HELD.items() if (cells[column] != "").any()
     )
     failed = int((trials.columns.numbers["outcome"] > 0).sum())
-    laws = {row["init"]: (row["init_formula"] or NONE, NONE, row["bias"]) for _, row in cells.iterrows()}
+    told = zip(cells["init"], cells["init_formula"], cells["bias"], strict=True)
+    laws = {init: (formula or NONE, NONE, bias) for init, formula, bias in told}
     return f"Over: {held}. {counted(len(trials), 'run')}, {failed} of them failed. {_laws(laws)}"
 
 
