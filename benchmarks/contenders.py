@@ -18,9 +18,9 @@ from torch import nn
 
 from initbench.data import Samples
 from initbench.engine import compiled, stacked
-from initbench.engine.problem import Networks, Orders, Rule, Schedule
+from initbench.engine.job import Networks, Orders, Rule, Schedule
+from initbench.engine.stacked.mlp import MLP, parameters
 from initbench.initializers import draw
-from initbench.models.mlp import MLP, parameters
 from initbench.seeding import permutation, stream
 
 LR, MOMENTUM = 0.01, 0.9

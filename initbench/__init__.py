@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from initbench.library import initialize
+    from initbench.api.initialize import initialize
 
 __all__ = ["__version__", "initialize"]
 
@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """``initialize`` on first use: the command line must not wait for torch."""
     if name == "initialize":
-        from initbench.library import initialize
+        from initbench.api.initialize import initialize
 
         return initialize
     raise AttributeError(f"module 'initbench' has no attribute '{name}'")

@@ -1,6 +1,6 @@
 """``python -m initbench`` is the ``initbench`` command."""
 
-from initbench.cli import main
+from initbench.commands.app import main
 
 if __name__ == "__main__":
     main()

@@ -31,7 +31,7 @@ class Init:
     """An initializer: the name it goes by, its law, and the law's resolved parameters.
 
     ``code`` is the hash of the law's source code where it comes from a plugin; ``branches`` is the rule for residual
-    branches, a key of :data:`initbench.initializers.branches.BRANCHES`, or empty.
+    branches, a key of :data:`initbench.initializers.schemes.BRANCHES`, or empty.
     """
 
     name: str

@@ -96,3 +96,19 @@ def exactly(name: str, value: Any, kind: Any) -> Any:
 def shown(value: Any) -> str:
     """A value as a user would write it."""
     return f"'{value}'" if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def plain(value: Any) -> str:
+    """A setting's value as the command line has it, to six digits."""
+    if isinstance(value, bool) or value is None:
+        return "none" if value is None else str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(plain, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def exact(value: Any) -> str:
+    """As :func:`plain`, but every digit of a number."""
+    if isinstance(value, float) and float(plain(value)) != value:
+        return str(value)
+    return f"[{','.join(map(exact, value))}]" if isinstance(value, list) else plain(value)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from initbench.cli import main
+from initbench.commands.app import main
 from initbench.initializers import LAWS
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from initbench.report.blocks import Block, Figure, Table
+from initbench.render.blocks import Block, Figure, Table
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from initbench.activations import torch_function
 from initbench.data import DatasetSpec, load, split, statistics
-from initbench.data_dependent import DATA_LAWS, Inputs, Prepared, Problem, Task, prepare
+from initbench.data_driven import DATA_LAWS, Inputs, Prepared, Problem, Task, prepare
 from initbench.initializers import draw
 from initbench.seeding import stream
 

@@ -16,7 +16,7 @@ from conftest import Answer
 from handmade import HEADER, make_record
 
 from initbench import records
-from initbench.config import option_files
+from initbench.settings.compose import option_files
 
 Initbench = Callable[..., Answer]
 
@@ -290,13 +290,13 @@ def test_help_has_examples(initbench: Initbench) -> None:
 
 
 def script(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", f"from initbench.cli import main; main({list(arguments)!r})"]
+    return [sys.executable, "-c", f"from initbench.commands.app import main; main({list(arguments)!r})"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_how_to_go_on_and_resumes(initbench: Initbench, number: signal.Signals, code: int) -> None:
     setting = ("init=he,xavier", "seeds=4", "width=1024", "epochs=6")
-    small_chunks = "import initbench.runner; initbench.runner._CHUNK_SECONDS = 0.01; "
+    small_chunks = "import initbench.experiment.train; initbench.experiment.train._CHUNK_SECONDS = 0.01; "
     python, c, code_of_script = script("run", *setting)
     process = subprocess.Popen(
         [python, c, small_chunks + code_of_script], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -323,7 +323,8 @@ def test_a_stopped_run_says_how_to_go_on_and_resumes(initbench: Initbench, numbe
 
 
 NO_TORCH = (
-    "import sys, initbench.cli\ntry: initbench.cli.main({})\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    "import sys, initbench.commands.app as app\ntry: app.main({})\nexcept SystemExit: pass\n"
+    "print('torch' in sys.modules)"
 )
 
 
@@ -379,7 +380,7 @@ def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
 def test_completion_offers_groups_and_options() -> None:
     import typer
 
-    from initbench.cli import _complete, app
+    from initbench.commands.app import _complete, app
 
     context = typer.main.get_command(app).make_context("initbench", ["run"])
     context.params = {"overrides": []}

@@ -20,7 +20,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command line as a shell runs it, ``initbench`` being this one."""
     return subprocess.run(
         ["bash", "-c", command.replace("initbench", f"'{sys.executable}' -m initbench")],
-        env={**os.environ, "PYTHONPATH": str(Path(records.__file__).parents[1]), **environment},
+        env={**os.environ, "PYTHONPATH": str(Path(records.__file__).parents[2]), **environment},
         capture_output=True, encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_what_may_not_be_read_is_one_line(initbench: Initbench, line: str, code:
 
 
 def test_records_that_cannot_be_read_back_stop_the_run(initbench: Initbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "files", lambda folders: [])
+    monkeypatch.setattr("initbench.records.store.files", lambda folders: [])
     answer = initbench("run", *SMALL)
     assert answer.code == 4
     assert answer.err.splitlines()[-1] == ("initbench: error: records just written cannot be read back from results")
@@ -118,6 +118,6 @@ def test_too_little_memory_is_one_line(initbench: Initbench, monkeypatch: pytest
     def fail(*arguments: object) -> None:
         raise MemoryError("Unable to allocate 3.64 TiB")
 
-    monkeypatch.setattr("initbench.sweep.plan", fail)
+    monkeypatch.setattr("initbench.experiment.plan.plan", fail)
     answer = initbench("run", *SMALL)
     assert (answer.code, answer.err) == (2, "initbench: error: not enough memory: Unable to allocate 3.64 TiB\n")

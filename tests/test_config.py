@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from initbench.config import compose, config_folder, option_files
 from initbench.data import SOURCES
-from initbench.data_dependent import DATA_LAWS
-from initbench.engine.optimizers import Optimizer
+from initbench.data_driven import DATA_LAWS
+from initbench.engine.stacked.optimizers import Optimizer
 from initbench.errors import InputError
-from initbench.request import MODELS, OPTIMIZERS, Request, request
+from initbench.settings.compose import compose, config_folder, option_files
+from initbench.settings.request import MODELS, OPTIMIZERS, Request, request
 from initbench.trial import Cell, trial_key
 
 

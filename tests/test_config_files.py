@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import Answer
 
-from initbench.config import add_plugins, compose, quoted
 from initbench.errors import InputError
 from initbench.initializers import LAWS
-from initbench.request import Request, request
+from initbench.settings.compose import add_plugins, compose, quoted
+from initbench.settings.request import Request, request
 
 Initbench = Callable[..., Answer]
 

@@ -154,7 +154,7 @@ def test_a_torchvision_that_cannot_be_imported_is_told_with_the_remedy(tmp_path:
     (broken / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     code = textwrap.dedent("""
         import sys
-        from initbench.cli import main
+        from initbench.commands.app import main
         main(["run", "dataset=mnist", f"dataset.root={sys.argv[1]}/none"])
     """)
     answer = subprocess.run(

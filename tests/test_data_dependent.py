@@ -12,14 +12,15 @@ import torch
 import yaml
 from problems import LEARNING, QUICK, make_problem, run
 
-from initbench import drawing, initialize
-from initbench.config import compose, option_files
+from initbench import initialize
 from initbench.data import samples
-from initbench.data_dependent import DATA_LAWS, Inputs, Prepared, Task, prepare
+from initbench.data_driven import DATA_LAWS, Inputs, Prepared, Task, prepare
 from initbench.errors import InputError
+from initbench.experiment import start as drawing
+from initbench.experiment.plan import plan
 from initbench.initializers import LAWS
-from initbench.request import request
-from initbench.sweep import plan
+from initbench.settings.compose import compose, option_files
+from initbench.settings.request import request
 
 
 @pytest.mark.parametrize("name", DATA_LAWS)

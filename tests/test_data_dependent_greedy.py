@@ -11,7 +11,7 @@ from problems import LEARNING, QUICK, make_problem, pre_activations, run
 from torch.nn import functional as F
 
 from initbench.activations import torch_function
-from initbench.data_dependent import DATA_LAWS
+from initbench.data_driven import DATA_LAWS
 from initbench.engine.compiled import blas, unsupervised
 from initbench.engine.compiled.activations import ACTIVATIONS
 

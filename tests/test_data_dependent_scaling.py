@@ -10,8 +10,8 @@ from problems import make_problem, pre_activations, run
 from torch.nn import functional as F
 
 from initbench.activations import torch_function
-from initbench.data_dependent.metainit import gradient_quotient
-from initbench.data_dependent.scaling import relative_rates
+from initbench.data_driven.metainit import gradient_quotient
+from initbench.data_driven.scaling import relative_rates
 from initbench.seeding import stream
 
 

@@ -9,11 +9,11 @@ import pytest
 import torchvision.datasets
 from PIL import Image
 
-from initbench.config import compose
 from initbench.data import SOURCES, DatasetSpec, load, split
 from initbench.data.arrays import checked
 from initbench.errors import InputError
-from initbench.request import request
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 
 
 def test_npz(tmp_path: Path) -> None:

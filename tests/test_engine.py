@@ -16,9 +16,9 @@ from initbench.activations import ACTIVATIONS, torch_function
 from initbench.data import Samples
 from initbench.engine import compiled, stacked
 from initbench.engine.compiled import blas
-from initbench.engine.problem import History, Networks, Orders, Rule, Schedule
+from initbench.engine.job import History, Networks, Orders, Rule, Schedule
+from initbench.engine.stacked.mlp import MLP, parameters
 from initbench.initializers import draw, draw_bias
-from initbench.models.mlp import MLP, parameters
 from initbench.seeding import permutation, stream
 
 OPTIMIZERS = {

@@ -16,7 +16,7 @@ from initbench.activations import ACTIVATIONS, torch_function
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.activations import ACTIVATIONS as NUMBERED
 from initbench.engine.compiled.activations import activate
-from initbench.engine.problem import schedule_factor
+from initbench.engine.job import schedule_factor
 
 
 def test_every_activation_is_compiled() -> None:

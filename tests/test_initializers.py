@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from initbench.config import option_files, options
-from initbench.data_dependent import INITIALIZERS
+from initbench.data_driven import INITIALIZERS
 from initbench.initializers import LAWS, Promise, certify, draw, fan, fans
 from initbench.seeding import stream
+from initbench.settings.compose import option_files, options
 
 # Rectangular, so that fan_in, fan_out and their means tell each other apart; 262,144 entries, at which four standard
 # errors of a standard deviation are at most 0.55 %.

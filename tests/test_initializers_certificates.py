@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initbench.config import option_files, options
 from initbench.initializers import BIASES, LAWS, Promise, certify, draw, draw_bias
 from initbench.initializers.distributions import KURTOSIS, standardized, truncated_std
 from initbench.initializers.names import ALIASES, VIEWS, canonical
 from initbench.seeding import stream
+from initbench.settings.compose import option_files, options
 
 SHAPE = (256, 512)
 

@@ -10,9 +10,9 @@ import yaml
 from conftest import Answer
 
 from initbench import records
-from initbench.config import option_files
 from initbench.initializers import LAWS, draw
 from initbench.seeding import stream
+from initbench.settings.compose import option_files
 
 Initbench = Callable[..., Answer]
 

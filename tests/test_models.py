@@ -16,13 +16,13 @@ from own_model import OWN, own
 from torch import Tensor
 from torch.nn.functional import conv2d, cross_entropy, layer_norm, linear
 
-from initbench.config import compose, option_files
 from initbench.data import Samples
 from initbench.engine import stacked
-from initbench.engine.problem import History, Networks, Orders, Rule, Schedule
+from initbench.engine.job import History, Networks, Orders, Rule, Schedule
+from initbench.engine.stacked.module import StackedModule
 from initbench.models import MODELS, Architecture, modules
-from initbench.models.stacked import StackedModule
 from initbench.seeding import permutation
+from initbench.settings.compose import compose, option_files
 
 CONVOLUTION = (("channels", 5), ("kernel", 3), ("stride", 2))
 ARCHITECTURES = {

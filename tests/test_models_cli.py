@@ -10,9 +10,9 @@ import torch
 from own_model import OWN, own
 
 from initbench import records
-from initbench.config import compose
-from initbench.request import request
-from initbench.sweep import Trial, plan
+from initbench.experiment.plan import Trial, plan
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 
 
 def trials(*overrides: str) -> list[Trial]:
@@ -196,7 +196,7 @@ def net(shape, classes):
 
 def test_initializers_that_train_make_a_chunk_shorter() -> None:
     """What a kill may cost is time, and a network that is trained layer by layer before takes more of it."""
-    from initbench import runner
+    from initbench.experiment import train as runner
 
     cpu = torch.device("cpu")
     asked = request(compose(["init=he,pretrain_autoencoder", "init.epochs=100", "epochs=1", "seeds=500"]))
@@ -209,7 +209,7 @@ def test_initializers_that_train_make_a_chunk_shorter() -> None:
 
 
 def test_a_chunk_of_a_dear_network_is_small() -> None:
-    from initbench import runner
+    from initbench.experiment import train as runner
 
     cpu = torch.device("cpu")
     (cheap,), (dear,) = (trials("model=cnn", f"model.channels={channels}", "depth=8") for channels in (2, 256))

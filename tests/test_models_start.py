@@ -13,13 +13,14 @@ import torch
 from own_model import OWN, own
 from torch import nn
 
-from initbench import drawing, records
-from initbench.config import compose
+from initbench import records
 from initbench.errors import InputError
-from initbench.initializers.branches import BRANCHES
+from initbench.experiment import start as drawing
+from initbench.experiment.plan import Trial, plan
+from initbench.initializers.schemes import BRANCHES
 from initbench.models import modules
-from initbench.request import request
-from initbench.sweep import Trial, plan
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 
 
 def trials(*overrides: str) -> list[Trial]:

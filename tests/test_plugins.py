@@ -10,13 +10,13 @@ import pytest
 from conftest import Answer
 
 from initbench import records
-from initbench.config import add_plugins, compose, options
-from initbench.data_dependent import DATA_LAWS
+from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers import LAWS
 from initbench.initializers.conformance import examine
 from initbench.initializers.plugins import from_file
-from initbench.request import request
+from initbench.settings.compose import add_plugins, compose, options
+from initbench.settings.request import request
 from initbench.trial import trial_key
 
 Initbench = Callable[..., Answer]

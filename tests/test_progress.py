@@ -2,7 +2,7 @@
 
 import pytest
 
-from initbench import progress
+from initbench.experiment import progress
 
 
 def test_the_rate_counts_from_the_first_step_and_not_from_the_start(

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from initbench.report import columns
-from initbench.report.articles import D4
+from initbench.analysis.articles import D4
+from initbench.analysis.trials import select, to_csv, to_trials
+from initbench.records import columns
+from initbench.render.terminal import to_markdown
+from initbench.render.text import points
 from initbench.report.document import Options, document
-from initbench.report.frame import select, to_csv, to_trials
-from initbench.report.render import to_markdown
-from initbench.report.text import points
 
 TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"

@@ -104,9 +104,9 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path: Path, monkeypa
 
 
 def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "FORMAT", 2)
+    monkeypatch.setattr("initbench.records.store.FORMAT", 2)
     records.publish(tmp_path, header(), some("a"))
-    monkeypatch.setattr(records, "FORMAT", 1)
+    monkeypatch.setattr("initbench.records.store.FORMAT", 1)
     with pytest.raises(StorageError, match="of format 2, written by a newer initbench"):
         records.load([tmp_path])
 

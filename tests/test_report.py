@@ -11,16 +11,16 @@ from handmade import HEADER, make_record
 from rich.console import Console
 
 from initbench import records
+from initbench.analysis.articles import D4
+from initbench.analysis.trials import select, to_trials, trials_of
+from initbench.analysis.trials import to_csv as csv_of
 from initbench.errors import InputError
-from initbench.overrides import parse_filters
-from initbench.report import columns
-from initbench.report.articles import D4
-from initbench.report.blocks import Block, Heading, Table
+from initbench.records import columns
+from initbench.render.blocks import Block, Heading, Table
+from initbench.render.terminal import to_markdown, to_terminal
 from initbench.report.document import Options
 from initbench.report.document import document as document_of
-from initbench.report.frame import select, to_trials, trials_of
-from initbench.report.frame import to_csv as csv_of
-from initbench.report.render import to_markdown, to_terminal
+from initbench.settings.overrides import parse_filters
 
 
 def document(made: Iterable[dict[str, Any]], **options: Any) -> list[Block]:

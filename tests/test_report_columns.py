@@ -14,9 +14,9 @@ from conftest import Answer
 from handmade import HEADER, failed_record, make_record, odd_records
 
 from initbench import records
+from initbench.analysis.trials import to_csv, to_trials, trials_of
 from initbench.cache import cache_folder
-from initbench.report import columns
-from initbench.report.frame import to_csv, to_trials, trials_of
+from initbench.records import columns
 
 Initbench = Callable[..., Answer]
 
@@ -171,8 +171,8 @@ def many(folder: Path, settings: int, seeds: int) -> int:
 
 
 MEASURED = (
-    "import sys, time\nstart = time.perf_counter()\nimport initbench.cli\n"
-    "try: initbench.cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    "import sys, time\nstart = time.perf_counter()\nimport initbench.commands.app\n"
+    "try: initbench.commands.app.main(sys.argv[1:])\nexcept SystemExit: pass\n"
     "status = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
     "peak = int(status['VmHWM'].split()[0]) / 1e6\n"
     "print(time.perf_counter() - start, peak, 'matplotlib' in sys.modules, 'torch' in sys.modules, file=sys.stderr)"

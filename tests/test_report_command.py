@@ -5,13 +5,13 @@ import shlex
 import pytest
 from handmade import make_record
 
-from initbench.config import compose
-from initbench.report.blocks import Code
+from initbench.analysis.trials import trials_of
+from initbench.experiment.plan import plan
+from initbench.render.blocks import Code
 from initbench.report.command import merged
 from initbench.report.document import Options, document
-from initbench.report.frame import trials_of
-from initbench.request import request
-from initbench.sweep import plan
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 
 SWEEPS = {
     "one": "init=he",

@@ -15,15 +15,15 @@ import pytest
 from handmade import GOLDEN, make_record, odd_records
 from rich.console import Console
 
-from initbench.report import draw
-from initbench.report.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.analysis.trials import to_csv, trials_of
+from initbench.render import figures as draw
+from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.render.latex import tex, to_latex
+from initbench.render.page import to_html
+from initbench.render.plots import HeatMap, Panels, Ranking, Strips
+from initbench.render.terminal import to_markdown, to_terminal, without_figures
+from initbench.render.text import percent
 from initbench.report.document import VIEWS, Options, document, headline
-from initbench.report.frame import to_csv, trials_of
-from initbench.report.latex import tex, to_latex
-from initbench.report.page import to_html
-from initbench.report.plots import HeatMap, Panels, Ranking, Strips
-from initbench.report.render import to_markdown, to_terminal, without_figures
-from initbench.report.text import percent
 
 FORMATS = ("md", "txt", "csv", "tex", "html")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from handmade import make_record
 
-from initbench.overrides import parse_filters
-from initbench.report.blocks import Block, Figure, Table
-from initbench.report.compare import compare
+from initbench.analysis.compare import compare
+from initbench.analysis.trials import select, to_csv, trials_of
+from initbench.render.blocks import Block, Figure, Table
 from initbench.report.document import Options, document
-from initbench.report.frame import select, to_csv, trials_of
+from initbench.settings.overrides import parse_filters
 
 
 def tables(blocks: list[Block], title: str) -> list[Table]:

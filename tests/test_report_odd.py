@@ -11,12 +11,12 @@ import pytest
 from handmade import failed_record, make_record
 from rich.console import Console
 
+from initbench.analysis.trials import trials_of
+from initbench.render.blocks import Heading, Paragraph, Table
+from initbench.render.latex import tex, to_latex
+from initbench.render.terminal import to_markdown, to_terminal
 from initbench.report import output
-from initbench.report.blocks import Heading, Paragraph, Table
 from initbench.report.document import VIEWS, Options, document
-from initbench.report.frame import trials_of
-from initbench.report.latex import tex, to_latex
-from initbench.report.render import to_markdown, to_terminal
 
 
 def test_a_sweep_in_which_every_run_diverged_has_its_page() -> None:

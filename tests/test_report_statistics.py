@@ -8,9 +8,10 @@ from handmade import make_record
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from initbench.report import statistics, tables
-from initbench.report.compare import compare
-from initbench.report.frame import trials_of
+from initbench.analysis import statistics
+from initbench.analysis.compare import compare
+from initbench.analysis.trials import trials_of
+from initbench.report import tables
 
 RNG = np.random.default_rng(7)
 

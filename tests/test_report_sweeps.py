@@ -4,14 +4,14 @@ from typing import Any
 
 from handmade import failed_record, make_record, table
 
+from initbench.analysis.compare import compare
+from initbench.analysis.scores import OUTCOMES
+from initbench.analysis.trials import trials_of
+from initbench.render.blocks import Code, Figure, Paragraph
+from initbench.render.plots import Panels
+from initbench.render.terminal import to_markdown
 from initbench.report import sweeps
-from initbench.report.blocks import Code, Figure, Paragraph
-from initbench.report.compare import compare
 from initbench.report.document import Options, document
-from initbench.report.frame import trials_of
-from initbench.report.plots import Panels
-from initbench.report.render import to_markdown
-from initbench.report.scores import OUTCOMES
 from initbench.report.sweeps import longest_run
 
 

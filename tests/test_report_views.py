@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from handmade import failed_record, make_record, table
 
+from initbench.analysis.compare import compare
+from initbench.analysis.scores import OUTCOMES, target_of
+from initbench.analysis.trials import to_csv, trials_of
 from initbench.errors import InputError
-from initbench.report.blocks import Block, Figure, Paragraph, Table
-from initbench.report.compare import compare
+from initbench.render.blocks import Block, Figure, Paragraph, Table
+from initbench.render.terminal import to_markdown
 from initbench.report.document import VIEWS, Options, document
 from initbench.report.drift import drift
-from initbench.report.frame import to_csv, trials_of
-from initbench.report.render import to_markdown
-from initbench.report.scores import OUTCOMES, target_of
 
 
 def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from initbench import records
-from initbench.config import compose
-from initbench.report import columns
-from initbench.request import request
-from initbench.sweep import plan
+from initbench.experiment.plan import plan
+from initbench.experiment.search import FIRST_SEARCH_SEED, rounds, tune
+from initbench.records import columns
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 from initbench.trial import Cell
-from initbench.tuning import FIRST_SEARCH_SEED, rounds, tune
 
 Initbench = Callable[..., Any]
 

@@ -1,1 +1,1 @@
-"""The training engine: stacked networks, tensors and numbers in, histories out."""
+"""The training engines: networks, tensors and numbers in, histories out; no files and no settings."""

@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import torch
 
-from initbench.engine.problem import Ints, Progress
+from initbench.engine.job import Ints, Progress
 
 _SECONDS_BETWEEN_PROGRESS = 0.05
 

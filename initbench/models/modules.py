@@ -16,7 +16,7 @@ from initbench.errors import InputError, one_line
 from initbench.initializers.conformance import global_states
 from initbench.models import Architecture, code_hash
 from initbench.models.cnn import CNN
-from initbench.models.perceptron import Perceptron
+from initbench.models.mlp import Perceptron
 from initbench.models.residual import residual_cnn, residual_mlp
 from initbench.seeding import stream
 

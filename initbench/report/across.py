@@ -9,11 +9,11 @@ import math
 import numpy as np
 import pandas as pd
 
-from initbench.report import statistics
-from initbench.report.blocks import Block, Figure, Heading, Paragraph, Table
-from initbench.report.compare import Comparison
-from initbench.report.plots import Panel, Panels, Ranking
-from initbench.report.text import counted, interval, listed, number, percent, probability
+from initbench.analysis import statistics
+from initbench.analysis.compare import Comparison
+from initbench.render.blocks import Block, Figure, Heading, Paragraph, Table
+from initbench.render.plots import Panel, Panels, Ranking
+from initbench.render.text import counted, interval, listed, number, percent, probability
 
 _FACTORS = (1.0, 1.5, 2.0, 4.0)
 

@@ -4,11 +4,11 @@ import itertools
 
 import pandas as pd
 
+from initbench.analysis.articles import D4
+from initbench.analysis.compare import Comparison
+from initbench.render.blocks import Block, Heading, Table
+from initbench.render.text import percent, points, whole
 from initbench.report import tables
-from initbench.report.articles import D4
-from initbench.report.blocks import Block, Heading, Table
-from initbench.report.compare import Comparison
-from initbench.report.text import percent, points, whole
 
 
 def beside(comparison: Comparison, setting: int) -> list[Block]:

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from initbench.config import option
+from initbench.analysis.compare import Comparison
+from initbench.analysis.trials import Trial
 from initbench.errors import InputError
-from initbench.options import bias_policy, initializer, named_activation
-from initbench.report.compare import Comparison
-from initbench.report.frame import Trial
-from initbench.report.text import exact
-from initbench.request import OPTIMIZERS
+from initbench.settings.compose import option
+from initbench.settings.request import OPTIMIZERS
+from initbench.settings.resolve import bias_policy, initializer, named_activation
 from initbench.trial import Named
+from initbench.values import exact
 
 # Of each setting the values it takes; a command trains all combinations.
 Product = dict[str, tuple[str, ...]]

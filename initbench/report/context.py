@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from initbench.analysis.compare import Comparison
+from initbench.analysis.trials import Trials, natural
+from initbench.render.blocks import Block, Figure, Table
+from initbench.render.text import NONE, counted, span
 from initbench.report import provenance
-from initbench.report.blocks import Block, Figure, Table
-from initbench.report.compare import Comparison
-from initbench.report.frame import Trials, natural
-from initbench.report.text import NONE, counted, plain, span
+from initbench.values import plain
 
 # With more of them than this a table of their own says it better.
 _MOST_LAWS = 12

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from initbench.analysis.compare import Comparison, baseline_of, compare
+from initbench.analysis.trials import Trials, finals
+from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
+from initbench.render.text import counted, listed, percent, span
 from initbench.report import context, provenance, sweeps, tables
 from initbench.report.across import across
 from initbench.report.beside import article, beside
-from initbench.report.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.report.command import command
-from initbench.report.compare import Comparison, baseline_of, compare
-from initbench.report.frame import Trials, finals
 from initbench.report.seeds import learning_curves, strips
-from initbench.report.text import counted, listed, percent, span
 
 # What a reader can ask for beyond the default, in the order in which it comes.
 VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across", "article")

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from initbench.report import statistics
-from initbench.report.blocks import Block, Heading, Paragraph, Table
-from initbench.report.columns import concatenate
-from initbench.report.compare import compare
-from initbench.report.frame import Trials, finals, to_trials
+from initbench.analysis import statistics
+from initbench.analysis.compare import compare
+from initbench.analysis.trials import Trials, finals, to_trials
+from initbench.records.columns import concatenate
+from initbench.render.blocks import Block, Heading, Paragraph, Table
+from initbench.render.text import listed, percent, points, probability
 from initbench.report.provenance import made_with
-from initbench.report.text import listed, percent, points, probability
 
 # The version of the training code is what may differ between two sets of results.
 _APART = ("recipe", "precision")

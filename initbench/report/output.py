@@ -4,14 +4,14 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+from initbench.analysis.trials import Trials, to_csv
 from initbench.errors import InputError
-from initbench.report.blocks import Block
+from initbench.render.blocks import Block
+from initbench.render.latex import to_latex
+from initbench.render.page import to_html
+from initbench.render.terminal import Terminal, to_markdown, to_terminal
 from initbench.report.document import VIEWS, Options, document, headline
 from initbench.report.drift import drift
-from initbench.report.frame import Trials, to_csv
-from initbench.report.latex import to_latex
-from initbench.report.page import to_html
-from initbench.report.render import Terminal, to_markdown, to_terminal
 
 # A second set of trials to compare with, and what to call the two.
 Other = tuple[Trials, tuple[str, str]]
@@ -65,6 +65,6 @@ def figures(trials: Trials, options: Options, folder: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    from initbench.report import draw
+    from initbench.render import figures as draw
 
     draw.write(document(trials, replace(options, views=VIEWS)), folder)

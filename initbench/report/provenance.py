@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from initbench.report.compare import Comparison
-from initbench.report.frame import Trials
-from initbench.report.text import NONE, counted, exact, percent
+from initbench.analysis.compare import Comparison
+from initbench.analysis.trials import Trials
+from initbench.render.text import NONE, counted, percent
+from initbench.values import exact
 
 
 def protocol(comparison: Comparison, setting: int) -> str:

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from initbench.report import statistics, tables
-from initbench.report.blocks import Figure, Table
-from initbench.report.compare import Comparison
-from initbench.report.plots import Line, Panel, Panels, Strip, Strips
-from initbench.report.text import percent
+from initbench.analysis import statistics
+from initbench.analysis.compare import Comparison
+from initbench.render.blocks import Figure, Table
+from initbench.render.plots import Line, Panel, Panels, Strip, Strips
+from initbench.render.text import percent
+from initbench.report import tables
 
 
 def learning_curves(comparison: Comparison, setting: int) -> Figure | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from initbench.analysis.compare import Comparison, compare
+from initbench.analysis.trials import Trials, value_of
+from initbench.render.blocks import Block, Figure, Heading, Table
+from initbench.render.plots import HeatMap, Panel, Panels
+from initbench.render.text import NONE, percent, span
 from initbench.report import tables
-from initbench.report.blocks import Block, Figure, Heading, Table
-from initbench.report.compare import Comparison, compare
-from initbench.report.frame import Trials, value_of
-from initbench.report.plots import HeatMap, Panel, Panels
-from initbench.report.text import NONE, percent, span
 
 _TRAINS = (
     "A technique trains where more than half of its runs end ok: neither failed, nor at chance, nor short of the "

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from initbench.report import statistics
-from initbench.report.blocks import Block, Paragraph, Table
-from initbench.report.compare import Comparison
-from initbench.report.scores import OUTCOMES
-from initbench.report.text import (
+from initbench.analysis import statistics
+from initbench.analysis.compare import Comparison
+from initbench.analysis.scores import OUTCOMES
+from initbench.render.blocks import Block, Paragraph, Table
+from initbench.render.text import (
     NONE,
     counted,
     interval,

@@ -21,7 +21,7 @@ from initbench.engine.compiled.kernels import (
     standardise,
     sum_rows,
 )
-from initbench.engine.problem import Floats
+from initbench.engine.job import Floats
 
 Array = NDArray[Any]
 

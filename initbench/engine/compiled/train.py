@@ -17,8 +17,8 @@ from initbench.engine.compiled.network import (
     parameters,
     train_epoch,
 )
-from initbench.engine.problem import History, Networks, Orders, Progress, Schedule
-from initbench.engine.problem import Rule as Rules
+from initbench.engine.job import History, Networks, Orders, Progress, Schedule
+from initbench.engine.job import Rule as Rules
 from initbench.engine.threads import each
 
 

@@ -14,7 +14,7 @@ from initbench.engine.compiled.blas import KEEP, TURN, gemm
 from initbench.engine.compiled.elementary import compiled, exp
 from initbench.engine.compiled.kernels import adam, add_bias, multiply, standardise, sum_rows
 from initbench.engine.compiled.network import Array, aligned, places
-from initbench.engine.problem import Floats
+from initbench.engine.job import Floats
 
 _SIGMOID = ACTIVATIONS.index("sigmoid")
 

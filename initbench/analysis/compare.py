@@ -1,0 +1,235 @@
+"""What is compared and what is held equal: every trial gets a technique (a column) and a setting (a section)."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from initbench.analysis.articles import D4
+from initbench.analysis.trials import START_GROUPS, Trial, Trials, natural, settings, value_of
+from initbench.errors import InputError, unknown
+from initbench.values import exact
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trials with their technique and setting.
+
+    Attributes:
+        by: the setting whose values are compared, e.g. ``init``.
+        trials: the trials, in the order of ``frame``.
+        frame: one row per trial, as :meth:`Trials.frame` gives it, with ``setting`` and ``technique`` as codes.
+        settings: what the trials of each section share: an identity without what is compared.
+        titles: a heading per setting.
+        techniques: the columns, in the order to show them.
+        cells: (setting, technique) to the row of ``trials.cells`` that it is.
+    """
+
+    by: str
+    trials: Trials
+    frame: pd.DataFrame
+    settings: list[Trial]
+    titles: list[str]
+    techniques: list[str]
+    cells: dict[tuple[int, int], int]
+
+    @property
+    def what(self) -> str:
+        """What a column is, as a table heads it."""
+        return "technique" if self.by == "init" else self.by
+
+    @cached_property
+    def _rows(self) -> dict[int, NDArray[np.int64]]:
+        codes = self.frame["setting"].to_numpy()
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(self.settings)))
+        return dict(enumerate(np.split(order, ends[:-1])))
+
+    @cached_property
+    def _present(self) -> dict[int, dict[int, int]]:
+        found: dict[int, dict[int, int]] = {}
+        for (setting, technique), cell in sorted(self.cells.items()):
+            found.setdefault(setting, {})[technique] = cell
+        return found
+
+    def section(self, setting: int) -> pd.DataFrame:
+        """The trials of one setting."""
+        return self.frame.iloc[self._rows[setting]]
+
+    def present(self, setting: int) -> list[int]:
+        """The techniques that have trials in a setting."""
+        return list(self._present[setting])
+
+    def about(self, setting: int) -> pd.Series:
+        """The settings of a section as a row of ``trials.cells``."""
+        return self.trials.cells.iloc[next(iter(self._present[setting].values()))]
+
+
+def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comparison:
+    """Give every trial its technique, the value of ``by``, and its setting, all the rest but the seed.
+
+    ``init`` stands for all that a network starts from: its weights' law, other laws for its first or last layer, and
+    its biases. A learning rate that was tuned is no part of a setting.
+
+    Args:
+        trials: what to compare.
+        by: the setting whose values are the techniques.
+        apart: further settings that are no part of a setting either: trials that differ in them share a section.
+
+    Raises:
+        InputError: no trial has such a setting, or its values are not comparable.
+    """
+    by = by.removesuffix(".name")
+    if by.split(".")[0] == "dataset":
+        raise InputError("accuracies on different data sets are not comparable; choose another setting for --by")
+    used = np.unique(trials.columns.numbers["cell"])
+    known = {name for code in used for name in settings(trials.identities[code])}
+    if by not in known - {"seeds"}:
+        raise unknown("setting", by, known - {"seeds"})
+    # A protocol that tunes has no learning rate to be equal in.
+    compared = (*({"init": START_GROUPS, "protocol": ("protocol", "lr")}.get(by, (by,))), *apart)
+    held: dict[str, int] = {}
+    # What holds a technique's variants together: a setting, and what is apart.
+    within: dict[int, str] = {}
+    setting_of: dict[int, int] = {}
+    told: dict[int, dict[str, str]] = {}
+    widths = {json.dumps(trials.identities[code]["width"]) for code in used} - {"null"}
+    # Where depths are compared, a net without hidden layers goes with the width of the others, if they have one.
+    only_width = json.loads(widths.pop()) if "depth" in compared and len(widths) == 1 else None
+    for code in _in_order(trials):
+        identity = trials.identities[code]
+        if identity["width"] is None and only_width is not None:
+            identity = {**identity, "width": only_width}
+        text = json.dumps(shared(identity, compared), sort_keys=True)
+        setting_of[code] = held.setdefault(text, len(held))
+        within[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
+        told[code] = _told(identity, by)
+    labels = _labels(told, within)
+    techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
+    technique_of = {code: techniques.index(label) for code, label in labels.items()}
+    cells: dict[tuple[int, int], int] = {}
+    for code in setting_of:
+        cells.setdefault((setting_of[code], technique_of[code]), int(code))
+    frame = trials.frame()
+    frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
+    plain = [json.loads(text) for text in held]
+    return Comparison(by, trials, frame, plain, _titles(plain, compared), techniques, cells)
+
+
+def baseline_of(comparison: Comparison, name: str | None) -> int | None:
+    """The technique that the others are held against: the named one, else ``torch_default`` where there is one.
+
+    Raises:
+        InputError: a name that no technique has.
+    """
+    if name is None:
+        return comparison.techniques.index("torch_default") if "torch_default" in comparison.techniques else None
+    if name not in comparison.techniques:
+        raise unknown("baseline", name, comparison.techniques)
+    return comparison.techniques.index(name)
+
+
+def shared(identity: Trial, without: Iterable[str]) -> Trial:
+    """An identity without some of its settings; one that was tuned has no learning rate of its own."""
+    dropped = {*without} | ({"lr"} if value_of(identity, "protocol") != "fixed" else set())
+    kept = {key: value for key, value in identity.items() if key not in dropped}
+    for key in dropped:
+        group, dot, inner = key.partition(".")
+        if dot and isinstance(kept.get(group), Mapping):
+            kept[group] = {name: value for name, value in kept[group].items() if name != inner}
+    return kept
+
+
+def _in_order(trials: Trials) -> list[int]:
+    """Cells in the order in which their first trials are sorted."""
+    codes = trials.columns.numbers["cell"]
+    _, first = np.unique(codes, return_index=True)
+    return [int(codes[row]) for row in np.sort(first)]
+
+
+def _told(identity: Trial, by: str) -> dict[str, str]:
+    """What can tell one technique from another, the name first."""
+    if by != "init":
+        node: Any = identity
+        for part in by.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        return _flat(node) | ({"lr": exact(identity["lr"])} if by == "protocol" and node == "fixed" else {})
+    told = _flat(identity["init"]) | {"law": identity["init"]["law"]}
+    for key in ("init_first", "init_output"):
+        if identity[key] is not None:
+            told |= {f"{key}{'.' if inner else ''}{inner}": text for inner, text in _flat(identity[key]).items()}
+    return told | {f"bias{'.' if inner else ''}{inner}": text for inner, text in _flat(identity["bias"]).items()}
+
+
+def _flat(node: Any) -> dict[str, str]:
+    if not isinstance(node, Mapping):
+        return {"": exact(node)}
+    inner = {key: exact(value) for key, value in sorted(node.items()) if key not in ("name", "law")}
+    return {"": node["name"]} | inner
+
+
+def _labels(told: Mapping[int, dict[str, str]], within: Mapping[int, str]) -> dict[int, str]:
+    """The name, and where one name stands for several techniques in one place also what tells them apart."""
+    seen: dict[tuple[str, str], dict[str, set[str | None]]] = {}
+    keys = {key for parts in told.values() for key in parts if key}
+    for code, parts in told.items():
+        for key in keys:
+            seen.setdefault((parts[""], key), {}).setdefault(within[code], set()).add(parts.get(key))
+    differing = {pair for pair, values in seen.items() if any(len(found) > 1 for found in values.values())}
+    return {
+        code: " ".join([parts[""], *(f"{key}={text}" for key, text in parts.items() if (parts[""], key) in differing)])
+        for code, parts in told.items()
+    }
+
+
+def _shown_order(name: str) -> tuple[int, str]:
+    """The article's techniques first, in its order."""
+    plain = name.split(" ")[0]
+    return (list(D4).index(plain) if plain in D4 else len(D4), name)
+
+
+def _titles(held: Sequence[Trial], compared: Sequence[str]) -> list[str]:
+    """The usual settings, and where they do not suffice what else tells sections of one title apart."""
+    usual, leaves = [_title(identity, compared) for identity in held], [_leaves(identity) for identity in held]
+    alike: dict[str, list[dict[str, str]]] = {}
+    for title, mine in zip(usual, leaves, strict=True):
+        alike.setdefault(title, []).append(mine)
+    telling = {
+        title: [key for key in dict.fromkeys(itertools.chain(*same)) if len({mine.get(key) for mine in same}) > 1]
+        for title, same in alike.items()
+    }
+    return [
+        " · ".join([title, *(_named(key, mine.get(key, "none")) for key in telling[title])])
+        for title, mine in zip(usual, leaves, strict=True)
+    ]
+
+
+def _named(key: str, value: str) -> str:
+    return f"{key} {value}" if "." not in key else f"{key.removesuffix('.name')}={value}"
+
+
+def _leaves(identity: Trial) -> dict[str, str]:
+    """Every setting by its dotted name, as exact text."""
+    leaves: dict[str, str] = {}
+    for key, node in identity.items():
+        inner = node if isinstance(node, Mapping) else {}
+        leaves |= {f"{key}.{name}": exact(value)[: 12 if name == "sha256" else None] for name, value in inner.items()}
+        if not isinstance(node, Mapping):
+            leaves[key] = exact(node)
+    return leaves
+
+
+def _title(identity: Trial, compared: Sequence[str]) -> str:
+    parts = [value_of(identity, "dataset")]
+    layers = [f"{key} {exact(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
+    parts.append(" ".join(filter(None, [value_of(identity, "model"), ", ".join(layers)])))
+    parts += [value_of(identity, key) for key in ("activation", "init")]
+    if "lr" not in compared:
+        parts.append(f"lr {exact(identity['lr'])}" if "lr" in identity else "lr tuned")
+    return " · ".join(str(part) for part in parts if part)

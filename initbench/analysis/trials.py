@@ -1,0 +1,295 @@
+"""Trials as a table: columns of records, with their settings spelled out and their scores. Needs no torch."""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from initbench.analysis.scores import OUTCOMES, scores, target_of
+from initbench.errors import InputError, unknown
+from initbench.records import Record
+from initbench.records.columns import SPLITS, Columns, from_records
+from initbench.values import plain
+
+Trial = dict[str, Any]
+
+# The groups that say what a network starts from: what is compared unless the user says otherwise.
+START_GROUPS = ("init", "init_first", "init_output", "bias")
+_NOT_SETTINGS = ("recipe", "precision")
+_ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "whole")
+
+
+class Pattern(Protocol):
+    """Names by pattern, as Hydra's ``glob()`` gives them."""
+
+    def filter(self, names: list[str]) -> list[str]:
+        """Those of the names that match."""
+        ...
+
+
+# What a filter wants: one of some values, or a name that matches.
+Wanted = Sequence[Any] | Pattern
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trials, sorted by cell and seed.
+
+    Attributes:
+        columns: what their records hold.
+        cells: one row per cell, with its settings as text and numbers; ``columns.numbers["cell"]`` is its row.
+        identities: per cell what a trial's identity says, without the seed, in today's form.
+        target: the validation accuracy that counts as trained, if the user named one.
+    """
+
+    columns: Columns
+    cells: pd.DataFrame
+    identities: list[Trial]
+    target: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def take(self, rows: NDArray[Any]) -> "Trials":
+        """Some of the trials, by index or mask."""
+        return replace(self, columns=self.columns.take(rows))
+
+    def frame(self) -> pd.DataFrame:
+        """One row per trial: its cell, seed, counts, accuracies (fractions, NaN where not finished) and scores."""
+        numbers = self.columns.numbers
+        totals = ["train_total", "val_total", "test_total", "test_majority", "batch_size", "target"]
+        frame = pd.DataFrame({name: numbers[name] for name in ("cell", "seed", "diverged_at")})
+        frame = frame.join(self.cells[totals].iloc[numbers["cell"]].reset_index(drop=True))
+        for split in SPLITS:
+            correct = numbers[f"{split}_correct"].astype(float)
+            frame[f"{split}_correct"] = np.where(correct < 0, np.nan, correct)
+            frame[f"{split}_accuracy"] = frame[f"{split}_correct"] / frame[f"{split}_total"]
+            frame[f"{split}_loss"] = numbers[f"{split}_loss"]
+        for what in ("samples", "steps", "seconds"):
+            frame[f"init_{what}"] = numbers[f"init_{what}"]
+        return frame.join(scores(self.columns, frame))
+
+    def curve(self, row: int) -> NDArray[np.int32]:
+        """One trial's counts on the validation split, before training and after each epoch; -1 is not measured."""
+        start = self.columns.ends[row - 1] if row else 0
+        return self.columns.curve[start : self.columns.ends[row]]
+
+
+def trials_of(records: Iterable[Record], target: float | None = None) -> Trials:
+    """The trials of records in memory, each with its file's ``header``."""
+    return to_trials(from_records(records), target)
+
+
+def to_trials(columns: Columns, target: float | None = None) -> Trials:
+    """Columns with their settings spelled out, sorted by cell and seed."""
+    identities = [_identity(cell["trial"]) for cell in columns.cells]
+    totals = {
+        json.dumps(identity["dataset"]): (cell["n_total"], cell["n_majority"])
+        for cell, identity in zip(columns.cells, identities, strict=True)
+        if cell["n_total"] is not None
+    }
+    rows = [_cell(cell, identity, totals, target) for cell, identity in zip(columns.cells, identities, strict=True)]
+    cells = pd.DataFrame(rows)
+    if len(columns):
+        place = np.empty(len(cells), dtype=np.int64)
+        place[cells.sort_values(list(_ORDER)).index] = np.arange(len(cells))
+        order = np.lexsort((columns.numbers["seed"], place[columns.numbers["cell"]]))
+        if (np.diff(order) < 0).any():
+            columns = columns.take(order)
+    return Trials(columns, cells, identities, target)
+
+
+def finals(trials: Trials) -> Trials:
+    """Without the trials of a learning-rate search, unless there are no others."""
+    final = (trials.cells["stage"] == "final").to_numpy()[trials.columns.numbers["cell"]]
+    return trials.take(final) if final.any() else trials
+
+
+def _identity(trial: Trial) -> Trial:
+    """A trial's identity in today's form: groups are mappings with a name, and nothing is left to defaults."""
+    identity = {key: value for key, value in trial.items() if key != "seed"}
+    identity["init"] = {key: value for key, value in trial["init"].items() if key != "bias"}
+    bias = trial.get("bias", trial["init"].get("bias", "zeros"))
+    for key, value in (("model", trial["model"]), ("bias", bias)):
+        identity[key] = value if isinstance(value, Mapping) else {"name": value}
+    for key in ("init_first", "init_output"):
+        identity[key] = trial.get(key)
+    identity["protocol"] = trial.get("protocol", "fixed")
+    identity["stage"] = trial.get("stage", "final")
+    width = trial["width"] or None
+    identity["width"] = width[0] if width and len(set(width)) == 1 else width
+    return identity
+
+
+def _cell(
+    cell: Mapping[str, Any], identity: Trial, totals: Mapping[str, tuple[dict[str, int], int]], target: float | None
+) -> dict[str, Any]:
+    init, width = identity["init"], cell["trial"]["width"]
+    dataset = identity["dataset"]["name"]
+    # A failed trial may not know how large its data set is.
+    total, majority = totals.get(json.dumps(identity["dataset"]), (dict.fromkeys(SPLITS, 0), 0))
+    chance = majority / total["test"] if total["test"] else 0.0
+    return {
+        "dataset": dataset,
+        "model": named(identity["model"]),
+        "depth": identity["depth"],
+        "width": " ".join(map(str, width)),
+        "activation": named(identity["activation"]),
+        "init": init["name"],
+        "init_law": init["law"],
+        "init_params": params(init),
+        "init_formula": cell["formula"],
+        "init_first": _layer_init(identity["init_first"]),
+        "init_output": _layer_init(identity["init_output"]),
+        "bias": named(identity["bias"]),
+        "optimizer": named(identity["optimizer"]),
+        "lr": identity["lr"],
+        "schedule": identity["schedule"],
+        "warmup": identity["warmup"],
+        "epochs": identity["epochs"],
+        "batch_size": identity["batch_size"],
+        "protocol": _text(identity["protocol"]),
+        "stage": identity["stage"],
+        "train_total": total["train"],
+        "val_total": total["val"],
+        "test_total": total["test"],
+        "test_majority": majority,
+        "target": target_of(dataset, chance) if target is None else target,
+        "setting": json.dumps({key: value for key, value in identity.items() if key not in START_GROUPS}),
+        "whole": json.dumps(identity),
+    }
+
+
+def params(node: Mapping[str, Any]) -> str:
+    """The parameters of a named group, e.g. ``gain=1 mode=fan_in``."""
+    return " ".join(f"{key}={plain(value)}" for key, value in sorted(node.items()) if key not in ("name", "law"))
+
+
+def named(node: Mapping[str, Any]) -> str:
+    """A name with its parameters, e.g. ``sgd momentum=0.9``; those that are off are left out."""
+    return f"{node['name']} {params({key: value for key, value in node.items() if value})}".rstrip()
+
+
+def _layer_init(node: Mapping[str, Any] | None) -> str:
+    return "" if node is None else f"{node['name']} {params(node)}".rstrip()
+
+
+def _text(value: Any) -> str:
+    return named(value) if isinstance(value, Mapping) else plain(value)
+
+
+def to_csv(trials: Trials) -> str:
+    """One row per trial: its settings, counts, scores and key; accuracies are fractions."""
+    frame, columns = trials.frame(), trials.columns
+    cell = frame["cell"].to_numpy()
+    settings = trials.cells.drop(
+        columns=["setting", "whole", "train_total", "val_total", "test_total", "test_majority", "target"]
+    )
+    table = {name: _spread(settings[name], cell) for name in settings}
+    table["seed"] = frame["seed"]
+    table["outcome"] = pd.Categorical.from_codes(frame["outcome"], OUTCOMES)
+    table["diverged_at"] = _whole(frame["diverged_at"].where(frame["diverged_at"] >= 0))
+    for split in reversed(SPLITS):
+        table[f"{split}_correct"] = _whole(frame[f"{split}_correct"])
+        table |= {name: frame[name] for name in (f"{split}_total", f"{split}_accuracy", f"{split}_loss")}
+    table["test_majority"] = frame["test_majority"]
+    table["best_val_epoch"] = _whole(frame["best_val_epoch"])
+    table["auc"] = frame["auc"]
+    table["target"] = frame["target"]
+    table |= {name: _whole(frame[name]) for name in frame if str(name).startswith("epochs_to_")}
+    steps = -(-frame["train_total"] // frame["batch_size"])
+    table |= {
+        name.replace("epochs", "steps"): _whole(frame[name] * steps) for name in frame if "epochs_to_" in str(name)
+    }
+    for what in ("samples", "steps", "seconds"):
+        if frame[f"init_{what}"].notna().any():
+            table[f"init_{what}"] = frame[f"init_{what}"]
+    if (columns.numbers["error"] >= 0).any():
+        table["error"] = np.array([*columns.errors, ""], dtype=object)[columns.numbers["error"]]
+    devices = pd.Series([chunk["environment"].get("device", "") for chunk in columns.chunks])
+    table["device"] = _spread(devices, columns.numbers["chunk"])
+    table["key"] = np.char.decode(columns.keys) if len(columns) else []
+    text = io.StringIO()
+    pd.DataFrame(table).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def _spread(values: pd.Series, rows: NDArray[Any]) -> Any:
+    """A value per trial from a value per cell; texts as a categorical, which costs a number each."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy()[rows]
+    codes, names = pd.factorize(values)
+    return pd.Categorical.from_codes(codes[rows], names)
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    return values.astype("Int64")
+
+
+def select(trials: Trials, filters: Mapping[str, Wanted]) -> Trials:
+    """The trials that have, for every filter, one of the wanted values.
+
+    Args:
+        trials: any trials.
+        filters: setting (``init``, ``depth``, ``init.std``, ``seeds`` …) to wanted values.
+
+    Raises:
+        InputError: a setting no trial has, or a selection that leaves nothing; the message says what is there.
+    """
+    for key, wanted in filters.items():
+        if key in ("seed", "seeds"):
+            codes, there = pd.factorize(trials.columns.numbers["seed"])
+            values = [int(value) for value in there]
+        else:
+            codes = trials.columns.numbers["cell"]
+            values = [_filtered(identity, key) for identity in trials.identities]
+        present = {json.dumps(values[code]): values[code] for code in np.unique(codes) if values[code] is not None}
+        if not present:
+            raise unknown("setting", key, {name for identity in trials.identities for name in settings(identity)})
+        found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in present.values()])
+        matching = np.array([_matches(value, found) for value in values])
+        trials = trials.take(matching[codes])
+        if not len(trials):
+            shown = ", ".join(sorted((str(value) for value in present.values()), key=natural))
+            asked = ",".join(map(str, found)) or "that pattern"
+            raise InputError(f"no records with {key}={asked}; there are records with {key}: {shown}")
+    return trials
+
+
+def value_of(identity: Mapping[str, Any], key: str) -> Any:
+    """A setting by its command-line name; a group's value is its name."""
+    node: Any = identity
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node["name"] if isinstance(node, Mapping) else node
+
+
+def settings(identity: Mapping[str, Any]) -> set[str]:
+    """The names that a filter or a comparison can use."""
+    names = {key for key, value in identity.items() if key not in _NOT_SETTINGS and value is not None}
+    inner = {f"{group}.{key}" for group, node in identity.items() if isinstance(node, Mapping) for key in node}
+    return names | inner | {"seeds"}
+
+
+def _filtered(identity: Trial, key: str) -> Any:
+    """A setting as a filter names it: one that is there and off is ``none``."""
+    value = value_of(identity, key)
+    known = key in identity or key in settings(identity)
+    return "none" if value is None and known else value
+
+
+def _matches(value: Any, wanted: Sequence[Any]) -> bool:
+    return any(value == item or str(value) == ("none" if item is None else str(item)) for item in wanted)
+
+
+def natural(text: str) -> tuple[float, str]:
+    """Sorts numbers by value, before names."""
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text

@@ -1,0 +1,1 @@
+"""What Python users call: initialize a model of theirs."""

@@ -1,0 +1,136 @@
+"""A data set as networks are trained on it: split by a named stream, standardised with training statistics."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initbench.data.arrays import Arrays
+from initbench.data.spec import DatasetSpec, load
+from initbench.errors import InputError
+from initbench.seeding import permutation
+
+
+# Compared and hashed by identity: it is large, and made once.
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A data set, split, and how to standardise it: all that training needs of it.
+
+    Attributes:
+        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
+        y: ``[n]``, int64 classes.
+        mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
+        train: row numbers of the training samples; ``val`` and ``test`` likewise.
+        n_classes: the number of classes.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    mean: NDArray[np.floating[Any]]
+    std: NDArray[np.floating[Any]]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    n_classes: int
+
+    @cached_property
+    def frequencies(self) -> NDArray[np.float64]:
+        """``[n_classes]``, of the classes among the training samples."""
+        counts = np.bincount(self.y[self.train], minlength=self.n_classes)
+        frequencies: NDArray[np.float64] = counts / len(self.train)
+        return frequencies
+
+    @cached_property
+    def n_majority(self) -> int:
+        """Test samples of the most frequent class among them."""
+        return int(np.bincount(self.y[self.test]).max())
+
+
+@lru_cache(maxsize=4)
+def samples(spec: DatasetSpec) -> Samples:
+    """A data set as networks are trained on it, in float32.
+
+    Raises:
+        InputError: as :func:`load` and :func:`split`.
+    """
+    arrays = load(spec)
+    parts = split(arrays, spec)
+    mean, std = statistics(arrays.x, parts.train, spec.standardize)
+    return Samples(
+        arrays.x,
+        arrays.y,
+        mean.astype(np.float32),
+        std.astype(np.float32),
+        parts.train,
+        parts.val,
+        parts.test,
+        arrays.n_classes,
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the training, validation and test samples; disjoint, together all rows."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def split(arrays: Arrays, spec: DatasetSpec) -> Split:
+    """Split the rows, stratified by class, by the stream ``(0, "split")``: the same split for every seed.
+
+    Raises:
+        InputError: a split would be empty, or a class would be missing from the training samples.
+    """
+    n = len(arrays.y)
+    rows = np.arange(n - arrays.n_test)
+    test = np.arange(n - arrays.n_test, n)
+    if not arrays.n_test:
+        rows, test = _take(rows, arrays.y, spec.test, "test")
+    train, val = _take(rows, arrays.y, spec.val, "val")
+    for name, part in (("train", train), ("val", val), ("test", test)):
+        if not len(part):
+            raise InputError(f"data set '{spec.name}' ({n} samples): the {name} split is empty")
+    missing = np.setdiff1d(arrays.y, arrays.y[train])
+    if missing.size:
+        called = f"'{arrays.classes[missing[0]]}'" if arrays.classes else missing[0]
+        raise InputError(f"data set '{spec.name}': class {called} has no training sample")
+    return Split(train, val, test)
+
+
+def _take(
+    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, name: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``(rest, taken)``, both sorted: ``size`` rows in equal proportion from every class."""
+    n_taken = round(size * len(rows)) if size < 1 else int(size)
+    order = rows[permutation(len(rows), 0, "split", name)]
+    by_class = order[np.argsort(y[order], kind="stable")]
+    # Rank of each row within its class, as a fraction: taking the smallest ranks takes every class alike.
+    counts = np.bincount(y[by_class])
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(by_class)) - starts[y[by_class]]
+    by_rank = by_class[np.argsort((rank + 0.5) / counts[y[by_class]], kind="stable")]
+    return np.sort(by_rank[n_taken:]), np.sort(by_rank[:n_taken])
+
+
+def statistics(x: NDArray[Any], rows: NDArray[np.int64], how: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the given rows, each ``[features]``; constant features get deviation 1."""
+    n_features = x.shape[1]
+    if how == "none":
+        return np.zeros(n_features), np.ones(n_features)
+    axis = 0 if how == "feature" else None
+    count = len(rows) * (1 if how == "feature" else n_features)
+    mean = sum(block.sum(axis) for block in _blocks(x, rows)) / count
+    variance = sum(((block - mean) ** 2).sum(axis) for block in _blocks(x, rows)) / count
+    std = np.sqrt(np.where(variance > 0, variance, 1.0))
+    return np.broadcast_to(mean, (n_features,)).copy(), np.broadcast_to(std, (n_features,)).copy()
+
+
+def _blocks(x: NDArray[Any], rows: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """The given rows in float64, a few at a time: a float64 copy of all of MNIST would be 400 MB."""
+    for i in range(0, len(rows), 4096):
+        yield x[rows[i : i + 4096]].astype(np.float64)

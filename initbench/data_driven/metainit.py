@@ -1,0 +1,107 @@
+"""MetaInit: learn the norms of the weights so that a step of gradient descent hardly changes the gradient."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from initbench.activations import torch_function
+from initbench.data_driven.problem import Prepared, Problem
+from initbench.seeding import stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# A norm shrinks to no less than this part of what it was at first: the paper's step may go past 0, to no meaning.
+_LEAST = 0.01
+
+
+def metainit(
+    problem: Problem,
+    *,
+    base: str = "he_normal",
+    steps: int = 500,
+    lr: float = 0.1,
+    momentum: float = 0.9,
+    batch: int = 32,
+    eps: float = 1e-5,
+) -> Prepared:
+    """Descend the gradient quotient by the norm of each weight, with momentum and the gradient's sign only.
+
+    The inputs are N(0, 1) and the labels uniform, new at every step: of the data nothing but the shape is used.
+    Directions of the weights and all biases stay as they are.
+
+    Args:
+        problem: the network drawn by the base law; its inputs are not looked at.
+        base: the law of the weights before their norms are learned.
+        steps: of the descent.
+        lr: the step size, in the unit of a norm.
+        momentum: the part of the last step that is taken again.
+        batch: random samples of a step.
+        eps: what keeps the quotient finite where a gradient is 0.
+
+    Raises:
+        ValueError: the gradient quotient is not finite, or a weight is zero.
+
+    References:
+        Dauphin & Schoenholz 2019, MetaInit, NeurIPS, algorithm 1.
+    """
+    import torch
+
+    params = {name: torch.tensor(values, requires_grad=True) for name, values in problem.params.items()}
+    weights = {name: values for name, values in params.items() if name.endswith("weight")}
+    least = {name: _LEAST * float(np.linalg.norm(problem.params[name])) for name in weights}
+    if not all(least.values()):
+        raise ValueError(f"{min(least, key=lambda name: least[name])} is zero: there is no norm to be learned")
+    velocity = dict.fromkeys(weights, 0.0)
+    rng = stream(problem.seed, "init", "random samples")
+    for step in range(steps):
+        quotient = gradient_quotient(params, problem, rng, batch, eps)
+        if not torch.isfinite(quotient):
+            raise ValueError(f"the gradient quotient is not finite at step {step + 1}")
+        grads = torch.autograd.grad(quotient, list(weights.values()))
+        with torch.no_grad():
+            for (name, weight), grad in zip(weights.items(), grads, strict=True):
+                norm = float(weight.norm())
+                velocity[name] = momentum * velocity[name] - lr * float((weight * grad).sum().sign())
+                if norm + velocity[name] < least[name]:
+                    velocity[name] = least[name] - norm
+                weight.mul_((norm + velocity[name]) / norm)
+        problem.steps[0] += 1
+        if problem.stop[0]:
+            break
+    return Prepared({name: values.detach().numpy() for name, values in params.items()}, steps=steps)
+
+
+def gradient_quotient(
+    params: "dict[str, Tensor]", problem: Problem, rng: np.random.Generator, batch: int = 32, eps: float = 1e-5
+) -> "Tensor":
+    """The mean of |(g − Hg) / (g ± ε) − 1| over all parameters, for one random batch; the sign is that of g.
+
+    g is the gradient of the cross-entropy and H its Hessian, so g − Hg is about the gradient after a step of size 1.
+
+    Args:
+        params: the network's parameters, that require gradients.
+        problem: for its activation.
+        rng: draws the batch.
+        batch: samples.
+        eps: as in :func:`metainit`.
+    """
+    import torch
+
+    names, values = list(params), list(params.values())
+    n_features, n_classes = values[0].shape[1], len(values[-1])
+    h = torch.from_numpy(rng.standard_normal((batch, n_features), np.float32)).to(values[0].dtype)
+    y = torch.from_numpy(rng.integers(n_classes, size=batch))
+    activate = torch_function(problem.activation, dict(problem.activation_params))
+    for layer in range(problem.n_layers):
+        h = torch.nn.functional.linear(h, params[f"layers.{layer}.weight"], params[f"layers.{layer}.bias"])
+        h = activate(h) if f"layers.{layer + 1}.weight" in names else h
+    loss = torch.nn.functional.cross_entropy(h, y)
+    grads = torch.autograd.grad(loss, values, create_graph=True)
+    # Hg is the gradient of ½‖g‖².
+    products = torch.autograd.grad(torch.stack([(g**2).sum() for g in grads]).sum() / 2, values, create_graph=True)
+    total = h.new_zeros(())
+    for g, hg in zip(grads, products, strict=True):
+        sign = torch.where(g >= 0, 1.0, -1.0).detach()
+        total = total + ((g - hg) / (g + eps * sign) - 1).abs().sum()
+    return total / sum(value.numel() for value in values)

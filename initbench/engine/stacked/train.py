@@ -1,0 +1,321 @@
+"""Train networks with torch: side by side in a stack on a GPU, one per thread where a CPU has no compiled code."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from initbench.data import Samples
+from initbench.engine.job import History, Ints, Networks, Orders, Progress, Rule, Schedule
+from initbench.engine.stacked.network import Network
+from initbench.engine.stacked.optimizers import Optimizer
+from initbench.engine.threads import each
+
+_EVAL_ROWS = 1024
+_STEPS_BEFORE_CAPTURE = 3
+
+# From parameters ``[trial, …]`` to the networks that have them.
+Build = Callable[[Mapping[str, Tensor]], Network]
+
+
+def train(
+    samples: Samples,
+    networks: Networks,
+    build: Build,
+    rule: Rule,
+    schedule: Schedule,
+    orders: Orders,
+    progress: Progress = lambda n_steps: None,
+    device: torch.device | None = None,
+) -> History:
+    """Train every network on cross-entropy; a stack that does not fit into memory is halved.
+
+    Args:
+        samples: the data.
+        networks: initial parameters; not modified.
+        build: makes the networks from their parameters.
+        rule: the optimizer.
+        schedule: learning rates, epochs and batch size.
+        orders: in which order each trial sees the samples; those of one order share their batches.
+        progress: called after each step.
+        device: where to train; the CPU if None.
+
+    Returns:
+        The histories and final parameters, in the order of the given networks.
+
+    Raises:
+        torch.OutOfMemoryError: not even one network fits.
+    """
+    history = History.empty(networks, int(schedule.epochs.max()))
+    device = device or torch.device("cpu")
+
+    def train_some(trials: Ints) -> None:
+        made = 0
+
+        def advance(n_steps: int) -> None:
+            nonlocal made
+            made += n_steps
+            progress(n_steps)
+
+        try:
+            _train(trials, samples, networks, build, rule, schedule, orders, advance, device, history)
+            return
+        except torch.OutOfMemoryError:
+            if len(trials) == 1:
+                raise
+        # Outside the handler, where nothing of the failed attempt is alive any more. What it did is done again.
+        progress(-made)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        for half in np.array_split(trials, 2):
+            train_some(half)
+
+    train_some(np.arange(len(networks)))
+    return history
+
+
+def train_each(
+    samples: Samples,
+    networks: Networks,
+    build: Build,
+    rule: Rule,
+    schedule: Schedule,
+    orders: Orders,
+    progress: Progress = lambda n_steps: None,
+    threads: int | None = None,
+) -> History:
+    """:func:`train` on the CPU, every network by itself, on one thread from start to end.
+
+    Its numbers depend on nothing but itself: no product is shared out among threads, and no other network is near.
+
+    Args:
+        samples: as those after it, of :func:`train`.
+        networks: initial parameters.
+        build: makes one network; called from several threads at a time.
+        rule: the optimizer.
+        schedule: learning rates, epochs and batch size.
+        orders: in which order each trial sees the samples.
+        progress: called from the calling thread.
+        threads: how many networks to train at once; all processors if None.
+    """
+    history = History.empty(networks, int(schedule.epochs.max()))
+    device = torch.device("cpu")
+    _on(device, samples)
+    steps, stop = np.zeros(len(networks), np.int64), np.zeros(1, np.int64)
+
+    def train_one(trial: int) -> None:
+        def advance(n_steps: int) -> None:
+            if stop[0]:
+                raise _Stopped
+            steps[trial] += n_steps
+
+        _train(np.array([trial]), samples, networks, build, rule, schedule, orders, advance, device, history)
+
+    each(train_one, steps, stop, progress, threads)
+    return history
+
+
+class _Stopped(Exception):
+    """Ends the work of a thread between two steps."""
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The samples on the device."""
+
+    x: Tensor
+    y: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``."""
+        x = self.x.index_select(0, rows.reshape(-1))
+        return torch.sub(x, self.mean).div_(self.std).view(*rows.shape, -1)
+
+
+@lru_cache(maxsize=1)
+def _on(device: torch.device, samples: Samples) -> _Data:
+    return _Data(*(torch.tensor(a, device=device) for a in (samples.x, samples.y, samples.mean, samples.std)))
+
+
+@dataclass
+class _Stack:
+    """The trials still in training: which of the given ones they are, and which of the orders each follows."""
+
+    trials: Ints
+    order_of: Tensor
+    net: Network
+    optimizer: Optimizer
+    lr: Tensor
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def keep(self, rows: Ints) -> None:
+        """Go on with a part of the trials; ``rows`` are their positions."""
+        at = torch.tensor(rows, device=self.lr.device)
+        self.trials, self.order_of, self.lr = self.trials[rows], self.order_of[at], self.lr[at]
+        self.net.keep(at)
+        self.optimizer.keep(at)
+
+    def step(self, data: _Data, rows: Tensor, lr: Tensor, log: Tensor) -> None:
+        """One optimizer step of every trial.
+
+        Args:
+            data: all samples.
+            rows: ``[order, batch]``, the samples of this step.
+            lr: ``[trial, 1, 1]``, this step's learning rates.
+            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples.
+        """
+        x, y = data.gather(rows), data.y[rows]
+        if len(rows) == 1:
+            x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
+        else:
+            x, y = x[self.order_of], y[self.order_of]
+        logits, target = self.net.forward(x, training=True), y.unsqueeze(2)
+        torch.sum(logits.max(2).indices == y, 1, dtype=log.dtype, out=log[1])
+        log_p = log_softmax(logits, 2)
+        torch.sum(log_p.gather(2, target).squeeze(2), 1, out=log[0]).neg_()
+        # d(mean loss) / d(logit) = (softmax - one hot) / n
+        minus_one = torch.full((), -1.0, dtype=log_p.dtype, device=log_p.device).expand_as(target)
+        grad = log_p.exp_().scatter_add_(2, target, minus_one).div_(rows.shape[1])
+        self.optimizer.begin_step()
+        for name, param, add_gradient in self.net.backward(grad):
+            self.optimizer.update(name, param, add_gradient, lr)
+
+    def evaluate(self, data: _Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``.
+
+        ``progress`` is told of no step now and then: it may be there to stop the work.
+        """
+        loss = torch.zeros(len(self), dtype=torch.float64, device=rows.device)
+        correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
+        for part in torch.split(rows, _EVAL_ROWS):
+            progress(0)
+            logits = self.net.forward(data.gather(part).expand(len(self), -1, -1))
+            y = data.y[part].expand(len(self), -1)
+            loss -= log_softmax(logits, 2).gather(2, y.unsqueeze(2)).squeeze(2).sum(1).double()
+            correct += (logits.max(2).indices == y).sum(1)
+        return loss, correct
+
+
+class _Step:
+    """A step whose inputs and outputs lie at fixed places, so that a GPU can run it as one CUDA graph.
+
+    The first steps run as they are: they allocate what a step needs, and make the libraries choose their algorithms.
+    """
+
+    def __init__(self, stack: _Stack, data: _Data, n_orders: int, batch: int) -> None:
+        device = data.y.device
+        self.stack, self.data = stack, data
+        self.rows = torch.zeros(n_orders, batch, dtype=torch.int64, device=device)
+        self.lr = torch.zeros(len(stack), 1, 1, dtype=data.mean.dtype, device=device)
+        self.log = torch.zeros(2, len(stack), dtype=data.mean.dtype, device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.eager_steps = _STEPS_BEFORE_CAPTURE if device.type == "cuda" and stack.net.capturable else -1
+
+    def __call__(self, rows: Tensor, lr: Tensor, log: Tensor) -> None:
+        """One step; arguments as in :meth:`_Stack.step`, with batches of the given size."""
+        self.rows.copy_(rows)
+        self.lr.copy_(lr)
+        if self.eager_steps == 0:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.stack.step(self.data, self.rows, self.lr, self.log)
+        self.eager_steps -= 1
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self.stack.step(self.data, self.rows, self.lr, self.log)
+        log.copy_(self.log)
+
+
+@torch.no_grad()
+def _train(
+    trials: Ints,
+    samples: Samples,
+    networks: Networks,
+    build: Build,
+    rule: Rule,
+    schedule: Schedule,
+    orders: Orders,
+    progress: Progress,
+    device: torch.device,
+    history: History,
+) -> None:
+    """Train the given trials in one stack, and fill in their part of the history."""
+    data, n_train, batch = _on(device, samples), len(samples.train), schedule.batch_size
+    kind = data.mean.dtype
+    epochs = int(schedule.epochs[trials].max())
+    val, test = (torch.tensor(rows, device=device) for rows in (samples.val, samples.test))
+    params = {name: torch.tensor(values[trials], device=device) for name, values in networks.params.items()}
+    hyper = {name: torch.tensor(values[trials], dtype=kind, device=device) for name, values in rule.hyper.items()}
+    used, order_of = np.unique(orders.of[trials], return_inverse=True)
+    lrs = np.zeros((len(trials), epochs, -(-n_train // batch)))
+    for row, trial in enumerate(trials):
+        n_epochs = int(schedule.epochs[trial])
+        lrs[row, :n_epochs] = schedule.lr[trial] * schedule.factors(n_train, n_epochs)
+    stack = _Stack(
+        trials,
+        torch.tensor(order_of, device=device),
+        build(params),
+        Optimizer(rule.name, hyper, rule.nesterov, torch.zeros((), dtype=kind, device=device)),
+        torch.tensor(lrs, dtype=kind, device=device),
+    )
+
+    def validate(epoch: int) -> NDArray[np.bool_]:
+        """Record the validation after ``epoch`` epochs; which trials' losses are finite."""
+        loss, correct = (values.cpu().numpy() for values in stack.evaluate(data, val, progress))
+        finite: NDArray[np.bool_] = np.isfinite(loss)
+        history.val_loss[stack.trials[finite], epoch] = loss[finite] / len(samples.val)
+        history.val_correct[stack.trials[finite], epoch] = correct[finite]
+        return finite
+
+    validate(0)
+    step = _Step(stack, data, len(used), batch)
+    for epoch in range(epochs):
+        rows = torch.tensor(np.stack([orders.rows(int(order), epoch) for order in used]), device=device)
+        batches = torch.split(rows, batch, dim=1)
+        log = torch.empty(len(batches), 2, len(stack), dtype=kind, device=device)
+        for i, part in enumerate(batches):
+            lr = stack.lr[:, epoch, i].view(-1, 1, 1)
+            if part.shape[1] == batch:
+                step(part, lr, log[i])
+            else:
+                stack.step(data, part, lr, log[i])
+            progress(len(stack))
+        loss, correct = log[:, 0].double().cpu().numpy(), log[:, 1].long().cpu().numpy()
+        bad = np.vstack([~np.isfinite(loss), ~validate(epoch + 1)])
+        diverged = bad.any(0)
+        gone = stack.trials[diverged]
+        history.diverged_at[gone] = bad.argmax(0)[diverged] + epoch * len(batches)
+        history.val_loss[gone, epoch + 1], history.val_correct[gone, epoch + 1] = np.nan, -1
+        going = stack.trials[~diverged]
+        history.train_loss[going, epoch] = loss.sum(0)[~diverged] / n_train
+        history.train_correct[going, epoch] = correct.sum(0)[~diverged]
+        if diverged.any():
+            stack.keep(np.flatnonzero(~diverged))
+        finished = schedule.epochs[stack.trials] == epoch + 1
+        if finished.any():
+            _finish(stack, np.flatnonzero(finished), data, test, progress, history)
+            stack.keep(np.flatnonzero(~finished))
+        if not len(stack):
+            return
+        if len(stack) < len(step.lr):
+            step = _Step(stack, data, len(used), batch)
+
+
+def _finish(stack: _Stack, rows: Ints, data: _Data, test: Tensor, progress: Progress, history: History) -> None:
+    """Record the end of the trials at these positions of the stack."""
+    trials = stack.trials[rows]
+    loss, correct = stack.evaluate(data, test, progress)
+    history.test_loss[trials] = loss.cpu().numpy()[rows] / len(test)
+    history.test_correct[trials] = correct.cpu().numpy()[rows]
+    for name, values in stack.net.params.items():
+        history.params[name][trials] = values.cpu().numpy()[rows]

@@ -1,0 +1,116 @@
+"""From a request to a plan: which trials are asked for, and which of them no record has yet. Needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from initbench.data import load
+from initbench.experiment.search import Tuning, rounds, tune
+from initbench.settings.request import Request
+from initbench.trial import Cell, trial_key
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network to train: its cell, its seed, its identity and key."""
+
+    cell: Cell
+    seed: int
+    identity: dict[str, Any]
+    key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of a request, and those of them that no record has yet.
+
+    ``tunings`` says of each cell of the tuned protocol how far its search has come; its final trials are known, and
+    among ``trials``, once that is complete.
+    """
+
+    trials: tuple[Trial, ...]
+    todo: tuple[Trial, ...]
+    tunings: Mapping[Cell, Tuning]
+
+
+def plan(request: Request, done: Mapping[str, float]) -> Plan:
+    """What a request asks for, and what of it is missing from the records.
+
+    Args:
+        request: what is asked for.
+        done: the key of every trial that has a record, to its validation accuracy; 0 where it did not finish.
+
+    Raises:
+        InputError: a data set without a known content hash cannot be read.
+    """
+    trials: dict[str, Trial] = {}
+    tunings: dict[Cell, Tuning] = {}
+
+    def trial_of(cell: Cell, seed: int) -> Trial:
+        identity = cell.identity(seed, cell.dataset.sha256 or load(cell.dataset).sha256)
+        return Trial(cell, seed, identity, trial_key(identity))
+
+    def score(cell: Cell, seed: int) -> float | None:
+        return done.get(trial_of(cell, seed).key)
+
+    for cell in request.cells:
+        wanted = [(cell, seed) for seed in request.seeds]
+        if cell.protocol.name == "tuned":
+            tunings[cell] = tune(cell, request.seeds, score)
+            wanted = list(tunings[cell].trials)
+        for one in wanted:
+            trial = trial_of(*one)
+            trials[trial.key] = trial
+    return Plan(tuple(trials.values()), tuple(t for t in trials.values() if t.key not in done), tunings)
+
+
+def budget(planned: Plan) -> list[str]:
+    """What the tuned protocol spends, in one line."""
+    if not planned.tunings:
+        return []
+    searching = sum(tuning.lr is None for tuning in planned.tunings.values())
+    if not searching:
+        return [
+            f"tuned: learning rates chosen for {_counted(len(planned.tunings), 'cell')}; fresh seeds train with them"
+        ]
+    cell = next(iter(planned.tunings))
+    params = dict(cell.protocol.params)
+    grid = len(params["lrs"])
+    spent = sum(n * epochs for n, epochs in rounds(grid, cell.epochs, params["halving"]))
+    how = f", by successive halving ({spent} epochs a seed, not {grid * cell.epochs})"
+    if spent == grid * cell.epochs:
+        # One learning rate has no edge to extend.
+        more = 0 if params["halving"] or grid == 1 else params["extend"]
+        how = f", and up to {more} more where the best is the first or the last" if more else ""
+    return [
+        f"tuned: {_counted(grid, 'learning rate')} x {_counted(params['seeds'], 'seed')} for each of "
+        f"{_counted(len(planned.tunings), 'cell')}{how}; {searching} still to be chosen"
+    ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def lines_of(planned: Plan) -> list[str]:
+    """The cells with their number of trials done, for people."""
+    todo = {trial.key for trial in planned.todo}
+    counts: dict[Cell, list[int]] = {}
+    lines = []
+    for trial in planned.trials:
+        count = counts.setdefault(trial.cell, [0, 0])
+        count[trial.key not in todo] += 1
+    for cell, (n_todo, n_done) in counts.items():
+        width = "x".join(map(str, dict.fromkeys(cell.width)))
+        parts = [f"init={cell.init.name}"]
+        parts += [f"init_first={cell.init_first.name}"] if cell.init_first else []
+        parts += [f"init_output={cell.init_output.name}"] if cell.init_output else []
+        parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
+        lines.append(
+            f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
+            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
+            f"{n_done} done, {n_todo} to do"
+        )
+    n_done = len(planned.trials) - len(todo)
+    total = f"{len(counts)} cells, {len(planned.trials)} trials: {n_done} done, {len(todo)} to do"
+    return [*lines, *budget(planned), total]

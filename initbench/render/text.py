@@ -1,0 +1,58 @@
+"""How numbers are written, in every table and format."""
+
+import math
+from collections.abc import Sequence
+
+NONE = "–"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent, to the hundredth."""
+    return NONE if math.isnan(fraction) else f"{100 * fraction:.2f}"
+
+
+def points(fraction: float) -> str:
+    """A difference of fractions in percentage points, with its sign."""
+    return NONE if math.isnan(fraction) else f"{100 * fraction:+.2f}".replace("-0.00", "+0.00")
+
+
+def interval(low: float, high: float) -> str:
+    """Two fractions in percent."""
+    return NONE if math.isnan(low) else f"{100 * low:.2f}–{100 * high:.2f}"
+
+
+def points_interval(low: float, high: float) -> str:
+    """Two differences in percentage points."""
+    return NONE if math.isnan(low) else f"{points(low)} to {points(high)}"
+
+
+def probability(p: float) -> str:
+    """A p value to three places, small ones to their first digit."""
+    if math.isnan(p):
+        return NONE
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}".replace("e-0", "e-")
+
+
+def number(value: float, places: int = 2) -> str:
+    """A plain number."""
+    return NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.{places}f}"
+
+
+def whole(value: float) -> str:
+    """A number that is whole, or half-way as a median may be."""
+    return NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:g}"
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def span(least: int, most: int) -> str:
+    """``3``, or ``3 to 10``."""
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def listed(names: Sequence[str], joint: str = "and") -> str:
+    """``a, b and c``."""
+    return f"{', '.join(names[:-1])} {joint} {names[-1]}" if len(names) > 1 else "".join(names)

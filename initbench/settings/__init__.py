@@ -1,0 +1,1 @@
+"""From KEY=VALUE to a typed, frozen request: what can be set, how it is composed, checked and written again."""
