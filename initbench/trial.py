@@ -31,7 +31,8 @@ class Init:
     """An initializer: the name it goes by, its law, and the law's resolved parameters.
 
     ``code`` is the hash of the law's source code where it comes from a plugin; ``branches`` is the rule for residual
-    branches, a key of :data:`initbench.initializers.schemes.BRANCHES`, or empty.
+    branches, a key of :data:`initbench.initializers.schemes.BRANCHES`, or empty; ``file`` is where the plugin is
+    found, see :func:`initbench.initializers.plugins.law_of`, and no part of the identity.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Init:
     params: Params = ()
     code: str = ""
     branches: str = ""
+    file: str = ""
 
     def identity(self) -> dict[str, Any]:
         """As plain JSON values."""

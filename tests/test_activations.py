@@ -12,7 +12,7 @@ from initbench.activations import (
     torch_function,
     torch_gain,
 )
-from initbench.settings.compose import option_files
+from initbench.settings.options import option_files
 
 # E[φ(z)²] to four digits; a table that does not come from this code.
 SECOND_MOMENTS = {

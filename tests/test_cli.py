@@ -16,7 +16,7 @@ from conftest import Answer
 from handmade import HEADER, make_record
 
 from initbench import records
-from initbench.settings.compose import option_files
+from initbench.settings.options import option_files
 
 Initbench = Callable[..., Answer]
 

@@ -12,13 +12,18 @@ from initbench.data import SOURCES
 from initbench.data_driven import DATA_LAWS
 from initbench.engine.stacked.optimizers import Optimizer
 from initbench.errors import InputError
-from initbench.settings.compose import compose, config_folder, option_files
-from initbench.settings.request import MODELS, OPTIMIZERS, Request, request
+from initbench.models import MODELS
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.options import config_folder, option_files
+from initbench.settings.request import Request, request
+from initbench.settings.schema import OPTIMIZERS
 from initbench.trial import Cell, trial_key
 
 
 def ask(*overrides: str, config_dir: Path | None = None) -> Request:
-    return request(compose(overrides, config_dir))
+    catalogue = Catalogue.of(config_dir=config_dir)
+    return request(compose(overrides, catalogue), catalogue)
 
 
 def test_defaults() -> None:

@@ -12,7 +12,7 @@ from conftest import Answer
 from initbench import records
 from initbench.initializers import LAWS, draw
 from initbench.seeding import stream
-from initbench.settings.compose import option_files
+from initbench.settings.options import option_files
 
 Initbench = Callable[..., Answer]
 

@@ -22,7 +22,8 @@ from initbench.engine.job import History, Networks, Orders, Rule, Schedule
 from initbench.engine.stacked.module import StackedModule
 from initbench.models import MODELS, Architecture, modules
 from initbench.seeding import permutation
-from initbench.settings.compose import compose, option_files
+from initbench.settings.compose import compose
+from initbench.settings.options import option_files
 
 CONVOLUTION = (("channels", 5), ("kernel", 3), ("stride", 2))
 ARCHITECTURES = {

@@ -18,7 +18,7 @@ from initbench.initializers.catalogue import Law
 from initbench.initializers.conformance import drawn
 from initbench.models.roles import Parameter, parameters
 from initbench.seeding import stream
-from initbench.settings.compose import option
+from initbench.settings.catalogue import Catalogue
 from initbench.settings.resolve import bias_policy, initializer, named_activation
 from initbench.trial import Named
 from initbench.values import shown
@@ -127,7 +127,7 @@ def _resolve(
         name = getattr(spec, "__name__", "function")
         return name, Law(spec, "a function of yours", "you"), dict(params)
     given = _node("init", spec)
-    node = option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
+    node = Catalogue().option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
     if node["law"] in DATA_LAWS:
         raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
     fixed = "@" in node["name"] or "gain" in params or "gain" in given

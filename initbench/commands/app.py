@@ -37,22 +37,10 @@ View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation"
 
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
-    from initbench.settings.compose import group_names
-    from initbench.settings.request import SETTINGS
+    """What could be written there."""
+    from initbench.settings.completion import complete
 
-    typed = ["", *(ctx.params.get("overrides") or [])]
-    if incomplete == "=":
-        key, equals, start, prefix = typed[-1], "=", "", ""
-    elif typed[-1] == "=":
-        key, equals, start, prefix = typed[-2], "=", incomplete, ""
-    else:
-        key, equals, start = incomplete.rpartition("=")
-        prefix = f"{key}="
-    if equals:
-        done, comma, last = start.rpartition(",")
-        return [f"{prefix}{done}{comma}{name}" for name in group_names().get(key, ()) if name.startswith(last)]
-    return [f"{name}=" for name in sorted({*group_names(), *SETTINGS}) if name.startswith(incomplete)]
+    return complete(ctx.params.get("overrides") or [], incomplete, ctx.params.get("config_dir"))
 
 
 Overrides = Annotated[
@@ -209,18 +197,19 @@ def list_(
     """What can be chosen: names with formula, source and defaults."""
     from initbench.commands.listing import GROUPS, certificates, listing
     from initbench.render.terminal import Terminal, to_terminal
-    from initbench.settings.compose import add_plugins
+    from initbench.settings.catalogue import Catalogue
 
     names = {folder: name for name, (folder, *_) in GROUPS.items()} | {name: name for name in GROUPS}
     if group is not None and group not in names:
         raise unknown("group", group, GROUPS)
-    added = add_plugins(plugin or [], config_dir)
+    catalogue = Catalogue.of(plugin or [], config_dir)
     if check:
         if group is not None and names[group] != "initializers":
             raise InputError("only initializers have certificates; use 'initbench list initializers --check'")
-        blocks, faults = certificates(added, config_dir)
+        only = {law for source in Catalogue.of(plugin).plugins for law in source.laws} if plugin else ()
+        blocks, faults = certificates(only, catalogue)
     else:
-        blocks, faults = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)], []
+        blocks, faults = [listing(name, catalogue) for name in ([names[group]] if group else GROUPS)], []
     with _stdout():
         to_terminal(blocks, Terminal())
     if faults:
@@ -240,17 +229,19 @@ def _run(
     from initbench.experiment.progress import say
     from initbench.records import columns
     from initbench.report.document import Options
-    from initbench.settings.compose import add_plugins, compose
+    from initbench.settings.catalogue import Catalogue
+    from initbench.settings.compose import compose
     from initbench.settings.request import request
 
-    add_plugins(plugins, config_dir)
-    cells = compose(overrides, config_dir)
-    asked = request(cells)
+    catalogue = Catalogue.of(plugins, config_dir)
+    cells = compose(overrides, catalogue)
+    asked = request(cells, catalogue)
     if show_config:
         import yaml
 
+        shown = [{key: value for key, value in cell.items() if key != "options"} for cell in cells]
         with _stdout():
-            print(yaml.safe_dump_all(cells, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+            print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return
     loaded, damaged = columns.load([asked.results], cached=False)
     _warn(damaged)

@@ -12,8 +12,9 @@ from initbench.data import DatasetSpec, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
-from initbench.initializers import BIASES, LAWS, Certificate, Promise, certify, draw_bias
+from initbench.initializers import BIASES, Certificate, Promise, certify, draw_bias
 from initbench.initializers.conformance import drawn, unrepeatable
+from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES, BranchRule
 from initbench.models import MODELS, Architecture, modules
 from initbench.models.roles import Parameter, parameters
@@ -170,7 +171,8 @@ def _drawn_by(init: Init) -> Init:
     if init.law not in DATA_LAWS:
         return init
     base = dict(init.params)["base"]
-    return Init(init.name, base, tuple(LAWS[base].defaults.items()), init.code)
+    defaults = law_of(base, init.code, init.file).defaults
+    return Init(init.name, base, tuple(defaults.items()), init.code, file=init.file)
 
 
 def initial(trial: Trial) -> Params:
@@ -259,7 +261,7 @@ def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float3
         return [draw_bias(part.by.name, parameter.shape, rng, frequencies, **params) for _ in range(parameter.blocks)]
     assert part.by is not None
     try:
-        law, params = LAWS[part.by.law], dict(part.by.params)
+        law, params = law_of(part.by.law, part.by.code, part.by.file), dict(part.by.params)
         return [drawn(law, parameter.shape, rng, params) for _ in range(parameter.blocks)]
     except ValueError as error:
         raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from None
@@ -285,7 +287,7 @@ def _certificate(part: _Part, weight: NDArray[np.float32]) -> Certificate:
 def _promise(part: _Part) -> Promise | None:
     """What is promised of a block; the output layer's log-prior bias is what the data say."""
     if isinstance(part.by, Init):
-        promise = LAWS[part.by.law].promise
+        promise = law_of(part.by.law, part.by.code, part.by.file).promise
         return promise and promise(part.parameter.shape, **dict(part.by.params))
     if part.by is None or part.by.name == "log_prior":
         return None

@@ -15,7 +15,7 @@ import torch
 
 from initbench import __version__, records
 from initbench.data import Samples, samples
-from initbench.data_driven import INITIALIZERS
+from initbench.data_driven import DATA_LAWS
 from initbench.engine import compiled, stacked
 from initbench.engine.compiled import blas
 from initbench.engine.job import History, Networks, Orders, Rule, Schedule
@@ -26,6 +26,7 @@ from initbench.errors import InputError
 from initbench.experiment import start as drawing
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Params, Start
+from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES
 from initbench.models import Architecture, modules
 from initbench.seeding import permutation
@@ -296,7 +297,7 @@ def _describe(chunk: Sequence[Trial], initial: Sequence[Start], history: History
 
 
 def _formula(init: Init) -> str:
-    formula = INITIALIZERS[init.law].formula
+    formula = (DATA_LAWS.get(init.law) or law_of(init.law, init.code, init.file)).formula
     return f"{formula}; {BRANCHES[init.branches].formula}" if init.branches else formula
 
 
