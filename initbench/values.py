@@ -52,8 +52,8 @@ def text(name: str, value: Any) -> str:
         raise InputError(f"{name} must be a text; got {shown(value)}")
     try:
         value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name} must be a text in UTF-8; got {ascii(value)}") from None
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} must be a text in UTF-8; got {ascii(value)}") from error
     return value
 
 
@@ -61,8 +61,8 @@ def path(name: str, value: Any) -> Path:
     """The value as a path, ``~`` and ``~user`` replaced by the home folders they stand for."""
     try:
         return Path(text(name, value)).expanduser()
-    except RuntimeError:
-        raise InputError(f"{name}={value}: there is no such home folder") from None
+    except RuntimeError as error:
+        raise InputError(f"{name}={value}: there is no such home folder") from error
 
 
 def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) -> str:
@@ -192,7 +192,8 @@ class Parameter:
         limits = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
         kind = {int: "whole number", float: "number", bool: "true, false", str: "text", Path: "path"}
         text = " ".join(filter(None, [kind.get(self.kind, "text or whole number"), limits]))
-        return ", ".join([f"list of {text}s" if self.many else text, *self.words, *(["null"] if self.optional else [])])
+        listed = ["a list of them"] if self.many else []
+        return ", ".join([text, *listed, *self.words, *(["null"] if self.optional else [])])
 
 
 def _listed(words: Sequence[str]) -> str:

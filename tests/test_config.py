@@ -301,7 +301,7 @@ BAD = {
     "init=sparse init.k=1.5": "init.k must be a whole number >= 1; got 1.5",
     "init.gain=big": "init.gain must be a finite number, auto, torch or critical; got 'big'",
     "init.gain=torch activation=gelu": "torch has no gain for 'gelu'",
-    "init.mode=fan": "mode must be one of fan_in, fan_out, fan_avg, fan_geo_avg; got 'fan'",
+    "init.mode=fan": "unknown init.mode 'fan', did you mean 'fan_in'? Choose from: fan_avg, fan_geo_avg",
     "init.gain=critical bias=uniform_fan_in": "init.gain=critical needs biases of mean 0 and one std",
     "init=critical activation=softplus": "'softplus' has no critical gain beside biases of std 0",
     "init=critical bias=normal bias.std=0.1": "'relu' has no critical gain beside biases of std 0.1",

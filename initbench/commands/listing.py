@@ -15,14 +15,14 @@ from initbench.initializers.schemes import BRANCHES
 from initbench.models import MODELS
 from initbench.render.blocks import Block, Paragraph, Table
 from initbench.settings.catalogue import Catalogue, defaults
-from initbench.settings.commandline import written
 from initbench.settings.compose import compose
 from initbench.settings.options import option_files
 from initbench.settings.overrides import quoted
 from initbench.settings.request import request
 from initbench.settings.resolve import initializer
-from initbench.settings.schema import COMMON, SETTINGS, kinds, parameters
+from initbench.settings.schema import SETTINGS, kinds, parameters
 from initbench.trial import Named
+from initbench.values import plain
 
 Node = dict[str, Any]
 
@@ -46,21 +46,26 @@ def settings(catalogue: Catalogue) -> Table:
         allowed = f"see list {setting.group}" if setting.group else setting.parameter.allowed
         identity = "yes" if setting.identity else "no"
         rows.append((name, allowed, _shown(default.get(name)), identity, setting.parameter.help))
-    for group in COMMON:
-        found: dict[tuple[str, str, str, str], list[str]] = {}
-        for kind in kinds(group, catalogue.laws):
-            for p in parameters(group, kind, catalogue.laws) or ():
-                row = (f"{group}.{p.name}", p.allowed, "–" if p.required else _shown(p.default), p.help)
-                found.setdefault(row, []).append(kind)
-        for (name, allowed, value, about), names in sorted(found.items()):
+    for setting in (setting for name, setting in SETTINGS.items() if setting.group == name):
+        found: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+        for kind in kinds(setting.group, catalogue.laws):
+            for p in parameters(setting.group, kind, catalogue.laws) or ():
+                allowed = "see list init" if p.name == "base" and len(p.choices) > 9 else p.allowed
+                default_of = "–" if p.required else _shown(p.default)
+                found.setdefault((f"{setting.group}.{p.name}", allowed, p.help), {}).setdefault(default_of, []).append(
+                    kind
+                )
+        for (name, allowed, about), by_default in sorted(found.items()):
+            names = [kind for kinds_with in by_default.values() for kind in kinds_with]
             listed = ", ".join(names) if len(names) <= 4 else f"{len(names)} laws"
-            rows.append((name, allowed, value, "yes", f"{about} ({listed})" if about else f"of {listed}"))
+            what = f"{about} ({listed})" if about else f"of {listed}"
+            rows.append((name, allowed, ", ".join(by_default), "yes" if setting.identity else "no", what))
     header = ("setting", "may be", "default", "identity", "what")
     return Table(header, tuple(rows), left=tuple(range(len(header))))
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else written(list(value) if isinstance(value, tuple) else value)
+    return "null" if value is None else plain(list(value) if isinstance(value, tuple) else value)
 
 
 def _options(folder: str, catalogue: Catalogue) -> dict[str, Node]:

@@ -180,7 +180,7 @@ def _told(what: str) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     except (Exception, SystemExit) as error:
-        raise InputError(f"{what}: {one_line(error)}") from None
+        raise InputError(f"{what}: {one_line(error)}") from error
 
 
 def _is_law(name: str, value: Any, module: ModuleType) -> bool:

@@ -13,7 +13,7 @@ from initbench.settings.schema import GROUPS, KIND, SETTINGS
 from initbench.values import exact
 
 # What Hydra reads as a text without quotes, and no other word for a value.
-_BARE = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_/.~][A-Za-z0-9_/.:@+-]*", re.IGNORECASE)
+_BARE = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_/][A-Za-z0-9_/.:@+-]*", re.IGNORECASE)
 
 
 def overrides(cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:

@@ -5,6 +5,7 @@ packages of their own, and the cells are products of the parts (a composition pe
 Options that are in no file, those of plugins and framework's views, never pass through Hydra.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from initbench.settings.options import config_folder, option_files, read
 from initbench.settings.overrides import Axis, parse, quoted
 from initbench.settings.resolve import draws_images, unsuited
 from initbench.settings.schema import GROUPS, SETTINGS
+
+_log = logging.getLogger(__name__)
 
 # The key of a cell under which the names of its options are kept.
 OPTIONS = "options"
@@ -46,10 +49,11 @@ def compose(overrides: Sequence[str], catalogue: Catalogue = _OURS) -> list[Plai
             axes = parse(_sweep(axes["experiment"].values[0], preset), groups) | axes
         composed, names = _hydra(_chosen(axes, groups, catalogue), catalogue)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
-        raise InputError(" ".join(str(error).split())[:200]) from None
+        raise InputError(" ".join(str(error).split())[:200]) from error
     cells = expand(_composition(composed, names, axes, catalogue), {key: axis.values for key, axis in axes.items()})
     if "init" in axes and axes["init"].by_pattern:
-        return [cell for cell in cells if _can_serve(cell, catalogue)] or cells
+        cells = [cell for cell in cells if _can_serve(cell, catalogue)] or cells
+    _log.info("%d cells of %s", len(cells), " ".join(overrides) or "the defaults")
     return cells
 
 

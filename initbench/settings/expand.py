@@ -95,6 +95,6 @@ def _resolved(cell: Plain) -> Plain:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(cell), resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(" ".join(str(error).split())[:200]) from None
+        raise InputError(" ".join(str(error).split())[:200]) from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}

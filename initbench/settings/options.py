@@ -38,4 +38,4 @@ def read(file: Path) -> Any:
     try:
         return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {file}: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"cannot read {file}: {' '.join(str(error).split())[:200]}") from error

@@ -54,7 +54,7 @@ class Request:
         try:
             asked = msgspec.json.decode(encoded, type=cls, dec_hook=lambda kind, value: kind(value))
         except msgspec.DecodeError as error:
-            raise InputError(f"this is no request of initbench: {error}") from None
+            raise InputError(f"this is no request of initbench: {error}") from error
         asked.catalogue.check()
         frozen: Request = _frozen(asked)
         return frozen

@@ -14,6 +14,7 @@ from initbench.activations import ACTIVATIONS
 from initbench.data import SOURCES, STANDARDIZE
 from initbench.data_driven import DataLaw
 from initbench.initializers import BIASES, Law
+from initbench.initializers.fans import MODES
 from initbench.initializers.schemes import BRANCHES
 from initbench.models import MODELS
 from initbench.signature import declared, refined
@@ -130,6 +131,7 @@ _LAW: dict[str, dict[str, Any]] = {
     "scale": {"words": GAINS, "help": "factor of the variance"},
     "kurtosis": {"words": ("auto",)},
 }
+_LAW_WORDS: dict[str, dict[str, Any]] = {"mode": {"choices": MODES, "help": "which fan the variance is divided by"}}
 # Of the laws that learn from data.
 _DATA_LAW: dict[str, dict[str, Any]] = {
     "lr": {"above": 0},
@@ -196,11 +198,9 @@ def _of_law(law: Law | DataLaw, laws: Mapping[str, Law | DataLaw]) -> tuple[Para
         bases = tuple(name for name, base in laws.items() if isinstance(base, Law))
         about = _DATA_LAW | {"base": {"choices": bases, "help": "the law that draws the weights it starts from"}}
         return tuple(_positive(parameter) for parameter in refined(found, _LAW | about))
-    # What a law from outside means by a number is its own to say.
-    of_numbers = refined(tuple(p for p in found if p.kind is float), _LAW)
-    named = {parameter.name: parameter for parameter in of_numbers}
-    found = tuple(named.get(parameter.name, parameter) for parameter in found)
-    return found if law.code else tuple(map(_positive, found))
+    # What else a law from outside means by a value is its own to say.
+    found = tuple(replace(p, **_LAW.get(p.name, {})) if p.kind is float else p for p in found)
+    return found if law.code else tuple(map(_positive, refined(found, _LAW_WORDS)))
 
 
 def _positive(parameter: Parameter) -> Parameter:
