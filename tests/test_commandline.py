@@ -118,10 +118,10 @@ def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
 
 def test_every_setting_is_told_or_is_of_the_command() -> None:
     (cell,) = compose(["protocol=tuned", "init_first=he", "init_output=he", "bias=zeros"])
-    told = overrides(cell, Catalogue())
-    assert set(SETTINGS) - set(told) == {"lr", "seeds", "device", "results", "experiment"}
-    assert [key for key in told if key in SETTINGS] == [name for name in SETTINGS if name in told]
-    assert set(GROUPS) <= {*told, "experiment"}
+    named = overrides(cell, Catalogue())
+    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "results", "experiment"}
+    assert [key for key in named if key in SETTINGS] == [name for name in SETTINGS if name in named]
+    assert set(GROUPS) <= {*named, "experiment"}
 
 
 def test_written_values_are_read_back() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Answer
+from handmade import make_record
 
 from initbench import records
+from initbench.analysis.trials import to_csv, trials_of
 from initbench.data import SOURCES
 from initbench.errors import InputError
 from initbench.experiment.plan import plan
@@ -36,9 +38,15 @@ def test_the_table_has_what_a_cell_has_and_what_config_yaml_has() -> None:
     assert set(defaults()) == set(SETTINGS)
     (cell,) = ask().cells
     identity = cell.identity(0, "x")
-    told = {name for name, setting in SETTINGS.items() if setting.identity} - {"seeds"} | {"seed"}
-    assert told <= set(identity)
-    assert set(identity) - told <= {"recipe", "precision", "protocol", "stage"}
+    parts = {name for name, setting in SETTINGS.items() if setting.identity} - {"seeds"} | {"seed"}
+    assert parts <= set(identity)
+    assert set(identity) - parts <= {"recipe", "precision", "protocol", "stage"}
+
+
+def test_every_setting_of_a_trial_is_a_column_of_the_csv() -> None:
+    header = to_csv(trials_of([make_record()])).splitlines()[0].split(",")
+    parts = [name for name, setting in SETTINGS.items() if setting.identity and name != "seeds"]
+    assert set(parts) <= set(header)
 
 
 @pytest.mark.parametrize("name", [name for name, setting in SETTINGS.items() if not setting.group])
@@ -237,6 +245,9 @@ def test_completion_of_an_options_own_settings_and_of_values(tmp_path: Path) -> 
     assert complete(["init=nothing"], "init.g") == ["init.gain="]
     (tmp_path / "init").mkdir()
     (tmp_path / "init" / "zzz.yaml").write_text("name: zzz\nlaw: normal\n")
+    (tmp_path / "bias").mkdir()
+    (tmp_path / "bias" / "zeros.yaml").write_text("name: zeros\n")
+    assert complete([], "bias=z", tmp_path) == []
     assert complete([], "init=zz", tmp_path) == ["init=zzz"]
     assert set(GROUPS) <= {word.rstrip("=") for word in complete([], "")}
 

@@ -144,7 +144,7 @@ def _run(file: Path, source: bytes, code: str) -> ModuleType:
     module.__file__ = str(file)
     # Where dataclasses, pickles and tracebacks look for it.
     sys.modules[module.__name__] = module
-    with _told(f"plugin {file} cannot be run"):
+    with _in_one_line(f"plugin {file} cannot be run"):
         exec(compile(source, file, "exec"), module.__dict__)
     return module
 
@@ -159,7 +159,7 @@ def _from_package(point: importlib.metadata.EntryPoint) -> Plugin:
 def _load(point: importlib.metadata.EntryPoint) -> tuple[Any, str]:
     """What an entry point names, and its package."""
     package = point.dist.name if point.dist else point.module
-    with _told(f"initializer '{point.name}' of package {package}"):
+    with _in_one_line(f"initializer '{point.name}' of package {package}"):
         return point.load(), package
 
 
@@ -174,7 +174,7 @@ def _source_of(value: Any) -> bytes:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _in_one_line(what: str) -> Iterator[None]:
     """Someone else's code: what it prints is no result, what it raises is an error in one line."""
     try:
         with redirect_stdout(sys.stderr):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.data_driven import INITIALIZERS, DataLaw
-from initbench.errors import unknown
+from initbench.errors import InputError, unknown
 from initbench.initializers import Law, plugins
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import Plugin, law_of
@@ -38,8 +38,10 @@ class Catalogue:
         """Ours, what installed packages offer, and what is in files and a folder of the user's.
 
         Raises:
-            InputError: a file or a package whose initializers cannot be used.
+            InputError: there is no such folder, or a file or a package whose initializers cannot be used.
         """
+        if config_dir is not None and not Path(config_dir).is_dir():
+            raise InputError(f"there is no folder {config_dir} with options of yours")
         found = plugins.found(map(Path, files), option_files("init", config_dir))
         if config_dir is None:
             return cls(found)

@@ -21,8 +21,16 @@ def complete(typed: Sequence[str], incomplete: str, config_dir: Path | None = No
         incomplete: the word so far.
         config_dir: a user's folder of options.
     """
-    catalogue = Catalogue(config_dir=None if config_dir is None else str(config_dir))
-    typed = ["", *typed]
+    try:
+        return _complete(
+            ["", *typed], incomplete, Catalogue(config_dir=None if config_dir is None else str(config_dir))
+        )
+    except InputError:
+        # What is wrong is said when the command is run.
+        return []
+
+
+def _complete(typed: Sequence[str], incomplete: str, catalogue: Catalogue) -> list[str]:
     if incomplete == "=":
         key, equals, start, prefix = typed[-1], "=", "", ""
     elif typed[-1] == "=":
