@@ -60,6 +60,11 @@ class Request:
     results: Path
     experiment: str
 
+    @property
+    def folder(self) -> Path:
+        """Where its records are written."""
+        return self.results / self.experiment / "records"
+
 
 def request(cells: Sequence[Mapping[str, Any]]) -> Request:
     """Check and freeze composed cells; equal ones are asked for once.

@@ -1,0 +1,48 @@
+"""Arguments that several commands take, and how a shell completes them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
+    from initbench.settings.compose import group_names
+    from initbench.settings.request import SETTINGS
+
+    typed = ["", *(ctx.params.get("overrides") or [])]
+    if incomplete == "=":
+        key, equals, start, prefix = typed[-1], "=", "", ""
+    elif typed[-1] == "=":
+        key, equals, start, prefix = typed[-2], "=", incomplete, ""
+    else:
+        key, equals, start = incomplete.rpartition("=")
+        prefix = f"{key}="
+    if equals:
+        done, comma, last = start.rpartition(",")
+        return [f"{prefix}{done}{comma}{name}" for name in group_names().get(key, ()) if name.startswith(last)]
+    return [f"{name}=" for name in sorted({*group_names(), *SETTINGS}) if name.startswith(incomplete)]
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Settings, e.g. init=he activation=relu depth=2,10 seeds=10. A comma list is an axis of the sweep; "
+        "range(), choice() and glob() work too. 'initbench list' shows the names.",
+        autocompletion=complete,
+    ),
+]
+ConfigDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder of your own with config groups, e.g. DIR/init/mine.yaml.", exists=True, file_okay=False
+    ),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE.py", help="Initializers of your own: functions (shape, rng, *, ...) -> array."
+    ),
+]
