@@ -1,7 +1,8 @@
-"""A trial's identity: everything that decides its numbers, typed and frozen; and nothing else.
+"""A trial: its identity, which is everything that decides its numbers, and how it was asked for.
 
-A :class:`Cell` is one setting with all its seeds, a trial is a cell and one seed. Where the work runs (device,
-threads, chunk, folder) is not here: it is recorded as provenance and changes no key.
+A :class:`Cell` is one setting with all its seeds, a trial is a cell and one seed. The identity is what is trained and
+makes the key; names of initializers and data sets, the protocol and what a search chose are labels, kept beside it as
+:class:`Asked`. Where the work runs (device, threads, chunk, folder) is neither: it is recorded as provenance.
 """
 
 import hashlib
@@ -10,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from initbench.data import DatasetSpec
+from initbench.initializers import BIASES
 
 # Raised by hand whenever the training code changes what a trial's numbers are.
 RECIPE = 2
@@ -24,6 +28,38 @@ class Named:
 
     name: str
     params: Params = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"name": self.name, **dict(self.params)}
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a trial was asked for. Part of no key: one trial may be asked for in several ways, and is trained once.
+
+    Attributes:
+        dataset: the name of the data set; ``init``, ``init_first``, ``init_output`` and ``bias`` those of what the
+            network starts from.
+        protocol: what is held equal and what is searched: a name with its parameters.
+        stage: ``search`` where the trial only serves to choose, else ``final``.
+        chosen: the settings that a search chose, with their values.
+        settings: the overrides that train it, as the user wrote them, names first.
+    """
+
+    dataset: str = ""
+    init: str = ""
+    init_first: str | None = None
+    init_output: str | None = None
+    bias: str = "zeros"
+    protocol: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "fixed"})
+    stage: str = "final"
+    chosen: dict[str, Any] = msgspec.field(default_factory=dict)
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def text(self) -> bytes:
+        """In canonical JSON: equal for what was asked for in one way."""
+        # All of it: whether a default is left out depends on which object it is.
+        return msgspec.json.encode(msgspec.structs.asdict(self), order="sorted")
 
 
 @dataclass(frozen=True)
@@ -43,14 +79,9 @@ class Init:
     file: str = ""
 
     def identity(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """What it draws, as plain JSON values; its name is a label."""
         more = {"code": self.code, "branches": self.branches}
-        return {
-            "name": self.name,
-            "law": self.law,
-            **dict(self.params),
-            **{key: value for key, value in more.items() if value},
-        }
+        return {"law": self.law, **dict(self.params), **{key: value for key, value in more.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -60,8 +91,9 @@ class Cell:
     ``depth=0`` is softmax regression (one weight matrix), ``depth=1`` has one hidden layer (two matrices),
     ``depth=2`` two (three). What depth and width count in other models, and which have none, is in
     :data:`initbench.models.MODELS`. ``init_first`` and ``init_output`` draw the first and the output layer; None is
-    the same as ``init``. ``lr`` is per step, ``warmup`` in epochs. Under the tuned protocol a cell of the
-    ``stage`` search tries a learning rate, and one of the stage final has the chosen one.
+    the same as ``init``. ``lr`` is per step, ``warmup`` in epochs. Where a protocol searches, a cell of the ``stage``
+    search tries values, and one of the stage final has those ``chosen``; ``settings`` are the overrides that ask for
+    it, as the user wrote them.
     """
 
     dataset: DatasetSpec
@@ -81,6 +113,22 @@ class Cell:
     batch_size: int
     protocol: Named = Named("fixed")
     stage: str = "final"
+    chosen: Params = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def asked(self) -> Asked:
+        """How its trials are asked for."""
+        return Asked(
+            dataset=self.dataset.name,
+            init=self.init.name,
+            init_first=self.init_first.name if self.init_first else None,
+            init_output=self.init_output.name if self.init_output else None,
+            bias=self.bias.name,
+            protocol=self.protocol.plain(),
+            stage=self.stage,
+            chosen=dict(self.chosen),
+            settings=dict(self.settings),
+        )
 
     def identity(self, seed: int, sha256: str) -> dict[str, Any]:
         """What makes a trial this trial, as plain JSON values.
@@ -92,7 +140,6 @@ class Cell:
         return {
             "recipe": RECIPE,
             "dataset": {
-                "name": self.dataset.name,
                 "sha256": sha256,
                 "val": self.dataset.val,
                 "test": self.dataset.test,
@@ -102,20 +149,18 @@ class Cell:
             "model": {"name": self.model.name, **{k: v for k, v in self.model.params if k != "path"}},
             "depth": self.depth,
             "width": list(self.width),
-            "activation": {"name": self.activation.name, **dict(self.activation.params)},
+            "activation": self.activation.plain(),
             "init": self.init.identity(),
             "init_first": self.init_first and self.init_first.identity(),
             "init_output": self.init_output and self.init_output.identity(),
-            "bias": {"name": self.bias.name, **dict(self.bias.params)},
-            "optimizer": {"name": self.optimizer.name, **dict(self.optimizer.params)},
+            "bias": {"law": BIASES[self.bias.name].law, **dict(self.bias.params)},
+            "optimizer": self.optimizer.plain(),
             "lr": self.lr,
             "schedule": self.schedule,
             "warmup": self.warmup,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "precision": "float32",
-            "protocol": {"name": self.protocol.name, **dict(self.protocol.params)} if self.protocol.params else "fixed",
-            "stage": self.stage,
             "seed": seed,
         }
 

@@ -148,7 +148,7 @@ class Parameter:
             return self._check(value, where)
         values = {self._check(item, where) for item in (value if isinstance(value, list | tuple) else [value])}
         if not values:
-            raise InputError(f"{where} is an empty list; write {where}=[{exact(self.default[0])}]")
+            raise InputError(f"{where} is an empty list; write {where}={exact(list(self.default[:2]))}")
         return tuple(sorted(values))
 
     def _check(self, value: Any, where: str) -> Any:

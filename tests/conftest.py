@@ -3,11 +3,28 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from initbench import records
 from initbench.commands.app import main
+from initbench.records import index, schema
+from initbench.trial import Asked
+
+
+def stored(folder: Path | str = "results") -> dict[str, dict[str, Any]]:
+    """Every record below a folder by its key, as JSON has it."""
+    loaded = records.load([Path(folder)])
+    assert not loaded.damaged
+    return {key: schema.plain(record) for key, record in loaded.records.items()}
+
+
+def asked(folder: Path | str = "results") -> list[Asked]:
+    """How the trials below a folder were asked for, each as often as it was."""
+    columns, damaged = index.load([Path(folder)], cached=False)
+    assert not damaged
+    return [columns.cells[code].asked for code in columns.numbers["cell"]]
 
 
 class Answer(NamedTuple):

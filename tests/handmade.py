@@ -1,19 +1,27 @@
 """Records made by hand, whose reports one can do by head; run as a script it writes the golden files anew."""
 
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from initbench import records
+from initbench.analysis.trials import Trials, to_trials
+from initbench.experiment.plan import Trial
+from initbench.records.columns import from_records
+from initbench.records.schema import Environment, Header, TrialRecord, record_of
 from initbench.render.blocks import Block, Figure, Table
 
 GOLDEN = Path(__file__).parent / "golden"
 
-HEADER = {
-    "finished": "2026-01-01T00:00:00+00:00",
-    "environment": {
-        "initbench": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.0.0", "system": "Linux x86_64",
-        "device": "cpu", "processor": "A CPU", "cpu_capability": "AVX2", "threads": 2,
-    },
+ENVIRONMENT: dict[str, Any] = {
+    "initbench": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.0.0", "system": "Linux x86_64",
+    "device": "cpu", "processor": "A CPU", "cpu_capability": "AVX2", "threads": 2,
 }  # fmt: skip
+HEADER: dict[str, Any] = {"finished": "2026-01-01T00:00:00+00:00", "environment": ENVIRONMENT}
 
 
 def make_record(
@@ -60,7 +68,6 @@ def make_record(
             "val_loss": [2.3, 0.4, 0.3], "val_correct": [20, 150, 140],
         },
         "weights": {"initial": "0" * 16, "final": "1" * 16},
-        "header": HEADER,
     }  # fmt: skip
 
 
@@ -68,6 +75,39 @@ def failed_record(init: str, seed: int, error: str = "the plugin raised ValueErr
     """A trial whose initializer raised: an outcome, a line, and no numbers at all."""
     nothing = dict.fromkeys(("diverged_at", "n_total", "n_majority", "n_correct", "loss", "weights"))
     return make_record(init, seed) | nothing | {"outcome": "failed", "error": error, "history": {}}
+
+
+def recorded(made: Iterable[dict[str, Any]]) -> list[TrialRecord]:
+    """Lines as initbench reads them: these are of its first format."""
+    return [record_of(line, written=1) for line in made]
+
+
+def trials_of(made: Iterable[dict[str, Any]], target: float | None = None) -> Trials:
+    """The trials of lines, as if they were read from one file."""
+    header = Header(format=1, finished=str(HEADER["finished"]), environment=Environment(**ENVIRONMENT))
+    return to_trials(from_records(recorded(made), header), target)
+
+
+def trials_of_plan(planned: Iterable[Trial]) -> Trials:
+    """Trials of these identities, asked for in these ways, all with the same numbers."""
+    (one,) = recorded([make_record()])
+    made = [
+        msgspec.structs.replace(one, key=trial.key, trial=trial.identity, asked=trial.cell.asked()) for trial in planned
+    ]
+    return to_trials(from_records(made))
+
+
+def publish(folder: Path, made: Iterable[dict[str, Any]], finished: str = "2026-01-01T00:00:00+00:00") -> Path:
+    """A file of records, of today's format."""
+    return records.publish(folder, recorded(made), finished=finished, environment=Environment(**ENVIRONMENT))
+
+
+def write_lines(file: Path, *lines: Any) -> Path:
+    """A whole file of the given header and lines, with the right checksum, whoever wrote it."""
+    body = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(body + f"{json.dumps({'sha256': hashlib.sha256(body).hexdigest()})}\n".encode())
+    return file
 
 
 def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:

@@ -1,6 +1,5 @@
 """The command line as a user meets it: exit codes, the one line, what is on disk before and after."""
 
-import json
 import os
 import re
 import signal
@@ -9,11 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Answer
-from handmade import HEADER, make_record
+from conftest import Answer, stored
+from handmade import make_record, publish
 
 from initbench import records
 from initbench.settings.options import option_files
@@ -21,12 +19,6 @@ from initbench.settings.options import option_files
 Initbench = Callable[..., Answer]
 
 SMALL = ("dataset=synthetic", "epochs=2", "width=16", "batch_size=32")
-
-
-def stored(folder: str = "results") -> dict[str, Any]:
-    """The records of a results folder by key, without what may differ from run to run."""
-    found = records.load([Path(folder)]).records
-    return {key: {k: v for k, v in record.items() if k != "header"} for key, record in found.items()}
 
 
 def test_run_trains_ten_seeds_and_a_second_run_nothing(initbench: Initbench) -> None:
@@ -65,13 +57,9 @@ def test_a_record_says_all_that_happened(initbench: Initbench) -> None:
     initbench("run", "init=he", "seeds=[4]", *SMALL)
     (record,) = stored().values()
     assert record["trial"]["seed"] == 4
-    assert record["trial"]["init"] == {
-        "name": "he",
-        "law": "he_normal",
-        "gain": 2**0.5,
-        "mode": "fan_in",
-    }
-    assert record["trial"]["bias"] == {"name": "zeros"}
+    assert record["trial"]["init"] == {"law": "he_normal", "gain": 2**0.5, "mode": "fan_in"}
+    assert record["trial"]["bias"] == {"law": "zeros"}
+    assert (record["asked"]["init"], record["asked"]["dataset"]) == ("he", "synthetic")
     assert record["trial"]["init_first"] is None is record["trial"]["init_output"]
     assert record["n_total"] == {"train": 256, "val": 64, "test": 80}
     assert record["n_majority"] == 20
@@ -84,8 +72,9 @@ def test_a_record_says_all_that_happened(initbench: Initbench) -> None:
     assert list(record["certificate"]) == [f"layers.{i}.weight" for i in range(3)]
     assert asked == (0.3536, 0.3536, 0.3536)
     assert found == pytest.approx(asked, rel=0.3)
-    (header,) = {json.dumps(r["header"]["environment"]) for r in records.load([Path("results")]).records.values()}
-    assert json.loads(header)["device"] == "cpu"
+    (header,) = records.load([Path("results")]).headers.values()
+    assert header.environment.device == "cpu"
+    assert header.environment.threads
 
 
 def test_a_diverged_trial_is_a_result(initbench: Initbench) -> None:
@@ -278,7 +267,7 @@ def test_verbose_tells_how_the_training_is_done(initbench: Initbench) -> None:
     answer = initbench("run", "--verbose", *SMALL)
     assert "1 chunk of" in answer.err
     assert "threads, a network each; products by" in answer.err
-    (blas,) = {record["header"]["environment"]["blas"] for record in records.load([Path("results")]).records.values()}
+    (blas,) = {header.environment.blas for header in records.load([Path("results")]).headers.values()}
     assert f"products by {blas} (" in answer.err
 
 
@@ -296,7 +285,7 @@ def script(*arguments: str) -> list[str]:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_how_to_go_on_and_resumes(initbench: Initbench, number: signal.Signals, code: int) -> None:
     setting = ("init=he,xavier", "seeds=4", "width=1024", "epochs=6")
-    small_chunks = "import initbench.experiment.train; initbench.experiment.train._CHUNK_SECONDS = 0.01; "
+    small_chunks = "import initbench.experiment.chunks as chunks; chunks._CHUNK_SECONDS = 0.01; "
     python, c, code_of_script = script("run", *setting)
     process = subprocess.Popen(
         [python, c, small_chunks + code_of_script], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -365,13 +354,11 @@ def test_help_and_list_answer_in_half_a_second() -> None:
 def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
     history = {name: [1.0] * 30 for name in ("train_loss", "val_loss")}
     history |= {name: [1] * 30 for name in ("train_correct", "val_correct")}
-    header = dict(HEADER)
     for chunk in range(20):
         trials = [
             make_record(init, seed, 50 + seed % 40) for init in "abcde" for seed in range(10 * chunk, 10 * chunk + 10)
         ]
-        bare = [{k: v for k, v in trial.items() if k != "header"} | {"history": history} for trial in trials]
-        records.publish(Path("results/run/records"), header, bare)
+        publish(Path("results/run/records"), [trial | {"history": history} for trial in trials])
     assert len(stored()) == 1000
     assert takes_less_than(2, "report")
     assert takes_less_than(2, "report", "init=a", "--format", "csv")
@@ -380,17 +367,18 @@ def test_a_report_over_1000_trials_takes_under_two_seconds() -> None:
 def test_completion_offers_groups_and_options() -> None:
     import typer
 
-    from initbench.commands.app import _complete, app
+    from initbench.commands.app import app
+    from initbench.commands.arguments import complete
 
     context = typer.main.get_command(app).make_context("initbench", ["run"])
     context.params = {"overrides": []}
-    assert _complete(context, "in") == ["init=", "init_first=", "init_output="]
-    assert _complete(context, "init=xavier_n") == ["init=xavier_normal"]
-    assert _complete(context, "init_output=zero") == ["init_output=zero", "init_output=zero_hadamard"]
-    assert _complete(context, "init=he,zero_") == ["init=he,zero_hadamard"]
+    assert complete(context, "in") == ["init=", "init_first=", "init_output="]
+    assert complete(context, "init=xavier_n") == ["init=xavier_normal"]
+    assert complete(context, "init_output=zero") == ["init_output=zero", "init_output=zero_hadamard"]
+    assert complete(context, "init=he,zero_") == ["init=he,zero_hadamard"]
     context.params = {"overrides": ["init"]}
-    assert _complete(context, "=") == list(option_files("init"))
+    assert complete(context, "=") == list(option_files("init"))
     context.params = {"overrides": ["init", "="]}
-    assert _complete(context, "he,zero_") == ["he,zero_hadamard"]
+    assert complete(context, "he,zero_") == ["he,zero_hadamard"]
     context.params = {"overrides": []}
-    assert "seeds=" in _complete(context, "se")
+    assert "seeds=" in complete(context, "se")

@@ -118,6 +118,6 @@ def test_too_little_memory_is_one_line(initbench: Initbench, monkeypatch: pytest
     def fail(*arguments: object) -> None:
         raise MemoryError("Unable to allocate 3.64 TiB")
 
-    monkeypatch.setattr("initbench.experiment.plan.plan", fail)
+    monkeypatch.setattr("initbench.experiment.execute.plan", fail)
     answer = initbench("run", *SMALL)
     assert (answer.code, answer.err) == (2, "initbench: error: not enough memory: Unable to allocate 3.64 TiB\n")

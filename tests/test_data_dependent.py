@@ -132,9 +132,9 @@ def test_cost_is_recorded_and_companions_change_nothing(initbench: Run, tmp_path
     assert answer.code == 0, answer.err
     found = read(tmp_path / "all")
     for record in found.values():
-        name = record["trial"]["init"]["name"]
+        name = record["asked"]["init"]
         if name == "he":
-            assert "init_cost" not in record
+            assert record.get("init_cost") is None
             continue
         cost = record["init_cost"]
         per_epoch = -(-record["n_total"]["train"] // 64)
@@ -183,7 +183,7 @@ def test_bad_input_is_one_line(initbench: Run, arguments: list[str], message: st
 def test_a_trial_that_cannot_be_prepared_fails_alone(initbench: Run, tmp_path: Path) -> None:
     answer = initbench("run", "init=lsuv,mean_only", "init_output=zero", "width=8", "epochs=1", "seeds=1", "results=r")
     assert answer.code == 3
-    outcomes = {r["trial"]["init"]["name"]: (r["outcome"], r.get("error")) for r in read(tmp_path / "r").values()}
+    outcomes = {r["asked"]["init"]: (r["outcome"], r.get("error")) for r in read(tmp_path / "r").values()}
     assert outcomes == {
         "lsuv": ("failed", "init 'lsuv': layers.2: it answers all samples with one number, which no scale mends"),
         "mean_only": ("ok", None),

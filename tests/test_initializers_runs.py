@@ -1,24 +1,18 @@
 """Initializers and biases at work: what a deep network makes of them, and how the command line trains them."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from conftest import Answer
+from conftest import Answer, stored
+from conftest import asked as ways
 
-from initbench import records
 from initbench.initializers import LAWS, draw
 from initbench.seeding import stream
 from initbench.settings.options import option_files
 
 Initbench = Callable[..., Answer]
-
-
-def stored() -> dict[str, dict[str, Any]]:
-    return records.load([Path("results")]).records
 
 
 # Law, and the factor by which one wide relu layer multiplies the second moment of its inputs.
@@ -55,13 +49,12 @@ def test_every_initializer_and_every_bias_trains_five_layers(initbench: Initbenc
     setting = ("dataset=digits", "depth=5", "width=16", "epochs=1", "seeds=1")
     assert initbench("run", "init=glob(*)", *setting).code == 0
     assert initbench("run", "bias=glob(*)", "activation=tanh", *setting).code == 0
-    trained = stored().values()
     # A pattern names what can serve: a plain network has no residual branches to scale.
     files = option_files("init").items()
     for_any_model = {name for name, file in files if "branches" not in yaml.safe_load(file.read_text())}
-    assert {record["trial"]["init"]["name"] for record in trained} == for_any_model
-    assert {record["trial"]["bias"]["name"] for record in trained} == set(option_files("bias"))
-    assert {record["outcome"] for record in trained} <= {"ok", "diverged"}
+    assert {one.init for one in ways()} == for_any_model
+    assert {one.bias for one in ways()} == set(option_files("bias"))
+    assert {record["outcome"] for record in stored().values()} <= {"ok", "diverged"}
 
 
 def test_first_and_output_layer_start_as_asked(initbench: Initbench) -> None:
@@ -70,11 +63,11 @@ def test_first_and_output_layer_start_as_asked(initbench: Initbench) -> None:
     assert initbench("run", *asked).code == 0
     (record,) = stored().values()
     assert [std for std, _ in record["certificate"].values()] == [0.5, 0.3536, 0.0]
-    assert record["trial"]["init_output"] == {"name": "zero", "law": "constant", "value": 0.0}
+    assert record["trial"]["init_output"] == {"law": "constant", "value": 0.0}
     # With zero output weights the logits are the biases: zeros, or the log-frequencies of nearly balanced classes.
     assert record["history"]["val_loss"][0] == pytest.approx(np.log(10), rel=1e-5)
     assert initbench("run", "bias=log_prior", *asked).code == 0
-    losses = {r["trial"]["bias"]["name"]: r["history"]["val_loss"][0] for r in stored().values()}
+    losses = {r["asked"].get("bias", "zeros"): r["history"]["val_loss"][0] for r in stored().values()}
     assert losses["log_prior"] == pytest.approx(losses["zeros"], abs=0.05)
     assert losses["log_prior"] != losses["zeros"]
 

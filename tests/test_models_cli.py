@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import stored
 from own_model import OWN, own
 
-from initbench import records
 from initbench.experiment.plan import Trial, plan
 from initbench.settings.compose import compose
 from initbench.settings.request import request
@@ -29,7 +29,7 @@ def test_every_model_from_the_command_line(model: str, initbench: Callable[..., 
     before = torch.get_rng_state()
     answer = initbench(*line)
     assert answer.code == 0, answer.err
-    found = list(records.load([Path("results")]).records.values())
+    found = list(stored().values())
     assert len(found) == 4
     for record in found:
         assert record["trial"]["model"]["name"] == model.split()[0]
@@ -40,7 +40,7 @@ def test_every_model_from_the_command_line(model: str, initbench: Callable[..., 
     assert torch.equal(torch.get_rng_state(), before)
     alone = initbench(*[word for word in line if "init=" not in word], "init=he", "seeds=[1]", "results=alone")
     assert alone.code == 0
-    (record,) = records.load([Path("alone")]).records.values()
+    (record,) = stored("alone").values()
     (same,) = [other for other in found if other["key"] == record["key"]]
     assert record["weights"] == same["weights"]
     assert record["history"] == same["history"]
@@ -63,7 +63,7 @@ def test_a_law_that_gives_a_transposed_view_trains_alone_as_among_others(initben
     small = ["model=cnn", "model.channels=4", "epochs=1", "seeds=1"]
     assert initbench("run", *small, "init=delta_orthogonal", "results=alone").code == 0
     assert initbench("run", *small, "init=delta_orthogonal,he", "results=both").code == 0
-    (alone,), both = (records.load([Path(folder)]).records.values() for folder in ("alone", "both"))
+    (alone,), both = (stored(folder).values() for folder in ("alone", "both"))
     assert alone["weights"] in [record["weights"] for record in both]
 
 
@@ -196,21 +196,21 @@ def net(shape, classes):
 
 def test_initializers_that_train_make_a_chunk_shorter() -> None:
     """What a kill may cost is time, and a network that is trained layer by layer before takes more of it."""
-    from initbench.experiment import train as runner
+    from initbench.experiment import chunks
 
     cpu = torch.device("cpu")
     asked = request(compose(["init=he,pretrain_autoencoder", "init.epochs=100", "epochs=1", "seeds=500"]))
     todo = plan(asked, ()).todo
-    made = runner.chunks(todo, cpu)
+    made = chunks.chunks(todo, cpu)
     assert sorted(trial.key for chunk in made for trial in chunk) == sorted(trial.key for trial in todo)
-    alone = runner.chunks([trial for trial in todo if trial.cell.init.name == "he"], cpu)
+    alone = chunks.chunks([trial for trial in todo if trial.cell.init.name == "he"], cpu)
     assert max(map(len, alone)) > 5 * max(map(len, made))
-    assert max(map(runner.n_steps, made)) < 2 * max(map(runner.n_steps, alone))
+    assert max(map(chunks.n_steps, made)) < 2 * max(map(chunks.n_steps, alone))
 
 
 def test_a_chunk_of_a_dear_network_is_small() -> None:
-    from initbench.experiment import train as runner
+    from initbench.experiment import chunks
 
     cpu = torch.device("cpu")
     (cheap,), (dear,) = (trials("model=cnn", f"model.channels={channels}", "depth=8") for channels in (2, 256))
-    assert runner.chunk_size(cheap.cell, cpu) > 8 * runner.chunk_size(dear.cell, cpu)
+    assert chunks.chunk_size(cheap.cell, cpu) > 8 * chunks.chunk_size(dear.cell, cpu)

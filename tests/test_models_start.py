@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import stored
 from own_model import OWN, own
 from torch import nn
 
-from initbench import records
 from initbench.errors import InputError
 from initbench.experiment import start as drawing
 from initbench.experiment.plan import Trial, plan
@@ -124,8 +124,8 @@ def test_fifty_layers_train_with_fixup_and_rezero_and_not_with_he(initbench: Cal
     )
     assert answer.code == 0
     accuracy = {
-        record["trial"]["init"]["name"]: record["n_correct"]["test"] / 359 if record["outcome"] == "ok" else 0.0
-        for record in records.load([Path("results")]).records.values()
+        record["asked"]["init"]: record["n_correct"]["test"] / 359 if record["outcome"] == "ok" else 0.0
+        for record in stored().values()
     }
     # The second moment doubles with every block of He's: by 2^25 at the output.
     assert accuracy["he"] < 0.3

@@ -4,12 +4,10 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Answer
+from conftest import Answer, stored
 
-from initbench import records
 from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers.conformance import examine
@@ -36,10 +34,6 @@ def _both(shape, rng):
 def half(shape):
     return shape[0] // 2
 '''
-
-
-def stored() -> dict[str, dict[str, Any]]:
-    return records.load([Path("results")]).records
 
 
 def ask(catalogue: Catalogue, *overrides: str) -> Request:
@@ -80,7 +74,7 @@ def test_a_plugin_is_trained_listed_and_certified(initbench: Initbench, monkeypa
     write(GOOD)
     answer = initbench("run", "init=triangular,he", "seeds=2", "--plugin", "mine.py", *SMALL)
     assert answer.code == 0
-    assert {record["trial"]["init"]["name"] for record in stored().values()} == {"triangular", "he"}
+    assert {record["asked"]["init"] for record in stored().values()} == {"triangular", "he"}
     assert "Triangular on" in initbench("list", "init", "--plugin", "mine.py").out
     checked = initbench("list", "--check", "--plugin", "mine.py")
     assert checked.code == 0
@@ -170,7 +164,7 @@ BAD = None
     assert (
         "1 of 6 trials failed; the first: init 'moody' on layers.1.weight of shape (16, 16): RuntimeError" in answer.err
     )
-    outcomes = {(r["trial"]["init"]["name"], r["trial"]["seed"]): r for r in stored().values()}
+    outcomes = {(r["asked"]["init"], r["trial"]["seed"]): r for r in stored().values()}
     assert {key for key, record in outcomes.items() if record["outcome"] == "failed"} == {("moody", 1)}
     failed = outcomes["moody", 1]
     assert failed["error"].endswith("RuntimeError: not today")

@@ -6,7 +6,7 @@ import pytest
 
 from initbench.analysis.articles import D4
 from initbench.analysis.trials import select, to_csv, to_trials
-from initbench.records import columns
+from initbench.records import index
 from initbench.render.terminal import to_markdown
 from initbench.render.text import points
 from initbench.report.document import Options, document
@@ -29,7 +29,7 @@ REPORTS = {
 @pytest.mark.parametrize("page", REPORTS)
 def test_published_reports_are_rendered_from_the_records(page: str) -> None:
     folder, filters, n_trials, options = REPORTS[page]
-    loaded, damaged = columns.load([PUBLISHED / folder])
+    loaded, damaged = index.load([PUBLISHED / folder])
     assert not damaged
     chosen = select(to_trials(loaded), filters)
     assert n_trials is None or len(chosen) == n_trials
@@ -61,7 +61,7 @@ def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_s
 
 
 def test_the_learning_rate_table_is_the_published_records() -> None:
-    loaded = to_trials(columns.load([PUBLISHED / "d4", PUBLISHED / "lr_window"])[0])
+    loaded = to_trials(index.load([PUBLISHED / "d4", PUBLISHED / "lr_window"])[0])
     filters = {"init": ["he", "xavier", "orthogonal", "lecun", "torch_default"], "seeds": [0, 1, 2]}
     means = []
     for dataset in ("digits", "mnist"):
@@ -80,7 +80,7 @@ def test_the_learning_rate_table_is_the_published_records() -> None:
 
 
 def test_the_table_of_halving_is_the_published_records() -> None:
-    loaded = to_trials(columns.load([PUBLISHED / "halving"])[0])
+    loaded = to_trials(index.load([PUBLISHED / "halving"])[0])
     text = (TOP / "results" / "README.md").read_text(encoding="utf-8")
     for technique in D4:
         cells = [technique]

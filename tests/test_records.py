@@ -10,48 +10,55 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
+from handmade import make_record, recorded
 
 from initbench import records
 from initbench.errors import StorageError
+from initbench.records import FORMAT, TrialRecord
 
 
-def some(*keys: str, value: int = 1) -> list[dict[str, object]]:
-    return [{"key": key, "n_correct": value} for key in keys]
+def some(*keys: str, value: int = 1) -> list[TrialRecord]:
+    (record,) = recorded([make_record()])
+    return [msgspec.structs.replace(record, key=key, n_majority=value) for key in keys]
 
 
-def header(minute: int = 0) -> dict[str, str]:
-    return {"finished": f"2026-01-01T00:{minute:02d}:00+00:00"}
+def counts(loaded: records.Loaded) -> dict[str, int | None]:
+    return {key: record.n_majority for key, record in loaded.records.items()}
+
+
+def publish(folder: Path, made: list[TrialRecord], minute: int = 0) -> Path:
+    return records.publish(folder, made, finished=f"2026-01-01T00:{minute:02d}:00+00:00")
 
 
 def test_what_is_published_is_loaded(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "records"
-    file = records.publish(folder, header(), some("a", "b"))
+    file = publish(folder, some("a", "b"))
     assert [path.name for path in folder.iterdir()] == [file.name]
     for root in (tmp_path, tmp_path / "run", folder):
         loaded = records.load([root])
         assert not loaded.damaged
-        assert {key: record["n_correct"] for key, record in loaded.records.items()} == {"a": 1, "b": 1}
-        assert loaded.records["a"]["header"]["format"] == records.FORMAT
+        assert counts(loaded) == {"a": 1, "b": 1}
+        assert loaded.headers["a"].format == records.FORMAT
 
 
 def test_a_finished_chunk_is_never_replaced(tmp_path: Path) -> None:
-    file = records.publish(tmp_path, header(), some("a"))
+    file = publish(tmp_path, some("a"))
     before = file.read_bytes()
-    assert records.publish(tmp_path, header(1), some("a", value=2)) == file
+    assert publish(tmp_path, some("a", value=2), 1) == file
     assert file.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_of_two_records_of_a_trial_the_first_finished_counts(tmp_path: Path) -> None:
-    records.publish(tmp_path, header(2), some("a", "b", value=2))
-    records.publish(tmp_path, header(1), some("a", value=1))
-    loaded = records.load([tmp_path]).records
-    assert (loaded["a"]["n_correct"], loaded["b"]["n_correct"]) == (1, 2)
+    publish(tmp_path, some("a", "b", value=2), 2)
+    publish(tmp_path, some("a", value=1), 1)
+    assert counts(records.load([tmp_path])) == {"a": 1, "b": 2}
 
 
 def test_every_truncation_and_every_flipped_bit_is_found(tmp_path: Path) -> None:
-    file = records.publish(tmp_path, header(), some("a", "b"))
+    file = publish(tmp_path, some("a", "b"))
     good = file.read_bytes()
     damages = [good[:length] for length in range(len(good))]
     damages += [
@@ -63,33 +70,33 @@ def test_every_truncation_and_every_flipped_bit_is_found(tmp_path: Path) -> None
         loaded = records.load([tmp_path])
         # A flip in the footer may leave its meaning, e.g. in the name of a field that is not read.
         if loaded.records:
-            assert {key: record["n_correct"] for key, record in loaded.records.items()} == {"a": 1, "b": 1}
+            assert counts(loaded) == {"a": 1, "b": 1}
         else:
             assert len(loaded.damaged) == 1
             assert str(file) in loaded.damaged[0]
 
 
 def test_one_damaged_file_hides_no_other(tmp_path: Path) -> None:
-    records.publish(tmp_path, header(), some("a"))
-    records.publish(tmp_path, header(), some("b")).write_bytes(b"x")
+    publish(tmp_path, some("a"))
+    publish(tmp_path, some("b")).write_bytes(b"x")
     loaded = records.load([tmp_path])
     assert set(loaded.records) == {"a"}
     assert len(loaded.damaged) == 1
 
 
 def test_a_damaged_file_makes_room_and_is_kept(tmp_path: Path) -> None:
-    file = records.publish(tmp_path, header(), some("a"))
+    file = publish(tmp_path, some("a"))
     file.write_bytes(b"damaged")
-    records.publish(tmp_path, header(), some("a"))
+    publish(tmp_path, some("a"))
     assert set(records.load([tmp_path]).records) == {"a"}
     assert file.with_name(f"{file.name}.damaged").read_bytes() == b"damaged"
 
 
 def test_each_damaged_file_is_kept(tmp_path: Path) -> None:
     for content in (b"one", b"two"):
-        file = records.publish(tmp_path, header(), some("a"))
+        file = publish(tmp_path, some("a"))
         file.write_bytes(content)
-    records.publish(tmp_path, header(), some("a"))
+    publish(tmp_path, some("a"))
     assert {path.read_bytes() for path in tmp_path.glob("*.damaged")} == {b"one", b"two"}
 
 
@@ -104,16 +111,16 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(tmp_path: Path, monkeypa
 
 
 def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("initbench.records.store.FORMAT", 2)
-    records.publish(tmp_path, header(), some("a"))
-    monkeypatch.setattr("initbench.records.store.FORMAT", 1)
-    with pytest.raises(StorageError, match="of format 2, written by a newer initbench"):
+    monkeypatch.setattr("initbench.records.store.FORMAT", FORMAT + 1)
+    publish(tmp_path, some("a"))
+    monkeypatch.undo()
+    with pytest.raises(StorageError, match=f"of format {FORMAT + 1}, written by a newer initbench"):
         records.load([tmp_path])
 
 
 def test_numbers_that_json_has_not_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        records.publish(tmp_path, header(), [{"key": "a", "loss": float("nan")}])
+        publish(tmp_path, [msgspec.structs.replace(*some("a"), certificate={"layers.0.weight": (1.0, float("inf"))})])
     assert not list(tmp_path.iterdir())
 
 
@@ -124,7 +131,7 @@ def test_a_failing_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(StorageError, match="cannot write .*: No space left on device"):
-        records.publish(tmp_path, header(), some("a"))
+        publish(tmp_path, some("a"))
     assert not list(tmp_path.iterdir())
 
 
@@ -133,7 +140,7 @@ def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", refuse)
-    records.publish(tmp_path, header(), some("a"))
+    publish(tmp_path, some("a"))
     assert set(records.load([tmp_path]).records) == {"a"}
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -141,7 +148,7 @@ def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.M
 def test_many_writers_of_the_same_chunks_lose_and_double_nothing(tmp_path: Path) -> None:
     def write() -> None:
         for number in range(20):
-            records.publish(tmp_path, header(), some(f"a{number}", f"b{number}"))
+            publish(tmp_path, some(f"a{number}", f"b{number}"))
 
     threads = [threading.Thread(target=write) for _ in range(8)]
     for thread in threads:
@@ -157,9 +164,9 @@ def test_many_writers_of_the_same_chunks_lose_and_double_nothing(tmp_path: Path)
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from initbench import records
+from test_records import publish, some
 for number in itertools.count():
-    records.publish(Path(sys.argv[1]), {"finished": ""}, [{"key": f"{number}-{i}", "x": "y" * 500} for i in range(50)])
+    publish(Path(sys.argv[1]), some(*(f"{number}-{i}" for i in range(50))))
     print(number, flush=True)
 """
 
@@ -167,7 +174,12 @@ for number in itertools.count():
 def test_kill_9_loses_nothing_that_was_published(tmp_path: Path) -> None:
     for attempt in range(10):
         folder = tmp_path / str(attempt)
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        )
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(0.003 * attempt)
@@ -182,7 +194,7 @@ def test_kill_9_loses_nothing_that_was_published(tmp_path: Path) -> None:
 
 
 def test_files_are_plain_text(tmp_path: Path) -> None:
-    lines = records.publish(tmp_path, header(), some("a", "b")).read_text().splitlines()
+    lines = publish(tmp_path, some("a", "b")).read_text().splitlines()
     first, *trials, footer = map(json.loads, lines)
     assert first["chunk"]
     assert [trial["key"] for trial in trials] == ["a", "b"]

@@ -7,15 +7,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import HEADER, make_record
+from handmade import make_record, publish, trials_of
 from rich.console import Console
 
-from initbench import records
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import select, to_trials, trials_of
+from initbench.analysis.trials import select, to_trials
 from initbench.analysis.trials import to_csv as csv_of
 from initbench.errors import InputError
-from initbench.records import columns
+from initbench.records import index
 from initbench.render.blocks import Block, Heading, Table
 from initbench.render.terminal import to_markdown, to_terminal
 from initbench.report.document import Options
@@ -207,8 +206,7 @@ def test_an_empty_selection_says_what_is_there(filters: list[str], message: str)
 
 
 def test_records_of_a_folder_report_as_they_are(tmp_path: Path) -> None:
-    bare = [{key: value for key, value in record.items() if key != "header"} for record in POOL]
-    records.publish(tmp_path, HEADER, bare)
-    loaded, damaged = columns.load([tmp_path])
+    publish(tmp_path, POOL)
+    loaded, damaged = index.load([tmp_path])
     assert not damaged
     assert to_markdown(document_of(to_trials(loaded))) == to_markdown(document(POOL))

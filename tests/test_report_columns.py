@@ -1,7 +1,5 @@
 """Reading many records: streamed into columns, each trial once, from a cache that is always allowed to be wrong."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -11,28 +9,23 @@ from typing import Any
 
 import pytest
 from conftest import Answer
-from handmade import HEADER, failed_record, make_record, odd_records
+from handmade import HEADER, failed_record, make_record, odd_records, publish, recorded, trials_of, write_lines
 
 from initbench import records
-from initbench.analysis.trials import to_csv, to_trials, trials_of
+from initbench.analysis.trials import to_csv, to_trials
 from initbench.cache import cache_folder
-from initbench.records import columns
+from initbench.records import columns, index, schema
 
 Initbench = Callable[..., Answer]
 
 
-def publish(folder: Path, made: list[dict[str, Any]], finished: str = "2026-01-01T00:00:00+00:00") -> Path:
-    bare = [{key: value for key, value in record.items() if key != "header"} for record in made]
-    return records.publish(folder, HEADER | {"finished": finished}, bare)
-
-
 @pytest.fixture
 def always_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "_WORTH_CACHING", 1)
+    monkeypatch.setattr(index, "_WORTH_CACHING", 1)
 
 
 def shown(folder: Path, cached: bool = True) -> str:
-    return to_csv(to_trials(columns.load([folder], cached)[0]))
+    return to_csv(to_trials(index.load([folder], cached)[0]))
 
 
 def caches() -> list[Path]:
@@ -66,7 +59,7 @@ def test_the_cache_says_what_the_files_say_whatever_happens_to_them(tmp_path: Pa
     publish(folder, [make_record("he", seed, 90) for seed in range(3)])
     assert shown(folder) == two
     second.write_bytes(second.read_bytes().replace(b'"test": 80', b'"test": 81'))
-    assert len(columns.load([folder])[1]) == 1
+    assert len(index.load([folder])[1]) == 1
     assert shown(folder) == one
 
 
@@ -97,6 +90,8 @@ NOT_OURS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "no key": lambda header, record: record.pop("key"),
     "no trial": lambda header, record: record.pop("trial"),
     "no counts": lambda header, record: record.pop("n_total"),
+    "more correct than there are": lambda header, record: record["n_correct"].update(test=101),
+    "no learning rate": lambda header, record: record["trial"].pop("lr"),
     "unknown outcome": lambda header, record: record.update(outcome="good"),
     "seed below 0": lambda header, record: record["trial"].update(seed=-1),
     "curve of texts": lambda header, record: record["history"].update(val_correct=[1, "a"]),
@@ -107,13 +102,11 @@ NOT_OURS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
 def test_a_file_that_is_not_ours_counts_as_damaged_and_leaves_no_trace(tmp_path: Path, what: str) -> None:
     publish(tmp_path / "records", [make_record("xavier", 5)])
     alone = shown(tmp_path)
-    made = json.loads(json.dumps([make_record("he", 0, lr=0.2), make_record("zero", 1, lr=0.3)]))
-    header = HEADER | {"format": 1}
+    made = [schema.plain(line) for line in recorded([make_record("he", 0, lr=0.2), make_record("zero", 1, lr=0.3)])]
+    header = HEADER | {"format": schema.FORMAT}
     NOT_OURS[what](header, made[1])
-    body = "".join(f"{json.dumps(line)}\n" for line in (header, *made)).encode()
-    footer = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
-    (tmp_path / "0.jsonl").write_bytes(body + f"{footer}\n".encode())
-    (told,) = columns.load([tmp_path])[1]
+    write_lines(tmp_path / "0.jsonl", header, *made)
+    (told,) = index.load([tmp_path])[1]
     assert f"{tmp_path / '0.jsonl'} is damaged (" in told
     assert shown(tmp_path) == alone
 
@@ -124,7 +117,7 @@ def test_without_a_home_nothing_is_cached(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
-    monkeypatch.setattr(columns, "_WORTH_CACHING", 1)
+    monkeypatch.setattr(index, "_WORTH_CACHING", 1)
     publish(tmp_path, odd_records())
     assert shown(tmp_path) == to_csv(trials_of(odd_records()))
 
@@ -132,10 +125,9 @@ def test_without_a_home_nothing_is_cached(tmp_path: Path, monkeypatch: pytest.Mo
 def test_of_several_records_of_a_trial_the_first_finished_counts(tmp_path: Path) -> None:
     publish(tmp_path, [make_record("he", 0, 70), make_record("he", 1, 71)], "2026-01-02T00:00:00+00:00")
     publish(tmp_path, [make_record("he", 1, 50), make_record("he", 2, 51)], "2026-01-01T00:00:00+00:00")
-    frame = to_trials(columns.load([tmp_path])[0]).frame()
+    frame = to_trials(index.load([tmp_path])[0]).frame()
     assert frame["test_correct"].tolist() == [70, 50, 51]
-    both = records.load([tmp_path]).records.values()
-    assert trials_of(both).frame().equals(frame)
+    assert [record.n_correct.test for record in records.load([tmp_path]).records.values()] == [70, 50, 51]
 
 
 def test_curves_of_all_lengths_keep_their_places() -> None:
@@ -148,10 +140,10 @@ def test_curves_of_all_lengths_keep_their_places() -> None:
 def test_what_is_done_is_told_with_its_validation_accuracy(tmp_path: Path) -> None:
     made = [make_record("he", 0), make_record("he", 1, None), failed_record("he", 2)]
     publish(tmp_path, made)
-    done = columns.done(columns.load([tmp_path])[0])
+    done = columns.done(index.load([tmp_path])[0])
     # 150 of 200 validation samples; a trial that diverged or could not start has none of them.
-    assert done == dict(zip([record["key"] for record in made], [0.75, 0.0, 0.0], strict=True))
-    assert columns.done(columns.load([tmp_path / "nothing"])[0]) == {}
+    assert done == dict(zip([record.key for record in recorded(made)], [0.75, 0.0, 0.0], strict=True))
+    assert columns.done(index.load([tmp_path / "nothing"])[0]) == {}
 
 
 def many(folder: Path, settings: int, seeds: int) -> int:

@@ -3,9 +3,8 @@
 import shlex
 
 import pytest
-from handmade import make_record
+from handmade import trials_of_plan
 
-from initbench.analysis.trials import trials_of
 from initbench.experiment.plan import plan
 from initbench.render.blocks import Code
 from initbench.report.command import merged
@@ -54,8 +53,7 @@ def test_the_commands_of_a_section_ask_for_its_trials(name: str, by: str) -> Non
     # Of a tuned cell the final trials are known once its search is done.
     done = dict.fromkeys((trial.key for trial in plan(wanted, {}).trials), 0.5)
     planned = plan(wanted, done).trials
-    made = [make_record(seed=trial.seed) | {"trial": trial.identity, "key": trial.key} for trial in planned]
-    blocks = document(trials_of(made), Options(by=by))
+    blocks = document(trials_of_plan(planned), Options(by=by))
     codes = [block.text for block in blocks if isinstance(block, Code)]
     asked = set()
     for line in "\n".join(codes).splitlines():
@@ -67,8 +65,9 @@ def test_the_commands_of_a_section_ask_for_its_trials(name: str, by: str) -> Non
 
 def test_a_sweep_over_one_setting_is_one_command() -> None:
     planned = plan(request(compose(["init=he,xavier,gaussian", "lr=0.1,0.2", "seeds=2"])), {}).trials
-    made = [make_record(seed=trial.seed) | {"trial": trial.identity, "key": trial.key} for trial in planned]
-    (code,) = [block.text for block in document(trials_of(made), Options(by="lr")) if isinstance(block, Code)][:1]
+    (code,) = [block.text for block in document(trials_of_plan(planned), Options(by="lr")) if isinstance(block, Code)][
+        :1
+    ]
     assert "lr=0.1,0.2 " in code
     assert "\n" not in code
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import GOLDEN, make_record, odd_records
+from handmade import GOLDEN, make_record, odd_records, trials_of
 from rich.console import Console
 
-from initbench.analysis.trials import to_csv, trials_of
+from initbench.analysis.trials import to_csv
 from initbench.render import figures as draw
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
 from initbench.render.latex import tex, to_latex

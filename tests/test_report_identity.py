@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from handmade import make_record
+from handmade import make_record, trials_of
 
 from initbench.analysis.compare import compare
-from initbench.analysis.trials import select, to_csv, trials_of
+from initbench.analysis.trials import select, to_csv
 from initbench.render.blocks import Block, Figure, Table
 from initbench.report.document import Options, document
 from initbench.settings.overrides import parse_filters
@@ -43,7 +43,7 @@ def test_a_list_of_widths_is_one_width(text: str, widths: list[list[int]]) -> No
     made = [make_record("he", seed, width=width) for seed in range(2) for width in ([16, 8], [8, 16], [16, 16])]
     chosen = select(trials_of(made), parse_filters([f"width={text}"]))
     used = np.unique(chosen.columns.numbers["cell"])
-    assert [chosen.columns.cells[code]["trial"]["width"] for code in used] == widths
+    assert [chosen.columns.cells[code].trial["width"] for code in used] == widths
 
 
 def test_a_network_without_hidden_layers_has_no_width_to_differ_in() -> None:

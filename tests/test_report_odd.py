@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import failed_record, make_record
+from handmade import failed_record, make_record, trials_of
 from rich.console import Console
 
-from initbench.analysis.trials import trials_of
 from initbench.render.blocks import Heading, Paragraph, Table
 from initbench.render.latex import tex, to_latex
 from initbench.render.terminal import to_markdown, to_terminal

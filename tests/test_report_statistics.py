@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from handmade import make_record
+from handmade import make_record, trials_of
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from initbench.analysis import statistics
 from initbench.analysis.compare import compare
-from initbench.analysis.trials import trials_of
 from initbench.report import tables
 
 RNG = np.random.default_rng(7)

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from handmade import failed_record, make_record, table
+from handmade import failed_record, make_record, table, trials_of
 
 from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES
-from initbench.analysis.trials import trials_of
 from initbench.render.blocks import Code, Figure, Paragraph
 from initbench.render.plots import Panels
 from initbench.render.terminal import to_markdown

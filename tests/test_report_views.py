@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import failed_record, make_record, table
+from handmade import failed_record, make_record, table, trials_of
 
 from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES, target_of
-from initbench.analysis.trials import to_csv, trials_of
+from initbench.analysis.trials import to_csv
 from initbench.errors import InputError
 from initbench.render.blocks import Block, Figure, Paragraph, Table
 from initbench.render.terminal import to_markdown

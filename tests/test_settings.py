@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Answer
-from handmade import make_record
+from conftest import Answer, stored
+from conftest import asked as asked_in
+from handmade import make_record, trials_of
 
-from initbench import records
-from initbench.analysis.trials import to_csv, trials_of
+from initbench.analysis.trials import to_csv
 from initbench.data import SOURCES
 from initbench.errors import InputError
 from initbench.experiment.plan import plan
@@ -123,7 +123,7 @@ def test_no_stale_byte_code_of_a_plugin_is_run(initbench: Initbench) -> None:
         os.utime("law.py", (1_700_000_000, 1_700_000_000))
         answer = initbench("run", "init=mylaw", *SMALL, f"results=r{std}", "--plugin", "law.py")
         assert answer.code == 0
-        found = list(records.load([Path(f"r{std}")]).records.values())[0]["certificate"]["layers.0.weight"][1]
+        found = next(iter(stored(f"r{std}").values()))["certificate"]["layers.0.weight"][1]
         stds[float(std)] = found
     assert stds == {std: pytest.approx(std, rel=0.2) for std in stds}
     assert not Path("__pycache__").exists()
@@ -158,9 +158,9 @@ planned = plan(asked, {})
 print(*(trial.key for trial in planned.trials))
 assert "torch" not in sys.modules
 if sys.argv[1:] == ["train"]:
-    from initbench.experiment import train
+    from initbench.experiment import chunks, train
     cpu = train.find_device("cpu")
-    list(train.run(train.chunks(planned.todo, cpu), cpu, asked.results, lambda n_steps: None))
+    list(train.run(chunks.chunks(planned.todo, cpu), cpu, asked.folder, lambda n_steps: None))
 """
 
 
@@ -191,12 +191,14 @@ def test_a_request_means_the_same_in_another_process(initbench: Initbench) -> No
     answer = worker("train")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.split() == [trial.key for trial in plan(asked, {}).trials]
-    theirs = records.load([Path("results")]).records
+    theirs = stored()
     assert initbench("run", *sweep, "results=here", "--plugin", "law.py", "--config-dir", "own").code == 0
-    ours = records.load([Path("here")]).records
+    ours = stored("here")
     assert theirs.keys() == ours.keys()
     for key, record in ours.items():
-        assert {**theirs[key], "header": None, "init_cost": None} == {**record, "header": None, "init_cost": None}
+        other = {"asked": None, "init_cost": None}
+        assert {**theirs[key], **other} == {**record, **other}
+    assert {way.text() for way in asked_in("results")} == {way.text() for way in asked_in("here")}
 
     Path("law.py").write_text(PLUGIN.format("0.2"))
     refused = worker()
@@ -245,11 +247,11 @@ def test_completion_of_an_options_own_settings_and_of_values(tmp_path: Path) -> 
     assert complete(["init=nothing"], "init.g") == ["init.gain="]
     (tmp_path / "init").mkdir()
     (tmp_path / "init" / "zzz.yaml").write_text("name: zzz\nlaw: normal\n")
+    assert complete([], "init=zz", tmp_path) == ["init=zzz"]
+    assert set(GROUPS) <= {word.rstrip("=") for word in complete([], "")}
     (tmp_path / "bias").mkdir()
     (tmp_path / "bias" / "zeros.yaml").write_text("name: zeros\n")
     assert complete([], "bias=z", tmp_path) == []
-    assert complete([], "init=zz", tmp_path) == ["init=zzz"]
-    assert set(GROUPS) <= {word.rstrip("=") for word in complete([], "")}
 
 
 def test_settings_need_no_torch_and_no_compiler() -> None:

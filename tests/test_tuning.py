@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import stored
 
-from initbench import records
 from initbench.experiment.plan import plan
 from initbench.experiment.search import FIRST_SEARCH_SEED, rounds, tune
-from initbench.records import columns
+from initbench.records import columns, index
 from initbench.settings.compose import compose
 from initbench.settings.request import request
 from initbench.trial import Cell
@@ -50,7 +50,7 @@ def test_the_best_mean_validation_accuracy_wins_and_fresh_seeds_train_with_it() 
     done = tuned(cell, by_lr({0.01: 0.6, 0.1: 0.9, 1.0: 0.5}))
     assert (done.lr, done.at_edge) == (0.1, False)
     final = [(one, seed) for one, seed in done.trials if one.stage == "final"]
-    assert final == [(replace(cell, lr=0.1, stage="final"), seed) for seed in range(4)]
+    assert final == [(replace(cell, lr=0.1, stage="final", chosen=(("lr", 0.1),)), seed) for seed in range(4)]
     searched = {seed for one, seed in done.trials if one.stage == "search"}
     assert searched.isdisjoint(range(4))
 
@@ -127,18 +127,21 @@ def test_a_run_searches_then_trains_and_the_second_run_trains_nothing(initbench:
     first = initbench("run", *asked)
     assert first.code == 0
     assert "tuned: 2 learning rates x 2 seeds for each of 2 cells; 2 still to be chosen" in first.err
-    stored = records.load([Path("results")]).records
-    stages = [record["trial"]["stage"] for record in stored.values()]
+    found = stored()
+    stages = [record["asked"].get("stage", "final") for record in found.values()]
     assert (stages.count("search"), stages.count("final")) == (2 * 2 * 2, 2 * 3)
     again = initbench("run", *asked)
     assert "nothing to train" in again.err
     assert again.out == first.out
     # What was chosen is what the validation accuracies of the search say, and the test set has no part in it.
-    for record in stored.values():
-        if record["trial"]["stage"] == "final":
+    for record in found.values():
+        if record["asked"].get("stage", "final") == "final":
             means: dict[float, list[int]] = {}
-            for other in stored.values():
-                if other["trial"]["stage"] == "search" and other["trial"]["init"] == record["trial"]["init"]:
+            for other in found.values():
+                if (
+                    other["asked"].get("stage", "final") == "search"
+                    and other["asked"]["init"] == record["asked"]["init"]
+                ):
                     means.setdefault(other["trial"]["lr"], []).append(other["n_correct"]["val"])
             best = max(sum(counts) for counts in means.values())
             assert record["trial"]["lr"] == min(lr for lr, counts in means.items() if sum(counts) == best)
@@ -147,9 +150,9 @@ def test_a_run_searches_then_trains_and_the_second_run_trains_nothing(initbench:
 def test_an_interrupted_search_resumes_with_the_same_choice(initbench: Initbench) -> None:
     asked = ["init=he", "seeds=2", *SMALL]
     initbench("run", *asked)
-    whole = records.load([Path("results")]).records
-    done = columns.done(columns.load([Path("results")])[0])
-    search = [key for key, record in whole.items() if record["trial"]["stage"] == "search"]
+    whole = stored()
+    done = columns.done(index.load([Path("results")])[0])
+    search = [key for key, record in whole.items() if record["asked"].get("stage", "final") == "search"]
     part = {key: done[key] for key in search[:2]}
     wanted = request(compose(asked))
     resumed = plan(wanted, part)
@@ -158,18 +161,19 @@ def test_an_interrupted_search_resumes_with_the_same_choice(initbench: Initbench
     assert {trial.key for trial in plan(wanted, done).trials} == {*whole}
 
 
-def test_search_and_final_trials_are_told_apart_from_fixed_ones() -> None:
+def test_a_trial_is_the_same_whatever_it_serves_and_what_it_serves_is_told() -> None:
     cell = cell_of()
     fixed = replace(cell, protocol=type(cell.protocol)("fixed"))
-    identities = [one.identity(0, "") for one in (cell, replace(cell, stage="search"), fixed)]
-    assert len({str(identity) for identity in identities}) == 3
-    assert (identities[2]["protocol"], identities[2]["stage"]) == ("fixed", "final")
+    cells = (cell, replace(cell, stage="search"), fixed)
+    assert len({str(one.identity(0, "")) for one in cells}) == 1
+    assert len({one.asked().text() for one in cells}) == 3
+    assert (fixed.asked().protocol, fixed.asked().stage) == ({"name": "fixed"}, "final")
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("protocol.lrs=[]", "protocol.lrs is an empty list; write protocol.lrs=[0.01,0.1]"),
+        ("protocol.lrs=[]", "protocol.lrs is an empty list; write protocol.lrs=[0.001,0.003]"),
         ("protocol.lrs=[0.1,-1]", "protocol.lrs must be a finite number > 0; got -1"),
         ("protocol.seeds=0", "protocol.seeds must be a whole number >= 1; got 0"),
         ("protocol.halving=3", "protocol.halving must be true or false; got 3"),

@@ -137,7 +137,7 @@ def baseline_of(comparison: Comparison, name: str | None) -> int | None:
 
 def shared(identity: Trial, without: Iterable[str]) -> Trial:
     """An identity without some of its settings; one that was tuned has no learning rate of its own."""
-    dropped = {*without} | ({"lr"} if value_of(identity, "protocol") != "fixed" else set())
+    dropped = {*without, "chosen"} | ({"lr"} if value_of(identity, "protocol") != "fixed" else set())
     kept = {key: value for key, value in identity.items() if key not in dropped}
     for key in dropped:
         group, dot, inner = key.partition(".")

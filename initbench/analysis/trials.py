@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from initbench.analysis.scores import OUTCOMES, scores, target_of
 from initbench.errors import InputError, unknown
-from initbench.records import Record
-from initbench.records.columns import SPLITS, Columns, from_records
+from initbench.records.columns import Columns, Setting, from_records
+from initbench.records.schema import SPLITS, Counts, TrialRecord
+from initbench.records.schema import settings as settings_of
 from initbench.values import plain
 
 Trial = dict[str, Any]
@@ -80,18 +81,18 @@ class Trials:
         return self.columns.curve[start : self.columns.ends[row]]
 
 
-def trials_of(records: Iterable[Record], target: float | None = None) -> Trials:
-    """The trials of records in memory, each with its file's ``header``."""
+def trials_of(records: Iterable[TrialRecord], target: float | None = None) -> Trials:
+    """The trials of records in memory."""
     return to_trials(from_records(records), target)
 
 
 def to_trials(columns: Columns, target: float | None = None) -> Trials:
     """Columns with their settings spelled out, sorted by cell and seed."""
-    identities = [_identity(cell["trial"]) for cell in columns.cells]
+    identities = [_identity(cell) for cell in columns.cells]
     totals = {
-        json.dumps(identity["dataset"]): (cell["n_total"], cell["n_majority"])
+        json.dumps(identity["dataset"]): (cell.n_total, cell.n_majority or 0)
         for cell, identity in zip(columns.cells, identities, strict=True)
-        if cell["n_total"] is not None
+        if cell.n_total is not None
     }
     rows = [_cell(cell, identity, totals, target) for cell, identity in zip(columns.cells, identities, strict=True)]
     cells = pd.DataFrame(rows)
@@ -110,30 +111,22 @@ def finals(trials: Trials) -> Trials:
     return trials.take(final) if final.any() else trials
 
 
-def _identity(trial: Trial) -> Trial:
-    """A trial's identity in today's form: groups are mappings with a name, and nothing is left to defaults."""
-    identity = {key: value for key, value in trial.items() if key != "seed"}
-    identity["init"] = {key: value for key, value in trial["init"].items() if key != "bias"}
-    bias = trial.get("bias", trial["init"].get("bias", "zeros"))
-    for key, value in (("model", trial["model"]), ("bias", bias)):
-        identity[key] = value if isinstance(value, Mapping) else {"name": value}
-    for key in ("init_first", "init_output"):
-        identity[key] = trial.get(key)
-    identity["protocol"] = trial.get("protocol", "fixed")
-    identity["stage"] = trial.get("stage", "final")
-    width = trial["width"] or None
+def _identity(cell: Setting) -> Trial:
+    """All settings of a cell; one width for all layers is that number, none is None."""
+    identity = settings_of(cell.trial, cell.asked)
+    width = identity["width"] or None
     identity["width"] = width[0] if width and len(set(width)) == 1 else width
     return identity
 
 
 def _cell(
-    cell: Mapping[str, Any], identity: Trial, totals: Mapping[str, tuple[dict[str, int], int]], target: float | None
+    cell: Setting, identity: Trial, totals: Mapping[str, tuple[Counts, int]], target: float | None
 ) -> dict[str, Any]:
-    init, width = identity["init"], cell["trial"]["width"]
+    init, width = identity["init"], cell.trial["width"]
     dataset = identity["dataset"]["name"]
     # A failed trial may not know how large its data set is.
-    total, majority = totals.get(json.dumps(identity["dataset"]), (dict.fromkeys(SPLITS, 0), 0))
-    chance = majority / total["test"] if total["test"] else 0.0
+    total, majority = totals.get(json.dumps(identity["dataset"]), (Counts(), 0))
+    chance = majority / total.test if total.test else 0.0
     return {
         "dataset": dataset,
         "model": named(identity["model"]),
@@ -143,7 +136,7 @@ def _cell(
         "init": init["name"],
         "init_law": init["law"],
         "init_params": params(init),
-        "init_formula": cell["formula"],
+        "init_formula": cell.formula,
         "init_first": _layer_init(identity["init_first"]),
         "init_output": _layer_init(identity["init_output"]),
         "bias": named(identity["bias"]),
@@ -155,9 +148,9 @@ def _cell(
         "batch_size": identity["batch_size"],
         "protocol": _text(identity["protocol"]),
         "stage": identity["stage"],
-        "train_total": total["train"],
-        "val_total": total["val"],
-        "test_total": total["test"],
+        "train_total": total.train or 0,
+        "val_total": total.val or 0,
+        "test_total": total.test or 0,
         "test_majority": majority,
         "target": target_of(dataset, chance) if target is None else target,
         "setting": json.dumps({key: value for key, value in identity.items() if key not in START_GROUPS}),
@@ -211,7 +204,7 @@ def to_csv(trials: Trials) -> str:
             table[f"init_{what}"] = frame[f"init_{what}"]
     if (columns.numbers["error"] >= 0).any():
         table["error"] = np.array([*columns.errors, ""], dtype=object)[columns.numbers["error"]]
-    devices = pd.Series([chunk["environment"].get("device", "") for chunk in columns.chunks])
+    devices = pd.Series([chunk.environment.device for chunk in columns.chunks])
     table["device"] = _spread(devices, columns.numbers["chunk"])
     table["key"] = np.char.decode(columns.keys) if len(columns) else []
     text = io.StringIO()

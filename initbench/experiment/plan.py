@@ -24,13 +24,19 @@ class Trial:
 class Plan:
     """All trials of a request, and those of them that no record has yet.
 
-    ``tunings`` says of each cell of the tuned protocol how far its search has come; its final trials are known, and
+    A trial that is asked for under several names is among ``trials`` once for each, and once in ``todo``. ``tunings``
+    says of each cell of the tuned protocol how far its search has come; its final trials are known, and
     among ``trials``, once that is complete.
     """
 
     trials: tuple[Trial, ...]
     todo: tuple[Trial, ...]
     tunings: Mapping[Cell, Tuning]
+
+    def asked(self) -> dict[tuple[str, bytes], Trial]:
+        """Every trial by its key and how it is asked for, as :meth:`initbench.records.columns.Columns.pairs` has it."""
+        texts = {cell: cell.asked().text() for cell in dict.fromkeys(trial.cell for trial in self.trials)}
+        return {(trial.key, texts[trial.cell]): trial for trial in self.trials}
 
 
 def plan(request: Request, done: Mapping[str, float]) -> Plan:
@@ -43,7 +49,7 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     Raises:
         InputError: a data set without a known content hash cannot be read.
     """
-    trials: dict[str, Trial] = {}
+    trials: dict[tuple[Cell, int], Trial] = {}
     tunings: dict[Cell, Tuning] = {}
 
     def trial_of(cell: Cell, seed: int) -> Trial:
@@ -59,9 +65,9 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
             tunings[cell] = tune(cell, request.seeds, score)
             wanted = list(tunings[cell].trials)
         for one in wanted:
-            trial = trial_of(*one)
-            trials[trial.key] = trial
-    return Plan(tuple(trials.values()), tuple(t for t in trials.values() if t.key not in done), tunings)
+            trials[one] = trials.get(one) or trial_of(*one)
+    todo = {trial.key: trial for trial in reversed(trials.values()) if trial.key not in done}
+    return Plan(tuple(trials.values()), tuple(reversed(todo.values())), tunings)
 
 
 def budget(planned: Plan) -> list[str]:
@@ -111,6 +117,6 @@ def lines_of(planned: Plan) -> list[str]:
             f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
             f"{n_done} done, {n_todo} to do"
         )
-    n_done = len(planned.trials) - len(todo)
+    n_done = sum(trial.key not in todo for trial in planned.trials)
     total = f"{len(counts)} cells, {len(planned.trials)} trials: {n_done} done, {len(todo)} to do"
     return [*lines, *budget(planned), total]

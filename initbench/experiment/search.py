@@ -83,7 +83,7 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
             return Tuning(tuple(trials))
         found |= more
     best = _best(found)
-    final = replace(cell, lr=best, stage="final")
+    final = replace(cell, lr=best, stage="final", chosen=(("lr", best),))
     return Tuning((*trials, *((final, seed) for seed in seeds)), best, _beyond(found) is not None)
 
 

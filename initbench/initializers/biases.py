@@ -83,6 +83,11 @@ class Bias:
         """The parameters and their default values."""
         return defaults(self.function)
 
+    @property
+    def law(self) -> str:
+        """What is drawn, whatever name the policy goes by."""
+        return self.function.__name__
+
 
 def _zeros(shape: Sequence[int]) -> Promise:
     return fixed(shape[:1], {0.0: shape[0]}, 0)

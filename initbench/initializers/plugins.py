@@ -44,6 +44,11 @@ class Plugin:
     code: str
     laws: tuple[str, ...]
 
+    @property
+    def is_package(self) -> bool:
+        """Whether it is an installed package, and no file of the user's."""
+        return self.file.startswith(_PACKAGE)
+
 
 def law_of(law: str, code: str = "", file: str = "") -> Law:
     """A law by its name: ours, or where there is a ``file`` the one of that plugin.

@@ -1,15 +1,19 @@
 """The records: what training leaves behind and all that a report reads; their files, and columns of them."""
 
-from initbench.records.store import (
-    FORMAT,
-    Damaged,
-    Loaded,
-    Record,
-    check_writable,
-    files,
-    load,
-    publish,
-    read,
-)
+from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord
+from initbench.records.store import Damaged, Loaded, check_writable, files, load, publish, read
 
-__all__ = ["FORMAT", "Damaged", "Loaded", "Record", "check_writable", "files", "load", "publish", "read"]
+__all__ = [
+    "FORMAT",
+    "Damaged",
+    "Environment",
+    "Header",
+    "Labels",
+    "Loaded",
+    "TrialRecord",
+    "check_writable",
+    "files",
+    "load",
+    "publish",
+    "read",
+]

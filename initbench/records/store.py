@@ -1,6 +1,6 @@
-"""The records: what training leaves behind and all that a report reads.
+"""The files of the records.
 
-One immutable file per finished chunk, ``<results>/<experiment>/records/<chunk>.jsonl``: a header line (format,
+One immutable file per finished chunk, ``<results>/<name>/records/<chunk>.jsonl``: a header line (format, kind,
 environment), one line per trial, a footer line with the hash of everything above it. A file is written
 under a temporary name and published whole, so there is no lock, no half-written record, and nothing to clean up: a
 killed run loses the chunk in flight. ``cat``, ``rsync`` and ``git`` work on it; merging is copying files together.
@@ -12,18 +12,14 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import orjson
+import msgspec
 
 from initbench.errors import StorageError
-
-FORMAT = 1
-
-Record = dict[str, Any]
+from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
 
 
 @dataclass
@@ -32,15 +28,26 @@ class Loaded:
 
     Attributes:
         records: trial key to record; of several records of a trial the one finished first, then by file name.
+        headers: trial key to the header of the file that the record was read from.
         damaged: one line per file that cannot be trusted; its trials count as not done.
     """
 
-    records: dict[str, Record] = field(default_factory=dict)
+    records: dict[str, TrialRecord] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return len(self.records)
 
-def publish(folder: Path, header: Mapping[str, Any], records: Sequence[Record]) -> Path:
-    """Write one finished chunk, durably and at once; the records carry their trial's ``key``.
+
+def publish(
+    folder: Path,
+    lines: Sequence[TrialRecord] | Sequence[Labels],
+    started: str = "",
+    finished: str = "",
+    environment: Environment | None = None,
+) -> Path:
+    """Write one finished chunk, or further labels of trials, durably and at once.
 
     Returns:
         The published file. If it exists already, another process finished the same chunk first: theirs is kept.
@@ -48,12 +55,21 @@ def publish(folder: Path, header: Mapping[str, Any], records: Sequence[Record]) 
     Raises:
         StorageError: the folder cannot be written; nothing is left behind.
     """
-    chunk = hashlib.blake2b("".join(record["key"] for record in records).encode(), digest_size=16).hexdigest()
-    target = folder / f"{chunk}.jsonl"
-    lines = [json.dumps({"format": FORMAT, "chunk": chunk, **header}, allow_nan=False)]
-    lines += [json.dumps(record, allow_nan=False) for record in records]
-    body = "".join(f"{line}\n" for line in lines).encode()
+    written = [json.dumps(plain(line), allow_nan=False) for line in lines]
+    trials = [line.key for line in lines if isinstance(line, TrialRecord)]
+    content = "".join(trials or written)
+    chunk = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    header = Header(
+        format=FORMAT,
+        chunk=chunk,
+        kind="trials" if trials else "labels",
+        started=started,
+        finished=finished,
+        environment=environment or Environment(),
+    )
+    body = "".join(f"{line}\n" for line in (json.dumps(plain(header)), *written)).encode()
     footer = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
+    target = folder / f"{chunk}.jsonl"
     temporary = folder / f".{chunk}.{uuid.uuid4().hex}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,15 +147,15 @@ def load(folders: Iterable[Path]) -> Loaded:
     loaded = Loaded()
     for path in files(folders):
         try:
-            header, records = read(path)
+            header, lines = read(path)
         except Damaged as damaged:
             loaded.damaged.append(str(damaged))
             continue
-        for record in records:
-            record["header"] = header
-            known = loaded.records.get(record["key"])
-            if known is None or header.get("finished", "") < known["header"].get("finished", ""):
-                loaded.records[record["key"]] = record
+        for record in lines:
+            if isinstance(record, TrialRecord):
+                known = loaded.headers.get(record.key)
+                if known is None or header.finished < known.finished:
+                    loaded.records[record.key], loaded.headers[record.key] = record, header
     return loaded
 
 
@@ -167,11 +183,11 @@ def _inside(folder: Path) -> list[Path]:
         raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
-    """The header and the records of one file.
+def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
+    """The header and the lines of one file: trials, or labels of trials; none where it is of another kind.
 
     Raises:
-        Damaged: anything in it was cut, flipped or appended.
+        Damaged: anything in it was cut, flipped or appended, or is not what initbench writes.
         StorageError: it cannot be read, or is of a newer format.
     """
     try:
@@ -179,27 +195,38 @@ def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
     try:
-        header, records = _parse(content)
+        header, lines = _parse(content)
+        if header.format > FORMAT:
+            raise StorageError(f"{path} is of format {header.format}, written by a newer initbench; please upgrade")
+        return header, _typed(header, lines)
     except ValueError as error:
         raise Damaged(path, str(error)) from None
-    if header["format"] > FORMAT:
-        raise StorageError(f"{path} is of format {header['format']}, written by a newer initbench; please upgrade")
-    if not all(isinstance(record, dict) and isinstance(record.get("key"), str) for record in records):
-        raise Damaged(path, "a record has no key")
-    return header, records
 
 
-def _parse(content: bytes) -> tuple[dict[str, Any], list[Record]]:
+def _typed(header: Header, lines: Sequence[bytes]) -> list[TrialRecord] | list[Labels]:
+    if header.kind == "labels":
+        return list(map(_LABELS.decode, lines))
+    if header.kind != "trials":
+        return []
+    if header.format == FORMAT:
+        return list(map(_TRIAL.decode, lines))
+    return [record_of(msgspec.json.decode(line), header.format) for line in lines]
+
+
+def _parse(content: bytes) -> tuple[Header, list[bytes]]:
     if not content.endswith(b"\n"):
         raise ValueError("it does not end in a line end")
     start = content.rfind(b"\n", 0, len(content) - 1) + 1
-    footer = orjson.loads(content[start:])
+    footer = msgspec.json.decode(content[start:])
     if not isinstance(footer, dict) or footer.get("sha256") != hashlib.sha256(content[:start]).hexdigest():
         raise ValueError("its checksum is wrong")
-    header, *records = [orjson.loads(line) for line in content[:start].splitlines()]
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise ValueError("its header has no format")
-    return header, records
+    first, *lines = content[:start].splitlines() or [b""]
+    return _HEADER.decode(first), lines
+
+
+_HEADER = msgspec.json.Decoder(Header)
+_TRIAL = msgspec.json.Decoder(TrialRecord)
+_LABELS = msgspec.json.Decoder(Labels)
 
 
 class Damaged(ValueError):

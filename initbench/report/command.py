@@ -57,8 +57,9 @@ def overrides(cell: Trial) -> dict[str, str]:
         if cell[group] is not None:
             name = cell[group]["name"]
             told |= {group: name, **_differing(group, cell[group], _default_init(name, activation, bias))}
-    if cell["bias"] != _default_bias(None, cell["init"]["name"], activation):
-        told |= {"bias": bias.name, **_differing("bias", cell["bias"], _default_bias(bias.name, "", activation))}
+    own_bias = {"name": bias.name, **dict(bias.params)}
+    if own_bias != _default_bias(None, cell["init"]["name"], activation):
+        told |= {"bias": bias.name, **_differing("bias", own_bias, _default_bias(bias.name, "", activation))}
     told |= _of_group("model", cell["model"])
     if cell["model"]["name"] == "module":
         told["model.path"] = f"FILE.py:{cell['model'].get('function', 'FUNCTION')}"
@@ -72,7 +73,7 @@ def overrides(cell: Trial) -> dict[str, str]:
 
 
 def _named(node: Mapping[str, Any]) -> Named:
-    return Named(node["name"], tuple(sorted((key, value) for key, value in node.items() if key != "name")))
+    return Named(node["name"], tuple(sorted((key, value) for key, value in node.items() if key not in ("name", "law"))))
 
 
 def _differing(group: str, node: Mapping[str, Any], brought: Mapping[str, Any] | None) -> dict[str, str]:

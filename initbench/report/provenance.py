@@ -7,6 +7,7 @@ import numpy as np
 
 from initbench.analysis.compare import Comparison
 from initbench.analysis.trials import Trials
+from initbench.records import Environment
 from initbench.render.text import NONE, counted, percent
 from initbench.values import exact
 
@@ -49,10 +50,20 @@ def made_with(trials: Trials) -> str:
     for chunk, n in zip(trials.columns.chunks, per_chunk, strict=True):
         if not n:
             continue
-        env = chunk["environment"]
-        text = (
-            f"initbench {env['initbench']}, torch {env['torch']}, Python {env['python']}, {env['system']}, "
-            f"{env['device']} ({env['processor']}, {counted(env['threads'], 'thread')})"
-        )
+        text = _environment(chunk.environment)
         counts[text] = counts.get(text, 0) + int(n)
     return "Made with " + "; ".join(f"{text}: {counted(n, 'trial')}" for text, n in sorted(counts.items())) + "."
+
+
+def _environment(made: Environment) -> str:
+    """What is known of it: a GPU has no threads of ours, and anyone's records may say nothing at all."""
+    threads = counted(made.threads, "thread") if made.threads else ""
+    where = ", ".join(filter(None, [made.processor, threads]))
+    parts = [f"{what} {version}" for what, version in _versions(made) if version]
+    parts += [made.system] if made.system else []
+    parts += [f"{made.device} ({where})" if where else made.device] if made.device else []
+    return ", ".join(parts) or "an unknown environment"
+
+
+def _versions(made: Environment) -> list[tuple[str, str]]:
+    return [("initbench", made.initbench), ("torch", made.torch), ("Python", made.python)]

@@ -35,8 +35,13 @@ def overrides(cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:
         elif name == "epochs" and cell["epochs"] is None:
             result[name] = written(cell["dataset"]["epochs"])
         else:
-            result[name] = written(cell[name])
+            result[name] = written(_one_size(cell[name]) if name == "width" else cell[name])
     return result
+
+
+def _one_size(width: Any) -> Any:
+    """One number for layers of one size."""
+    return width[0] if isinstance(width, list) and len(set(width)) == 1 else width
 
 
 def _means_nothing(name: str, cell: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from initbench.errors import InputError, unknown
 from initbench.experiment.search import search_seeds
 from initbench.settings import resolve
 from initbench.settings.catalogue import Catalogue
+from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
 from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SETTINGS
 from initbench.trial import Cell
@@ -58,6 +59,11 @@ class Request:
         asked.catalogue.check()
         frozen: Request = _frozen(asked)
         return frozen
+
+    @property
+    def folder(self) -> Path:
+        """Where its records are written."""
+        return self.results / self.experiment / "records"
 
 
 def _frozen(value: Any) -> Any:
@@ -125,6 +131,7 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         optimizer=resolve.optimizer(plain["optimizer"]),
         epochs=SETTINGS["epochs"].parameter.check(epochs, "epochs"),
         protocol=resolve.protocol(plain["protocol"]),
+        settings=() if plain.get("options") is None else tuple(overrides(plain, catalogue).items()),
         **values,
     )
     refusal = resolve.unsuited(plain["init"], plain["model"], depth)

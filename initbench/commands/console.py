@@ -1,0 +1,64 @@
+"""What commands print with: results on stdout, whatever becomes of it; lines for the user on stderr."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from initbench.errors import StorageError
+
+if TYPE_CHECKING:
+    from initbench.analysis.trials import Trials
+    from initbench.report.document import Options
+    from initbench.report.output import Other
+
+
+@contextmanager
+def stdout() -> Iterator[None]:
+    """Whoever reads our stdout may close it early, as ``| head`` does: that is no error. A full disk is one."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop(sys.stdout)
+    except OSError as error:
+        drop(sys.stdout)
+        raise StorageError(f"cannot write to stdout: {error.strerror or error}") from None
+
+
+def drop(stream: TextIO) -> None:
+    """Forget what a stream still holds: the interpreter would fail to write it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def say_all(lines: Sequence[str]) -> None:
+    """Lines to the user, on stderr."""
+    from initbench.experiment.progress import say
+
+    for line in lines:
+        say(line)
+
+
+def print_report(
+    trials: "Trials", options: "Options", form: str, out: Path | None, other: "Other | None" = None
+) -> None:
+    """On a terminal in colour and as wide as it is; else as text, to stdout or to a file."""
+    from initbench.render.terminal import Terminal, to_terminal
+    from initbench.report import output
+
+    if form == "rich" and out is None:
+        blocks = output.blocks(trials, options, other)
+        with stdout():
+            to_terminal(blocks, Terminal())
+        return
+    text = output.report(trials, options, form, other)
+    if out is None:
+        with stdout():
+            sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror or error}") from None

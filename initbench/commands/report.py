@@ -1,0 +1,86 @@
+"""``initbench report``: tables and figures of the records there are."""
+
+import itertools
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from initbench.commands.console import print_report, say_all
+from initbench.errors import InputError, StorageError
+
+Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
+View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "article", "all"])
+
+
+def report(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FOLDER] [KEY=VALUE]",
+            help="A results folder (default: results), or two to compare; and filters: init=he,xavier depth=10.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="CSV is one row per trial; HTML has all views.")
+    ] = Format.rich,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    by: Annotated[
+        str, typer.Option(metavar="KEY", help="The setting whose values the columns compare, e.g. activation.")
+    ] = "init",
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Test all others against this one (default: torch_default if there)."),
+    ] = None,
+    view: Annotated[list[View] | None, typer.Option(help="Show this too; may be repeated.")] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="Validation accuracy that counts as trained (default: by data set).", min=0, max=1),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
+) -> None:
+    """Tables of the records there are: one per setting, a column per technique, a row per run."""
+    from initbench.analysis.trials import select, to_trials
+    from initbench.records import index
+    from initbench.report import output
+    from initbench.report.document import VIEWS, Options
+    from initbench.settings.overrides import parse_filters
+    from initbench.values import path
+
+    wanted = parse_filters([text for text in what or [] if "=" in text])
+    folders = [Path(text) for text in what or [] if "=" not in text]
+    if len(folders) > 2:
+        raise InputError(f"two folders are compared, got {len(folders)}; results=A,B,C reports on all as one")
+    if len(folders) == 2 and (baseline is not None or view or figures is not None):
+        raise InputError("two folders are compared in a report of its own, without --baseline, --view and --figures")
+    if folders and "results" in wanted:
+        raise InputError(f"results= is for a report without a folder, and here is {folders[0]}; give one of them")
+    named = wanted.pop("results", ["results"])
+    if not isinstance(named, list):
+        raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
+    sets = [[folder] for folder in folders] or [[path("results", name) for name in named]]
+    for folder in itertools.chain(*sets):
+        try:
+            there = folder.is_dir()
+        except OSError as error:
+            raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
+        if not there:
+            raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
+    chosen = []
+    for together in sets:
+        loaded, damaged = index.load(together, cached=not no_cache)
+        say_all(damaged)
+        if not len(loaded):
+            shown = ", ".join(map(str, together))
+            raise InputError(f"no records in {shown}; 'initbench reproduce results={together[0]}' makes some")
+        chosen.append(select(to_trials(loaded, target), wanted))
+    views = VIEWS if View.all in (view or ()) else tuple(view or ())
+    options = Options(by=by, baseline=baseline, views=views)
+    other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
+    if figures is not None:
+        output.figures(chosen[0], options, figures)
+    print_report(chosen[0], options, form, out, other)

@@ -1,0 +1,113 @@
+"""``initbench run`` and ``initbench reproduce``: train what is missing, then print the tables."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from initbench.commands.arguments import ConfigDir, Overrides, Plugins
+from initbench.commands.console import print_report, stdout
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
+ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Also tell where and how the training is done.")]
+Multirun = Annotated[bool, typer.Option("--multirun", "-m", hidden=True)]
+
+
+def run(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    plugin: Plugins = None,
+    dry_run: DryRun = False,
+    config: ShowConfig = False,
+    verbose: Verbose = False,
+    multirun: Multirun = False,
+) -> None:
+    """Train whatever of a sweep has no record yet, then print the per-run table.
+
+    The same command again resumes, or says that there is nothing to do.
+    """
+    _run(overrides or [], config_dir, plugin or [], dry_run, config, verbose)
+
+
+def reproduce(
+    overrides: Overrides = None,
+    config_dir: ConfigDir = None,
+    plugin: Plugins = None,
+    dry_run: DryRun = False,
+    config: ShowConfig = False,
+    verbose: Verbose = False,
+    multirun: Multirun = False,
+) -> None:
+    """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
+    _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose)
+
+
+def _run(
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    plugins: Sequence[Path],
+    dry_run: bool,
+    show_config: bool,
+    verbose: bool,
+) -> None:
+    from initbench.analysis.trials import to_trials
+    from initbench.experiment.execute import execute, planned
+    from initbench.experiment.plan import lines_of
+    from initbench.experiment.progress import say
+    from initbench.report.document import Options
+    from initbench.settings.catalogue import Catalogue
+    from initbench.settings.compose import compose
+    from initbench.settings.request import request
+
+    catalogue = Catalogue.of(plugins, config_dir)
+    cells = compose(overrides, catalogue)
+    asked = request(cells, catalogue)
+    if show_config:
+        import yaml
+
+        shown = [{key: value for key, value in cell.items() if key != "options"} for cell in cells]
+        with stdout():
+            print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+        return
+    if dry_run:
+        lines = lines_of(planned(asked)[0])
+        with stdout():
+            print(*lines, sep="\n")
+        return
+    with _stoppable():
+        made = execute(asked, verbose=verbose).columns
+    print_report(to_trials(made), Options(), "rich", None)
+    errors = made.numbers["error"][made.numbers["error"] >= 0]
+    if len(errors):
+        say(f"{len(errors)} of {len(made)} trials failed; the first: {made.errors[errors[0]]}")
+        raise typer.Exit(3)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """On a signal stop at once, and say how to go on."""
+    from initbench.experiment.progress import say
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise _Stopped(number)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _Stopped as stopped:
+        say("stopped; finished chunks are kept, the same command resumes")
+        raise typer.Exit(128 + stopped.number) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Stopped(BaseException):
+    """A signal asked the process to stop."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number

@@ -1,0 +1,82 @@
+"""Chunks: trials of one shape that are trained, and written to disk, together."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from initbench.data import samples
+from initbench.engine import compiled
+from initbench.experiment import start
+from initbench.experiment.plan import Trial
+from initbench.models import modules
+from initbench.trial import Cell, Init, Named
+
+# A chunk on a CPU is about this much work of its threads: what a kill may cost.
+_CHUNK_SECONDS = 10.0
+# What one thread makes of a network of middling size, compiled and with torch; only the size of a chunk follows.
+_FLOPS_PER_SECOND, _FLOPS_PER_SECOND_WITH_TORCH = 1e11, 2e10
+# The part of a GPU's free memory that one stack may fill, and the most trials of a chunk anywhere.
+_MEMORY_SHARE = 0.6
+_CHUNK_TRIALS = 1024
+
+
+def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
+    """Trials of one shape, side by side; all initializers of a seed together, since they see the same batches.
+
+    Raises:
+        InputError: a data set cannot be read.
+    """
+    shapes: dict[Cell, list[Trial]] = {}
+    for trial in todo:
+        no_start = {"init": Init("", ""), "init_first": None, "init_output": None, "bias": Named("")}
+        shape = replace(trial.cell, **no_start, lr=0.0, protocol=Named(""), stage="", chosen=(), settings=())
+        shapes.setdefault(shape, []).append(trial)
+    result = []
+    for cell, trials in shapes.items():
+        trials.sort(key=lambda trial: trial.seed)
+        size, work = chunk_size(cell, device), 0.0
+        # No thread is without work.
+        least = compiled.n_threads() if device.type == "cpu" else 1
+        chunk: list[Trial] = []
+        for trial in trials:
+            # An initializer that trains makes a trial longer; in a stack on a GPU it makes it no larger.
+            longer = start.n_steps(trial.cell) / _steps(cell) if device.type == "cpu" else 0.0
+            if len(chunk) >= least and work + 1 + longer > size:
+                result.append(chunk)
+                chunk, work = [], 0.0
+            chunk.append(trial)
+            work += 1 + longer
+        result.append(chunk)
+    return result
+
+
+def chunk_size(cell: Cell, device: torch.device) -> int:
+    """How many trials of a cell to train, and write to disk, together, if drawing them takes no time.
+
+    On a CPU each thread trains one network at a time, and a chunk is some seconds of that. On a GPU a chunk is one
+    stack, as large as the memory allows.
+    """
+    n_weights = sum(math.prod(shape) for shape in start.shapes(cell).values())
+    of = start.architecture(cell)
+    flops, n_outputs = (2 * n_weights, sum(cell.width)) if of.is_plain else modules.cost(of)
+    if device.type == "cpu":
+        # The backward pass is twice the forward pass.
+        flops *= 3 * len(samples(cell.dataset).train) * cell.epochs
+        rate = _FLOPS_PER_SECOND if of.is_plain else _FLOPS_PER_SECOND_WITH_TORCH
+        each = max(1, round(_CHUNK_SECONDS * rate / flops))
+        return min(_CHUNK_TRIALS, each * compiled.n_threads())
+    # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.
+    numbers = 4 * n_weights + cell.batch_size * (2 * samples(cell.dataset).x.shape[1] + 4 * n_outputs)
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(_CHUNK_TRIALS, int(_MEMORY_SHARE * free / (4 * numbers))))
+
+
+def n_steps(chunk: Sequence[Trial]) -> int:
+    """Optimizer steps of a chunk, summed over its trials, and those of their initializers."""
+    return sum(_steps(trial.cell) + start.n_steps(trial.cell) for trial in chunk)
+
+
+def _steps(cell: Cell) -> int:
+    return cell.epochs * -(-len(samples(cell.dataset).train) // cell.batch_size)

@@ -1,0 +1,246 @@
+"""What a record is: one trial's identity, how it was asked for, what became of it; and where it was made.
+
+The trainer fills these types, everything else reads them. Files of older formats are upgraded here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from initbench.trial import Asked, trial_key
+
+FORMAT = 2
+
+SPLITS = ("train", "val", "test")
+# What records tell of a trial; "slow" and "stuck" are found by the analysis.
+Outcome = Literal["ok", "diverged", "failed"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "diverged", "failed")
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many samples of each split; None where it is not known."""
+
+    train: int | None = None
+    val: int | None = None
+    test: int | None = None
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """The mean loss over each split; None where it is not finite."""
+
+    train: float | None = None
+    val: float | None = None
+    test: float | None = None
+
+
+class Curves(msgspec.Struct, frozen=True):
+    """What was measured after each epoch, on the validation split before training too; None where it was not.
+
+    ``train_loss`` and ``train_correct`` are those of the batches of an epoch as they were seen.
+    """
+
+    train_loss: list[float | None] = []
+    train_correct: list[int | None] = []
+    val_loss: list[float | None] = []
+    val_correct: list[int | None] = []
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """16 hex digits of the hash of all parameters, before and after the training."""
+
+    initial: str | None = None
+    final: str | None = None
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What an initializer of whole networks took: training ``samples`` read, optimizer ``steps``, wall ``seconds``."""
+
+    samples: float
+    steps: float
+    seconds: float
+
+
+class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where numbers were made; part of no key. Empty or None where it is not known or has no meaning.
+
+    ``threads`` and ``blas`` are those of a CPU: how many networks were trained at once, and whose matrix product.
+    """
+
+    initbench: str = ""
+    python: str = ""
+    torch: str = ""
+    numpy: str = ""
+    system: str = ""
+    device: str = ""
+    processor: str = ""
+    cpu_capability: str = ""
+    threads: int | None = None
+    blas: str | None = None
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a file: its format, what kind of lines follow, when and where they were made.
+
+    ``kind`` is ``trials``, or ``labels``: further ways in which trials of other files were asked for.
+    """
+
+    format: int
+    chunk: str = ""
+    kind: str = "trials"
+    started: str = ""
+    finished: str = ""
+    environment: Environment = Environment()
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Law(msgspec.Struct):
+    law: str
+
+
+class _Identity(msgspec.Struct):
+    """What every identity has: without it, no report could say what was trained."""
+
+    dataset: dict[str, Any]
+    model: _Named
+    depth: int
+    width: list[int]
+    activation: _Named
+    init: _Law
+    bias: _Law
+    optimizer: _Named
+    lr: float
+    schedule: str
+    warmup: float
+    epochs: Annotated[int, msgspec.Meta(ge=1)]
+    batch_size: Annotated[int, msgspec.Meta(ge=1)]
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    init_first: _Law | None = None
+    init_output: _Law | None = None
+
+
+class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one trial.
+
+    Attributes:
+        key: the hash of ``trial``.
+        trial: its identity, as :meth:`initbench.trial.Cell.identity` gives it.
+        asked: how it was asked for.
+        formula: of what its weights were drawn from.
+        outcome: ``ok``, ``diverged`` (a loss became NaN or infinite) or ``failed`` (it could not start).
+        diverged_at: optimizer steps made before the loss was not finite.
+        error: why it failed, in one line.
+        n_total: samples of each split; ``n_majority`` test samples of the most frequent class.
+        n_correct: with the final weights; on the training samples as they were seen in the last epoch. ``loss`` too.
+        history: what was measured on the way.
+        weights: hashes of the parameters.
+        certificate: per weight the standard deviation that its law promises, if it does, and the one it has.
+        init_cost: of an initializer that works on the whole network.
+    """
+
+    key: str
+    trial: dict[str, Any]
+    asked: Asked = Asked()
+    formula: str = ""
+    outcome: Outcome
+    diverged_at: int | None = None
+    error: str | None = None
+    n_total: Counts | None = None
+    n_majority: int | None = None
+    n_correct: Counts | None = None
+    loss: Losses | None = None
+    history: Curves = Curves()
+    weights: Weights = Weights()
+    certificate: dict[str, tuple[float | None, float]] = {}
+    init_cost: Cost | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.trial, _Identity)
+        if self.n_correct is not None:
+            if self.n_total is None:
+                raise ValueError("it counts correct samples, and not how many there are")
+            for split in SPLITS:
+                correct, total = getattr(self.n_correct, split), getattr(self.n_total, split)
+                if correct is not None and not 0 <= correct <= (total or 0):
+                    raise ValueError(f"{correct} of {total} {split} samples are correct")
+
+
+class Labels(msgspec.Struct, frozen=True):
+    """One more way in which the trials of some keys were asked for."""
+
+    asked: Asked
+    keys: list[str]
+
+
+def plain(value: msgspec.Struct) -> Any:
+    """A value of these types as JSON's own."""
+    return msgspec.to_builtins(value)
+
+
+def record_of(line: Mapping[str, Any], written: int) -> TrialRecord:
+    """One line of a file of trials, whatever format it was written in.
+
+    Args:
+        line: as JSON has it.
+        written: the format.
+
+    Raises:
+        ValueError: it is no record; the message says what it lacks.
+    """
+    return msgspec.convert(upgraded(line) if written < FORMAT else line, TrialRecord)
+
+
+def upgraded(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's line of format 1, whose identity and key held the names and the protocol too, as one of today.
+
+    Raises:
+        ValueError: it lacks what a trial must have.
+    """
+    if not isinstance(line, Mapping) or not isinstance(line.get("trial"), Mapping):
+        raise msgspec.ValidationError("Object missing required field `trial`")
+    trial, asked = split(line["trial"])
+    known = {name: value for name, value in line.items() if value is not None or name in ("key", "outcome")}
+    return known | {"key": trial_key(trial), "trial": trial, "asked": asked}
+
+
+def split(old: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An identity of format 1 as an identity of today and how it was asked for.
+
+    In its oldest form the model was a name, and the bias policy was among the initializer's parameters.
+    """
+    trial, asked = dict(old), {}
+    try:
+        for group in ("dataset", "init", "init_first", "init_output"):
+            node = trial.get(group)
+            if node is None:
+                trial[group] = None
+                continue
+            trial[group] = {key: value for key, value in node.items() if key not in ("name", "bias")}
+            asked[group] = node["name"]
+        bias = trial.get("bias", old["init"].get("bias", "zeros"))
+        bias = dict(bias) if isinstance(bias, Mapping) else {"name": bias}
+    except (AttributeError, KeyError, TypeError):
+        raise msgspec.ValidationError("Object missing required field `name` - at `$.trial`") from None
+    asked["bias"] = bias.pop("name")
+    # Two names of one law.
+    trial["bias"] = {"law": {"critical": "normal"}.get(asked["bias"], asked["bias"]), **bias}
+    trial["model"] = {"name": trial["model"]} if isinstance(trial.get("model"), str) else trial.get("model")
+    protocol = trial.pop("protocol", "fixed")
+    asked["protocol"] = protocol if isinstance(protocol, Mapping) else {"name": protocol}
+    asked["stage"] = trial.pop("stage", "final")
+    if asked["protocol"]["name"] != "fixed" and asked["stage"] == "final":
+        asked["chosen"] = {"lr": trial["lr"]}
+    return trial, asked
+
+
+def settings(trial: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+    """All settings of a trial but its seed, as a nested dictionary: its identity, with the names it was asked for."""
+    found = {key: value for key, value in trial.items() if key != "seed"}
+    for group in ("dataset", "init", "init_first", "init_output", "bias"):
+        if isinstance(found.get(group), Mapping):
+            found[group] = {"name": getattr(asked, group), **found[group]}
+    found["protocol"] = asked.protocol if len(asked.protocol) > 1 else asked.protocol["name"]
+    return found | {"stage": asked.stage, "chosen": asked.chosen}

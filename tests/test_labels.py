@@ -1,0 +1,60 @@
+"""A name is a label: what is trained under two names is trained once, and shown under both."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Answer, stored
+
+Initbench = Callable[..., Answer]
+
+SMALL = ("dataset=synthetic", "epochs=1", "width=8", "batch_size=64", "seeds=3")
+
+
+def heads(answer: Answer) -> list[str]:
+    """The columns of the table of runs."""
+    (line,) = [line for line in answer.out.splitlines() if line.split()[:1] == ["run"]]
+    return line.split()[1:]
+
+
+def test_two_names_of_one_law_are_one_trial_and_two_columns(initbench: Initbench) -> None:
+    both = initbench("run", "init=he,he_normal", *SMALL)
+    assert "3 trials: 0 already done, 3 to train" in both.err
+    assert heads(both) == ["he", "he_normal"]
+    assert len(stored()) == 3
+    assert heads(initbench("report")) == ["he", "he_normal"]
+
+
+def test_a_name_that_is_asked_for_later_is_a_column_and_no_training(initbench: Initbench) -> None:
+    initbench("run", "init=he", *SMALL)
+    before = stored()
+    later = initbench("run", "init=he_normal", *SMALL)
+    assert "nothing to train" in later.err
+    assert heads(later) == ["he_normal"]
+    assert stored() == before
+    assert heads(initbench("report")) == ["he", "he_normal"]
+    files = sorted(Path("results").rglob("*.jsonl"))
+    assert heads(initbench("run", "init=he_normal", *SMALL)) == ["he_normal"]
+    assert sorted(Path("results").rglob("*.jsonl")) == files
+
+
+def test_what_a_search_has_trained_serves_a_fixed_protocol(initbench: Initbench) -> None:
+    tuned = initbench("run", "init=he", "protocol=tuned", "protocol.lrs=[0.1]", "protocol.seeds=1", *SMALL)
+    assert "4 trials: 3 already done" not in tuned.err
+    fixed = initbench("run", "init=he", "lr=0.1", *SMALL)
+    assert "nothing to train" in fixed.err
+    shown = initbench("report", "--format", "csv").out
+    assert [shown.count(f",{kind},") for kind in ("search", "final")] == [1, 6]
+
+
+@pytest.mark.parametrize("labels", ["init=he_normal", "dataset.name=mine"])
+def test_records_that_are_copied_without_their_labels_are_still_reported(initbench: Initbench, labels: str) -> None:
+    initbench("run", "init=he", *SMALL)
+    (trained,) = Path("results").rglob("*.jsonl")
+    initbench("run", "init=he", labels, *SMALL)
+    (other,) = {*Path("results").rglob("*.jsonl")} - {trained}
+    trained.unlink()
+    assert initbench("report").code == 2
+    again = initbench("run", "init=he", labels, *SMALL)
+    assert "3 trials: 0 already done, 3 to train" in again.err
+    assert other.exists()
