@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data import DatasetSpec, load, samples
+from initbench.data import Samples, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
@@ -145,7 +145,7 @@ def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_s
         found.append(Start(params))
         init, activation = trial.cell.init, trial.cell.activation
         if init.law in DATA_LAWS:
-            inputs = _inputs(trial.cell.dataset)
+            inputs = _inputs(samples(trial.cell.dataset))
             problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed)
             tasks[i] = Task(init.law, dict(init.params), problem)
     for i, result in zip(tasks, prepare(list(tasks.values()), progress) if tasks else (), strict=True):
@@ -297,7 +297,6 @@ def _layer(name: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _inputs(spec: DatasetSpec) -> Inputs:
+def _inputs(data: Samples) -> Inputs:
     """The training inputs: all that initializers of whole networks see of a data set."""
-    data = samples(spec)
     return Inputs(data.x[data.train], data.mean, data.std)
