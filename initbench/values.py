@@ -51,8 +51,8 @@ def text(name: str, value: Any) -> str:
         raise InputError(f"{name} must be a text; got {shown(value)}")
     try:
         value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name} must be a text in UTF-8; got {ascii(value)}") from None
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} must be a text in UTF-8; got {ascii(value)}") from error
     return value
 
 
@@ -60,8 +60,8 @@ def path(name: str, value: Any) -> Path:
     """The value as a path, ``~`` and ``~user`` replaced by the home folders they stand for."""
     try:
         return Path(text(name, value)).expanduser()
-    except RuntimeError:
-        raise InputError(f"{name}={value}: there is no such home folder") from None
+    except RuntimeError as error:
+        raise InputError(f"{name}={value}: there is no such home folder") from error
 
 
 def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) -> str:

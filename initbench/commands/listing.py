@@ -46,7 +46,7 @@ def _options(folder: str, config_dir: Path | None) -> dict[str, Node]:
             try:
                 request(compose([f"{folder}={quoted(name)}", *residual], config_dir))
             except InputError as error:
-                raise InputError(f"{file}: {error}") from None
+                raise InputError(f"{file}: {error}") from error
     return nodes
 
 

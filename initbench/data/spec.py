@@ -1,6 +1,7 @@
 """Which data sets there are, how one is named, and its arrays."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
 }
 
 STANDARDIZE = ("global", "feature", "none")
+
+_log = logging.getLogger(__name__)
 
 # A file of at most this many bytes is known by its content: that takes a millisecond.
 _SMALL = 2**20
@@ -102,7 +105,9 @@ def _today(spec: DatasetSpec) -> Arrays:
 
 @lru_cache(maxsize=4)
 def _read(source: str, options: tuple[tuple[str, Any], ...], stamp: Any) -> Arrays:
-    return SOURCES[source](**dict(options))
+    arrays = SOURCES[source](**dict(options))
+    _log.info("read %s %s: %d samples of shape %s", source, dict(options), len(arrays.y), arrays.sample_shape)
+    return arrays
 
 
 def _stamp(options: Mapping[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """From a request to a plan: which trials are asked for, and which of them no record has yet. Needs no torch."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,8 @@ from initbench.data import pinned
 from initbench.experiment.search import Tuning, rounds, tune
 from initbench.settings.request import Request
 from initbench.trial import Cell, trial_key
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
         for one in wanted:
             trials[one] = trials.get(one) or trial_of(*one)
     todo = {trial.key: trial for trial in reversed(trials.values()) if trial.key not in done}
+    _log.info("%d trials of %d cells, %d to do", len(trials), len(request.cells), len(todo))
     return Plan(tuple(trials.values()), tuple(reversed(todo.values())), tunings)
 
 

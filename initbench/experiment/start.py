@@ -150,7 +150,9 @@ def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_s
             tasks[i] = Task(init.law, dict(init.params), problem)
     for i, result in zip(tasks, prepare(list(tasks.values()), progress) if tasks else (), strict=True):
         if isinstance(result, ValueError):
-            found[i] = InputError(f"init '{trials[i].cell.init.name}': {result}")
+            refused = InputError(f"init '{trials[i].cell.init.name}': {result}")
+            refused.__cause__ = result
+            found[i] = refused
         else:
             cost = {"samples": result.samples, "steps": result.steps, "seconds": round(result.seconds, 4)}
             found[i] = Start(dict(result.params), cost)
@@ -262,7 +264,7 @@ def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float3
         law, params = LAWS[part.by.law], dict(part.by.params)
         return [drawn(law, parameter.shape, rng, params) for _ in range(parameter.blocks)]
     except ValueError as error:
-        raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from None
+        raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from error
 
 
 def _drawn(trial: Trial, part: _Part, n_classes: int) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ def from_file(file: Path, taken: Iterable[str] = ()) -> dict[str, Law]:
         with redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise InputError(f"plugin {file} cannot be run: {one_line(error)}") from None
+        raise InputError(f"plugin {file} cannot be run: {one_line(error)}") from error
     found = getattr(module, "LAWS", None) or {
         name: value for name, value in vars(module).items() if _is_law(name, value, module)
     }
@@ -75,7 +75,7 @@ def from_entry_points(taken: Iterable[str] = ()) -> dict[str, Law]:
             with redirect_stdout(sys.stderr):
                 value = point.load()
         except (Exception, SystemExit) as error:
-            raise InputError(f"initializer '{point.name}' of package {package}: {one_line(error)}") from None
+            raise InputError(f"initializer '{point.name}' of package {package}: {one_line(error)}") from error
         source = inspect.getsourcefile(inspect.unwrap(value.function if isinstance(value, Law) else value))
         laws[point.name] = _law(point.name, value, package, _hash(Path(source or __file__)), taken)
     return laws

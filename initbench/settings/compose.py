@@ -5,6 +5,7 @@ packages of their own, and the cells are products of the parts (a composition pe
 """
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -18,6 +19,8 @@ from initbench.initializers.plugins import install
 from initbench.settings.overrides import INIT_GROUPS, is_pattern, parse
 from initbench.settings.request import OPTIONAL, SETTINGS
 from initbench.settings.resolve import draws_images, unsuited
+
+_log = logging.getLogger(__name__)
 
 Plain = dict[str, Any]
 
@@ -84,7 +87,7 @@ def _read_file(file: Path) -> Any:
     try:
         return yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {file}: {_one_line(error)}") from None
+        raise InputError(f"cannot read {file}: {_one_line(error)}") from error
 
 
 def add_plugins(files: Sequence[Path], config_dir: Path | None = None) -> list[str]:
@@ -152,7 +155,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
                 chosen = _group_overrides(axes, groups)
             composed = OmegaConf.to_container(hydra_compose("config", search + chosen), resolve=False)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
-        raise InputError(_one_line(error)) from None
+        raise InputError(_one_line(error)) from error
     assert isinstance(composed, dict)
     plain: Plain = dict.fromkeys(SETTINGS) | {str(key): value for key, value in composed.items()}
     swept: dict[str, dict[str, Plain]] = plain.pop("options", {})
@@ -169,6 +172,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Pl
     cells = _expand(plain, swept, axes, groups)
     if is_pattern("init", texts):
         cells = [cell for cell in cells if _can_serve(cell)] or cells
+    _log.info("%d cells of %s", len(cells), " ".join(texts) or "the defaults")
     return [_resolve(cell) for cell in cells]
 
 
@@ -297,7 +301,7 @@ def _resolve(cell: Plain) -> Plain:
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(cell), resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(_one_line(error)) from None
+        raise InputError(_one_line(error)) from error
     return {str(key): value for key, value in resolved.items()} if isinstance(resolved, dict) else cell
 
 

@@ -56,11 +56,11 @@ def _read(text: str) -> Any:
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     # Python reads no whole number of more than 4,300 digits.
-    except (HydraException, ValueError):
+    except (HydraException, ValueError) as error:
         raise InputError(
             f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, brackets or "
             "accents in quotes of its own: \"dataset.path='my data.csv'\""
-        ) from None
+        ) from error
     if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
         raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
     if override.is_sweep_override() and not override.is_discrete_sweep():

@@ -250,7 +250,7 @@ def _module(node: Mapping[str, Any]) -> Named:
     try:
         code = code_hash(path("model.path", file).read_bytes())
     except OSError as error:
-        raise InputError(f"model.path: cannot read {file}: {error.strerror or error}") from None
+        raise InputError(f"model.path: cannot read {file}: {error.strerror or error}") from error
     return Named("module", (("code", code), ("function", function), ("path", file)))
 
 
