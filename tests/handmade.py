@@ -149,7 +149,8 @@ def many(folder: Path, settings: int, seeds: int) -> int:
     total = 0
     for lr in range(settings):
         made = [
-            make_record(f"init{init}", seed, 50 + (7 * init + seed) % 40, lr=0.001 * (1 + lr)) | {"history": curve}
+            make_record(f"init{init}", seed, 50 + (7 * init + seed) % 40, lr=0.001 * (1 + lr), std=0.1 * (1 + init))
+            | {"history": curve}
             for init in range(10)
             for seed in range(seeds)
         ]

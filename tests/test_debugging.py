@@ -43,7 +43,7 @@ MISTAKES = [
 
 
 def recorded_errors(folder: str) -> list[str]:
-    return [record["error"] for record in records.load([Path(folder)]).records.values() if "error" in record]
+    return [record.error for record in records.load([Path(folder)]).records.values() if record.error]
 
 
 @pytest.mark.parametrize(
