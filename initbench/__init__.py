@@ -1,5 +1,6 @@
 """initbench: the reference benchmark for neural-network weight initialization."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -8,6 +9,9 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "initialize"]
 
 __version__ = "0.1.0"
+
+# Silent unless a program configures this logger, or the command line is asked to debug.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,10 @@ from difflib import get_close_matches
 
 
 class InitbenchError(Exception):
-    """An error told to the user in one line, without a traceback."""
+    """An error told to the user in one line, without a traceback.
+
+    Raised ``from`` what caused it, so that ``--debug`` and anyone who calls the library sees that too, whole.
+    """
 
     exit_code = 1
 

@@ -27,6 +27,13 @@ def asked(folder: Path | str = "results") -> list[Asked]:
     return [columns.cells[code].asked for code in columns.numbers["cell"]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """``pytest -m fast`` runs every test but those that say they take long."""
+    for item in items:
+        if not any(item.iter_markers("full")) and not any(item.iter_markers("slow")):
+            item.add_marker("fast")
+
+
 class Answer(NamedTuple):
     code: int
     out: str

@@ -143,6 +143,23 @@ def odd_records() -> list[dict[str, Any]]:
     return made
 
 
+def many(folder: Path, settings: int, seeds: int) -> int:
+    """Publish records of ten initializers, 300 a file, with curves of 30 epochs; returns how many."""
+    curve = {"val_correct": [20, *(100 + 3 * epoch for epoch in range(30))], "train_loss": [0.123456789] * 30}
+    total = 0
+    for lr in range(settings):
+        made = [
+            make_record(f"init{init}", seed, 50 + (7 * init + seed) % 40, lr=0.001 * (1 + lr), std=0.1 * (1 + init))
+            | {"history": curve}
+            for init in range(10)
+            for seed in range(seeds)
+        ]
+        total += len(made)
+        for start in range(0, len(made), 300):
+            publish(folder / "run" / "records", made[start : start + 300])
+    return total
+
+
 def write_golden() -> None:
     """What the reports say today, to be read before it is committed."""
     from test_report_formats import FORMATS, golden_text

@@ -107,6 +107,7 @@ def test_critical_pairs_where_there_is_one_or_none() -> None:
     assert critical_gain("softplus") is None
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "sigma_b", "q"), [("tanh", 0.2, 0.512), ("tanh", 0.5, 1.318)])
 def test_a_wide_and_deep_critical_network_stays_at_its_fixed_point(name: str, sigma_b: float, q: float) -> None:
     sigma_w = critical_gain(name, sigma_b)

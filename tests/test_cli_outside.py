@@ -28,6 +28,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no disk that is always full")
 
 
+@pytest.mark.full
 @full_disk
 @pytest.mark.parametrize("command", ["run --dry-run", "run --config", "report --format csv", "--help"])
 def test_a_full_stdout_is_an_error_of_storage(initbench: Initbench, command: str) -> None:
@@ -39,6 +40,7 @@ def test_a_full_stdout_is_an_error_of_storage(initbench: Initbench, command: str
     )
 
 
+@pytest.mark.full
 @full_disk
 def test_a_full_stderr_changes_nothing(initbench: Initbench) -> None:
     initbench("run", *SMALL)
@@ -47,6 +49,7 @@ def test_a_full_stderr_changes_nothing(initbench: Initbench) -> None:
     assert "synthetic" in answer.stdout
 
 
+@pytest.mark.full
 def test_a_closed_output_changes_nothing(initbench: Initbench) -> None:
     initbench("run", *SMALL)
     answer = shell("initbench report >&-")
@@ -56,6 +59,7 @@ def test_a_closed_output_changes_nothing(initbench: Initbench) -> None:
     assert (answer.returncode, answer.stdout) == (2, "")
 
 
+@pytest.mark.full
 def test_a_long_plan_may_be_cut_and_a_poor_terminal_reads_the_report(initbench: Initbench) -> None:
     cut = shell("initbench run 'lr=range(1,2001)' --dry-run | head -1; exit ${PIPESTATUS[0]}")
     assert (cut.returncode, cut.stderr) == (0, "")

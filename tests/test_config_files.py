@@ -82,6 +82,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("file", BAD_FILES)
 def test_a_users_file_that_is_wrong_is_told_in_one_line(initbench: Initbench, tmp_path: Path, file: str) -> None:
     content, override, message = BAD_FILES[file]
@@ -96,6 +97,7 @@ def test_a_users_file_that_is_wrong_is_told_in_one_line(initbench: Initbench, tm
     assert file in listed.err
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("folder", "name"), [("it's", "2024"), ("a b", "null"), ("[x]", "1e3"), ("x,y", "it's"), ("back\\", "a b")]
 )

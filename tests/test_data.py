@@ -148,6 +148,7 @@ def test_no_network_is_one_line_and_leaves_nothing(tmp_path: Path, source: dict[
     assert not root.exists()
 
 
+@pytest.mark.full
 def test_a_torchvision_that_cannot_be_imported_is_told_with_the_remedy(tmp_path: Path) -> None:
     broken = tmp_path / "torchvision"
     broken.mkdir()

@@ -29,6 +29,7 @@ def address(dtype: Any = np.float64) -> int:
     return blas.chosen().address(np.dtype(dtype))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_autoencoder_gradient_is_that_of_autograd(activation: str, binary: bool) -> None:
@@ -103,6 +104,7 @@ def test_rbm_gradient_is_right_on_average_over_all_hidden_states(binary: bool) -
         assert (np.abs(found - mean) <= error + 1e-12).all()
 
 
+@pytest.mark.full
 def test_rbm_raises_the_exact_likelihood() -> None:
     rng = np.random.default_rng(0)
     # Two patterns and their noisy copies: 6 visible units, 4 hidden; the partition function has 16 terms.

@@ -90,6 +90,7 @@ def test_relative_rates_are_those_of_autograd(activation: str) -> None:
     assert relative_rates(problem, params, batch)[0] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_metainit_lowers_the_gradient_quotient_by_norms_alone(activation: str) -> None:
     problem = make_problem(activation=activation)

@@ -9,9 +9,11 @@ import pytest
 import torchvision.datasets
 from PIL import Image
 
-from initbench.data import SOURCES, DatasetSpec, load, split
+from initbench.data import SOURCES, Arrays, DatasetSpec, load, pinned, samples, split
 from initbench.data.arrays import checked
 from initbench.errors import InputError
+from initbench.experiment.plan import Trial, plan
+from initbench.experiment.start import starts
 from initbench.settings.compose import compose
 from initbench.settings.request import request
 
@@ -215,3 +217,64 @@ def test_files_that_cannot_serve_are_told_in_one_line(tmp_path: Path) -> None:
             SOURCES[source](**arguments)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def planned(*overrides: str) -> Trial:
+    (trial,) = plan(request(compose([*overrides, "seeds=1"])), {}).trials
+    return trial
+
+
+def write_table(path: Path, *columns: float) -> None:
+    path.write_text("a,b,kind\n" + "".join(f"{columns[i % 2]},{columns[i % 2]},{i % 2}\n" for i in range(20)))
+
+
+@pytest.mark.parametrize("init", ["he", "lsuv"])
+def test_a_table_that_is_rewritten_is_another_data_set_to_the_same_process(tmp_path: Path, init: str) -> None:
+    asked = ("dataset=csv", f"dataset.path={tmp_path / 'a.csv'}", f"init={init}", "dataset.standardize=none")
+    write_table(tmp_path / "a.csv", 1, 2)
+    first = planned(*asked)
+    assert planned(*asked).key == first.key
+    (start,) = starts([first])
+    # As long as before, within the resolution of the file system's clock.
+    write_table(tmp_path / "a.csv", 3, 4)
+    second = planned(*asked)
+    assert second.key != first.key
+    assert set(samples(second.cell.dataset).x.flat) == {3, 4}
+    (restart,) = starts([second])
+    drawn_alike = all((start.params[name] == restart.params[name]).all() for name in start.params)  # type: ignore[union-attr]
+    assert drawn_alike == (init == "he")
+    write_table(tmp_path / "a.csv", 1, 2)
+    assert planned(*asked).key == first.key
+
+
+def test_a_folder_of_images_that_is_changed_is_another_data_set(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        folder = tmp_path / "ab"[i % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 4), np.uint8)).save(folder / f"{i}.png")
+    spec = DatasetSpec("own", "image_folder", (("path", str(tmp_path)),))
+    before = load(spec)
+    assert load(spec) is before
+    Image.fromarray(rng.integers(0, 256, (4, 4), np.uint8)).save(tmp_path / "a" / "new.png")
+    assert len(load(spec).y) == 11
+
+
+def test_a_file_that_changes_between_plan_and_training_does_not_change_the_trial(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.csv", 1, 2)
+    asked = ("dataset=csv", f"dataset.path={tmp_path / 'a.csv'}")
+    seen, unseen = planned(*asked).cell.dataset, planned(*asked, "dataset.val=0.3").cell.dataset
+    assert set(load(seen).x.flat) == {1, 2}
+    write_table(tmp_path / "a.csv", 3, 4)
+    assert set(load(seen).x.flat) == {1, 2}
+    with pytest.raises(InputError, match="have changed since the work was planned"):
+        load(unseen)
+
+
+def test_a_data_set_of_known_content_is_not_read_to_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    def idx(torchvision: str, root: str | None = None) -> Arrays:
+        raise AssertionError
+
+    monkeypatch.setitem(SOURCES, "idx", idx)
+    spec = planned("dataset=mnist", "dataset.root=nowhere").cell.dataset
+    assert spec.content == spec.sha256 == pinned(spec).sha256

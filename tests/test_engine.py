@@ -199,12 +199,14 @@ def assert_equal_to_plain(
 
 
 # 150 training rows in batches of 31 are 5 steps an epoch: 40 epochs are 200 steps.
+@pytest.mark.full
 @engines
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_equals_plain_torch_for_every_activation(engine: Callable[..., History], activation: str) -> None:
     assert_equal_to_plain(engine, (17, 33), activation, "momentum", 0.02, 31, 40)
 
 
+@pytest.mark.full
 @engines
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_equals_plain_torch_for_every_optimizer(engine: Callable[..., History], optimizer: str) -> None:
@@ -225,6 +227,7 @@ def test_equals_plain_torch_for_depths_and_batches(
 SHAPES = {"even": ((64, 32), 64, 16, 32), "odd": ((17, 33, 5), 33, 7, 31), "mnist": ((128,), 784, 10, 128)}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "softplus"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])

@@ -89,6 +89,7 @@ print(z[0])
 """
 
 
+@pytest.mark.full
 def test_code_that_was_compiled_with_an_older_function_is_not_used(tmp_path: Path) -> None:
     """Numba by itself keeps a function as long as its own file is the same, whatever becomes of those it calls."""
     package = Path(initbench.__file__).parent

@@ -158,6 +158,7 @@ MEASURED = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("framework", "name", "shape"), MEASURED)
 def test_a_view_is_what_the_framework_was_measured_to_draw(framework: str, name: str, shape: str) -> None:
     theirs = MOMENTS[framework]["laws"][name][shape]

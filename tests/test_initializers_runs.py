@@ -29,6 +29,7 @@ PER_LAYER = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("law", PER_LAYER)
 def test_a_deep_relu_network_scales_as_its_law_says(law: str) -> None:
     depth, logs = 8, []
@@ -45,6 +46,7 @@ def test_a_deep_relu_network_scales_as_its_law_says(law: str) -> None:
     assert np.mean(logs) == pytest.approx(np.log(PER_LAYER[law]), abs=0.1)
 
 
+@pytest.mark.full
 def test_every_initializer_and_every_bias_trains_five_layers(initbench: Initbench) -> None:
     setting = ("dataset=digits", "depth=5", "width=16", "epochs=1", "seeds=1")
     assert initbench("run", "init=glob(*)", *setting).code == 0

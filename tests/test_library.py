@@ -22,6 +22,7 @@ def mlp(*sizes: int) -> nn.Module:
     return model
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("init", ["he_normal", "orthogonal_auto", "dirac", "sobol"])
 def test_resnet18_has_a_certificate_for_every_tensor(init: str) -> None:
     from torchvision.models import resnet18
@@ -263,6 +264,7 @@ def test_a_model_without_values_is_refused() -> None:
         initbench.initialize(nn.Linear(3, 3, device="meta"))
 
 
+@pytest.mark.full
 def test_importing_the_package_imports_no_torch() -> None:
     code = (
         "import sys, initbench; assert 'torch' not in sys.modules; initbench.initialize; assert 'torch' in sys.modules"

@@ -138,6 +138,7 @@ def train_plainly(of: Architecture, seed: int, samples: Samples, epochs: int) ->
 ENGINES = {"a thread each": stacked.train_each, "a stack": stacked.train}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 def test_equals_plain_torch(architecture: Architecture, engine: Callable[..., History]) -> None:
     samples, seeds = make_samples(np.float64), [0, 3, 8]
@@ -154,6 +155,7 @@ def test_equals_plain_torch(architecture: Architecture, engine: Callable[..., Hi
         assert history.val_correct[i, 1:].tolist() == val_correct
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_a_trial_is_bit_for_bit_the_same_in_any_company(architecture: Architecture, threads: int) -> None:
     alone = {seed: train(architecture, [seed], threads=1) for seed in range(2)}

@@ -19,6 +19,7 @@ def trials(*overrides: str) -> list[Trial]:
     return list(plan(request(compose(["seeds=1", *overrides])), ()).trials)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "model", ["cnn", "residual_mlp", "residual_cnn", "mlp model.norm=layer", "mlp model.norm=batch", "module"]
 )
@@ -46,6 +47,7 @@ def test_every_model_from_the_command_line(model: str, initbench: Callable[..., 
     assert record["history"] == same["history"]
 
 
+@pytest.mark.full
 def test_a_pattern_means_the_initializers_that_can_serve() -> None:
     def names(*overrides: str) -> set[str]:
         return {cell["init"]["name"] for cell in compose(["init=glob(*)", *overrides])}
@@ -159,6 +161,7 @@ def net(shape, classes):
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("line", BAD)
 def test_bad_models_are_told_in_one_line_before_any_work(line: str, initbench: Callable[..., Any]) -> None:
     for name, text in FILES.items():

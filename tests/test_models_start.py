@@ -117,6 +117,7 @@ def test_the_other_rules_for_branches() -> None:
     assert set(BRANCHES) == {"fixup", "rezero", "skipinit", "last_zero"}
 
 
+@pytest.mark.full
 def test_fifty_layers_train_with_fixup_and_rezero_and_not_with_he(initbench: Callable[..., Any]) -> None:
     answer = initbench(
         *("run", "model=residual_mlp", "depth=25", "width=32", "init=he,fixup,rezero,skipinit", "seeds=1"),

@@ -83,6 +83,7 @@ def test_a_plugin_is_trained_listed_and_certified(initbench: Initbench, monkeypa
     ]
 
 
+@pytest.mark.full
 def test_every_initializer_of_ours_has_passing_certificates(initbench: Initbench) -> None:
     answer = initbench("list", "--check")
     assert answer.code == 0, answer.err

@@ -1,8 +1,5 @@
 """Reading many records: streamed into columns, each trial once, from a cache that is always allowed to be wrong."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,68 +143,7 @@ def test_what_is_done_is_told_with_its_validation_accuracy(tmp_path: Path) -> No
     assert columns.done(index.load([tmp_path / "nothing"])[0]) == {}
 
 
-def many(folder: Path, settings: int, seeds: int) -> int:
-    """Records of ten initializers: 300 a file, curves of 30 epochs."""
-    curve = {"val_correct": [20, *(100 + 3 * epoch for epoch in range(30))], "train_loss": [0.123456789] * 30}
-    total = 0
-    for lr in range(settings):
-        made = [
-            make_record(f"init{init}", seed, 50 + (7 * init + seed) % 40, lr=0.001 * (1 + lr)) | {"history": curve}
-            for init in range(10)
-            for seed in range(seeds)
-        ]
-        total += len(made)
-        for start in range(0, len(made), 300):
-            publish(folder / "run" / "records", made[start : start + 300])
-    return total
-
-
-MEASURED = (
-    "import sys, time\nstart = time.perf_counter()\nimport initbench.commands.app\n"
-    "try: initbench.commands.app.main(sys.argv[1:])\nexcept SystemExit: pass\n"
-    "status = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
-    "peak = int(status['VmHWM'].split()[0]) / 1e6\n"
-    "print(time.perf_counter() - start, peak, 'matplotlib' in sys.modules, 'torch' in sys.modules, file=sys.stderr)"
-)
-
-
-def measured(*arguments: object) -> tuple[float, float, bool, bool]:
-    """Seconds and GB of a report in a process of its own, and whether it imported matplotlib and torch."""
-    command = [sys.executable, "-c", MEASURED, "report", *map(str, arguments)]
-    answer = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
-    seconds, peak, *imported = answer.stderr.split()
-    return float(seconds), float(peak), imported[0] == "True", imported[1] == "True"
-
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of its memory from /proc")
-
-
-@linux
-@pytest.mark.parametrize(("settings", "seeds"), [(20, 50), (1, 1000)])
-def test_a_report_over_10000_trials_takes_under_5_seconds_and_1_gb(tmp_path: Path, settings: int, seeds: int) -> None:
-    assert many(tmp_path, settings, seeds) == 10_000
-    for _ in range(2):
-        seconds, gigabytes, matplotlib, torch = measured(tmp_path, "--baseline", "init0")
-        assert (matplotlib, torch) == (False, False)
-        assert gigabytes < 1
-        if seconds < 5:
-            return
-    pytest.fail(f"{seconds:.1f} s")
-
-
-@linux
-@pytest.mark.slow
-def test_a_report_over_a_million_trials_takes_under_a_minute_and_3_gb(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    assert many(tmp_path, settings=100, seeds=1000) == 1_000_000
-    for _ in ("from the files", "from the cache"):
-        seconds, gigabytes, *_ = measured(tmp_path)
-        assert seconds < 60
-        assert gigabytes < 3
-
-
+@pytest.mark.full
 def test_the_command_line_shows_all_that_it_can(initbench: Initbench) -> None:
     made = [make_record(init, seed, n + seed, lr=lr) for init, n in (("he", 80), ("xavier", 70), ("zero", 10))
             for seed in range(6) for lr in (0.01, 0.1)]  # fmt: skip

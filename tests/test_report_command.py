@@ -47,6 +47,7 @@ COMPARED = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "by"), COMPARED)
 def test_the_commands_of_a_section_ask_for_its_trials(name: str, by: str) -> None:
     wanted = request(compose(SWEEPS[name].split()))

@@ -95,6 +95,7 @@ def test_all_views_have_their_figures_each_with_a_name_of_its_own(everything: li
     assert kinds == {"curves", "runs", "learning-rates", "depth", "depth-map", "activation-map", "ranks", "profile"}
 
 
+@pytest.mark.full
 def test_every_table_of_numbers_can_be_lifted_out_of_the_report(everything: list[Block]) -> None:
     """With the rules, the number of runs, the failures, and the law of every technique in it."""
     tables = [block.table if isinstance(block, Figure) else block for block in everything]
@@ -156,6 +157,7 @@ def test_every_table_says_what_it_shows(everything: list[Block]) -> None:
             assert ("±" in "".join(block.rows[0])) <= ("±" in block.caption)
 
 
+@pytest.mark.full
 def test_two_renderings_are_the_same_bytes(few: list[Block]) -> None:
     for figure in few:
         if isinstance(figure, Figure):
@@ -163,6 +165,7 @@ def test_two_renderings_are_the_same_bytes(few: list[Block]) -> None:
             assert draw.render(figure.plot, "png") == draw.render(figure.plot, "png")
 
 
+@pytest.mark.full
 def test_another_process_renders_the_same_bytes(tmp_path: Path) -> None:
     """No hash of a string, no clock and no name of this process is in a page."""
     program = (

@@ -55,6 +55,7 @@ def test_intervals_are_scipys() -> None:
         assert statistics.wilson(k, n) == pytest.approx((wilson.low, wilson.high), abs=1e-12)
 
 
+@pytest.mark.full
 def test_holm_is_statsmodels() -> None:
     for m in (1, 2, 9, 45):
         p = RNG.uniform(size=m) ** 3
@@ -170,6 +171,7 @@ def test_welch_is_scipys_and_knows_constant_samples() -> None:
     assert math.isnan(statistics.welch_p(np.ones(1), np.ones(4)))
 
 
+@pytest.mark.full
 def test_the_same_initializer_under_ten_names_differs_in_at_most_six_percent_of_tables() -> None:
     """500 tables of ten names and ten seeds from one law, a fifth of them with a run that failed, through all of the
     report's machinery: the rate of tables with any false positive stays at its nominal 5 %, within sampling error."""

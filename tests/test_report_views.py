@@ -154,6 +154,7 @@ def test_protocols_can_be_compared() -> None:
     assert len(comparison.settings) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("by", ["init", "lr", "depth", "activation", "protocol", "stage", "bias", "optimizer", "width"])
 def test_every_view_stands_whatever_is_compared(by: str) -> None:
     made = [

@@ -169,4 +169,4 @@ def _one(
     try:
         return drawn(law, parameter.shape, rng, params)
     except ValueError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{where}: {error}") from error

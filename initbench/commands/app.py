@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from initbench.commands.console import drop
+from initbench.commands.debugging import debugging, logged, show
 from initbench.commands.list import list_
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
@@ -34,26 +35,31 @@ app.command("list", epilog="Example:  initbench list initializers")(list_)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 complete, 2 bad input, 3 trials failed, 4 storage, 130 and 143 interrupted."""
     message = ""
+    cause: BaseException | None = None
+    debug = debugging(sys.argv[1:] if arguments is None else arguments)
     # Of a stream that is closed (>&-) Python makes None, and of a character that a stream has not an error.
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        code = app(args=arguments, standalone_mode=False) or 0
+        with logged(debug):
+            code = app(args=arguments, standalone_mode=False) or 0
     except InitbenchError as error:
-        message, code = str(error), error.exit_code
+        message, code, cause = str(error), error.exit_code, error
     except MemoryError as error:
-        message, code = f"not enough memory: {error or 'use smaller settings'}", InputError.exit_code
+        message, code, cause = f"not enough memory: {error or 'use smaller settings'}", InputError.exit_code, error
     except OSError as error:
         # Without a file it is a stream: the help's, which is not ours to print.
         message = f"{error.filename or 'cannot write to stdout'}: {error.strerror or error}"
-        code = StorageError.exit_code
+        code, cause = StorageError.exit_code, error
         drop(sys.stdout)
     except TyperException as error:
         # Empty where the help was the answer; pydantic, which typer checks values with, adds words of its own.
         message, code = error.format_message().replace("Value error, ", ""), error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    if debug and cause is not None:
+        show(cause)
     try:
         if message:
             print(f"initbench: error: {message}", file=sys.stderr)

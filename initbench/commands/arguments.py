@@ -34,3 +34,8 @@ Plugins = Annotated[
         "--plugin", metavar="FILE.py", help="Initializers of your own: functions (shape, rng, *, ...) -> array."
     ),
 ]
+# Read by main(), before anything can fail.
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show the whole traceback of an error, and what is done (also: INITBENCH_DEBUG=1)."),
+]

@@ -25,7 +25,7 @@ def stdout() -> Iterator[None]:
         drop(sys.stdout)
     except OSError as error:
         drop(sys.stdout)
-        raise StorageError(f"cannot write to stdout: {error.strerror or error}") from None
+        raise StorageError(f"cannot write to stdout: {error.strerror or error}") from error
 
 
 def drop(stream: TextIO) -> None:
@@ -61,4 +61,4 @@ def print_report(
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"cannot write {out}: {error.strerror or error}") from None
+        raise StorageError(f"cannot write {out}: {error.strerror or error}") from error

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from initbench.commands.arguments import ConfigDir, Plugins
+from initbench.commands.arguments import ConfigDir, Debug, Plugins
 from initbench.commands.console import stdout
 from initbench.errors import InputError, unknown
 
@@ -27,6 +27,7 @@ def list_(
             "asked for and what came out.",
         ),
     ] = False,
+    debug: Debug = False,
 ) -> None:
     """What can be chosen: names with formula, source and defaults."""
     from initbench.commands.listing import GROUPS, certificates, listing

@@ -83,7 +83,7 @@ def _options(folder: str, catalogue: Catalogue) -> dict[str, Node]:
             try:
                 request(compose([f"{folder}={quoted(name)}", *residual], catalogue), catalogue)
             except InputError as error:
-                raise InputError(f"{file}: {error}") from None
+                raise InputError(f"{file}: {error}") from error
     return nodes
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from initbench.commands.arguments import Debug
 from initbench.commands.console import print_report, say_all
 from initbench.errors import InputError, StorageError
 
@@ -42,6 +43,7 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Tables of the records there are: one per setting, a column per technique, a row per run."""
     from initbench.analysis.trials import select, to_trials
@@ -67,7 +69,7 @@ def report(
         try:
             there = folder.is_dir()
         except OSError as error:
-            raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
+            raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
         if not there:
             raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
     chosen = []

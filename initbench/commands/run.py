@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from initbench.commands.arguments import ConfigDir, Overrides, Plugins
+from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
 from initbench.commands.console import print_report, stdout
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
@@ -25,6 +25,7 @@ def run(
     config: ShowConfig = False,
     verbose: Verbose = False,
     multirun: Multirun = False,
+    debug: Debug = False,
 ) -> None:
     """Train whatever of a sweep has no record yet, then print the per-run table.
 
@@ -41,6 +42,7 @@ def reproduce(
     config: ShowConfig = False,
     verbose: Verbose = False,
     multirun: Multirun = False,
+    debug: Debug = False,
 ) -> None:
     """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
     _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose)

@@ -5,7 +5,7 @@ A new data set is one function returning :class:`~initbench.data.arrays.Arrays`,
 """
 
 from initbench.data.arrays import Arrays
-from initbench.data.spec import SOURCES, STANDARDIZE, DatasetSpec, load
+from initbench.data.spec import SOURCES, STANDARDIZE, DatasetSpec, load, pinned
 from initbench.data.split import Samples, Split, samples, split, statistics
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Samples",
     "Split",
     "load",
+    "pinned",
     "samples",
     "split",
     "statistics",

@@ -13,7 +13,8 @@ from initbench.errors import InputError
 _MOST_CHANNELS = 4
 
 
-@dataclass(frozen=True)
+# Compared and hashed by identity: it is large, and read once.
+@dataclass(frozen=True, eq=False)
 class Arrays:
     """Samples and labels of one data set.
 

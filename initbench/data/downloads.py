@@ -170,7 +170,7 @@ def _download(name: str, root: Path) -> None:
             f"{name} is not in {root} and torchvision, which downloads it, cannot be imported "
             f"({_first_line(error)}); install torch and torchvision of one release from one index, e.g. "
             "pip install --force-reinstall torch torchvision"
-        ) from None
+        ) from error
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _download(name: str, root: Path) -> None:
         raise InputError(
             f"{name} is not in {root} and cannot be downloaded ({_first_line(error)}); "
             "connect to the network, or set dataset.root=DIR to a torchvision folder that holds it"
-        ) from None
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

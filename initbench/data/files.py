@@ -19,10 +19,10 @@ def _existing(path: str | None, source: str) -> Path:
     found = Path(path).expanduser()
     try:
         found.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"dataset.path={path} does not exist") from None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"dataset.path={path} does not exist") from error
     except OSError as error:
-        raise InputError(f"dataset.path={path} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"dataset.path={path} cannot be read: {error.strerror or error}") from error
     return found
 
 
@@ -32,7 +32,7 @@ def _reading(file: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise InputError(f"{file} is not a readable {kind} ({one_line(error)[:100]})") from None
+        raise InputError(f"{file} is not a readable {kind} ({one_line(error)[:100]})") from error
 
 
 def npz(path: str | None) -> Arrays:
@@ -60,11 +60,11 @@ def _with_test(parts: Mapping[str, NDArray[np.generic]], name: str, file: Path) 
     train, test = parts[f"{name}_train"], parts[f"{name}_test"]
     try:
         return np.concatenate([train, test])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{file}: {name}_train and {name}_test differ: "
             f"{train.dtype} of shape {train.shape[1:]}, {test.dtype} of shape {test.shape[1:]}"
-        ) from None
+        ) from error
 
 
 def csv(path: str | None, label: str | int | None = None, header: bool = True) -> Arrays:

@@ -49,14 +49,17 @@ class Samples:
         return int(np.bincount(self.y[self.test]).max())
 
 
-@lru_cache(maxsize=4)
 def samples(spec: DatasetSpec) -> Samples:
-    """A data set as networks are trained on it, in float32.
+    """A data set as networks are trained on it, in float32; the same object for the same :func:`load`.
 
     Raises:
         InputError: as :func:`load` and :func:`split`.
     """
-    arrays = load(spec)
+    return _samples(load(spec), spec)
+
+
+@lru_cache(maxsize=4)
+def _samples(arrays: Arrays, spec: DatasetSpec) -> Samples:
     parts = split(arrays, spec)
     mean, std = statistics(arrays.x, parts.train, spec.standardize)
     return Samples(

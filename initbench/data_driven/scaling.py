@@ -161,7 +161,7 @@ def _layer_by_layer(
         try:
             weight, bias = rule(weight, bias, h @ weight.T)
         except ValueError as error:
-            raise ValueError(f"layers.{layer}: {error}") from None
+            raise ValueError(f"layers.{layer}: {error}") from error
         for kind, values in (("weight", weight), ("bias", bias)):
             params[f"layers.{layer}.{kind}"] = values.astype(np.float32)
         # As the network will compute it: with the weight as it is stored.

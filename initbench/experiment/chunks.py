@@ -30,8 +30,8 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     """
     shapes: dict[Cell, list[Trial]] = {}
     for trial in todo:
-        no_start = {"init": Init("", ""), "init_first": None, "init_output": None, "bias": Named("")}
-        shape = replace(trial.cell, **no_start, lr=0.0, protocol=Named(""), stage="", chosen=(), settings=())
+        drawn = replace(trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""))
+        shape = replace(drawn, lr=0.0, protocol=Named(""), stage="", chosen=(), settings=())
         shapes.setdefault(shape, []).append(trial)
     result = []
     for cell, trials in shapes.items():

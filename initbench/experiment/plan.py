@@ -1,13 +1,16 @@
 """From a request to a plan: which trials are asked for, and which of them no record has yet. Needs no torch."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from initbench.data import load
+from initbench.data import pinned
 from initbench.experiment.search import Tuning, rounds, tune
 from initbench.settings.request import Request
 from initbench.trial import Cell, trial_key
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,20 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     Raises:
         InputError: a data set without a known content hash cannot be read.
     """
+    # A file may change while it is planned or trained; a key and its trial are of one content.
+    datasets = {dataset: pinned(dataset) for dataset in dict.fromkeys(cell.dataset for cell in request.cells)}
     trials: dict[tuple[Cell, int], Trial] = {}
     tunings: dict[Cell, Tuning] = {}
 
     def trial_of(cell: Cell, seed: int) -> Trial:
-        identity = cell.identity(seed, cell.dataset.sha256 or load(cell.dataset).sha256)
+        identity = cell.identity(seed, cell.dataset.content or "")
         return Trial(cell, seed, identity, trial_key(identity))
 
     def score(cell: Cell, seed: int) -> float | None:
         return done.get(trial_of(cell, seed).key)
 
-    for cell in request.cells:
+    for asked in request.cells:
+        cell = replace(asked, dataset=datasets[asked.dataset])
         wanted = [(cell, seed) for seed in request.seeds]
         if cell.protocol.name == "tuned":
             tunings[cell] = tune(cell, request.seeds, score)
@@ -67,6 +73,7 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
         for one in wanted:
             trials[one] = trials.get(one) or trial_of(*one)
     todo = {trial.key: trial for trial in reversed(trials.values()) if trial.key not in done}
+    _log.info("%d trials of %d cells, %d to do", len(trials), len(request.cells), len(todo))
     return Plan(tuple(trials.values()), tuple(reversed(todo.values())), tunings)
 
 

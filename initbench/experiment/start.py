@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data import DatasetSpec, load, samples
+from initbench.data import Samples, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
@@ -146,12 +146,14 @@ def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_s
         found.append(Start(params))
         init, activation = trial.cell.init, trial.cell.activation
         if init.law in DATA_LAWS:
-            inputs = _inputs(trial.cell.dataset)
+            inputs = _inputs(samples(trial.cell.dataset))
             problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed)
             tasks[i] = Task(init.law, dict(init.params), problem)
     for i, result in zip(tasks, prepare(list(tasks.values()), progress) if tasks else (), strict=True):
         if isinstance(result, ValueError):
-            found[i] = InputError(f"init '{trials[i].cell.init.name}': {result}")
+            refused = InputError(f"init '{trials[i].cell.init.name}': {result}")
+            refused.__cause__ = result
+            found[i] = refused
         else:
             cost = {"samples": result.samples, "steps": result.steps, "seconds": round(result.seconds, 4)}
             found[i] = Start(dict(result.params), cost)
@@ -264,7 +266,7 @@ def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float3
         law, params = law_of(part.by.law, part.by.code, part.by.file), dict(part.by.params)
         return [drawn(law, parameter.shape, rng, params) for _ in range(parameter.blocks)]
     except ValueError as error:
-        raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from None
+        raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from error
 
 
 def _drawn(trial: Trial, part: _Part, n_classes: int) -> NDArray[np.float32]:
@@ -299,7 +301,6 @@ def _layer(name: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _inputs(spec: DatasetSpec) -> Inputs:
+def _inputs(data: Samples) -> Inputs:
     """The training inputs: all that initializers of whole networks see of a data set."""
-    data = samples(spec)
     return Inputs(data.x[data.train], data.mean, data.std)

@@ -1,5 +1,6 @@
 """Train chunks of trials: draw, train, describe, publish."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,6 +27,8 @@ from initbench.records.schema import TrialRecord
 from initbench.records.store import publish
 from initbench.seeding import permutation
 from initbench.trial import Named
+
+_log = logging.getLogger(__name__)
 
 
 def find_device(name: str) -> torch.device:
@@ -67,7 +70,8 @@ def run(
     Raises:
         StorageError: a finished chunk cannot be written.
     """
-    for chunk in todo:
+    for number, chunk in enumerate(todo, 1):
+        _log.info("chunk %d of %d: %d trials", number, len(todo), len(chunk))
         started = _now()
         result = _train(chunk, device, progress)
         yield publish(folder, result, started, _now(), environment(device))
@@ -82,6 +86,7 @@ def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int
     initial, could_not, drawn = [], [], []
     for trial, start in zip(chunk, drawing.starts(chunk, progress), strict=True):
         if isinstance(start, InputError):
+            _log.info("trial %s cannot start", trial.key, exc_info=start)
             could_not.append(failed(trial, str(start)))
         else:
             initial.append(start)
@@ -111,9 +116,12 @@ def _train_from(
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
     rule = _rule(cell.optimizer, n_trials)
     of = drawing.architecture(cell)
+    plain = device.type == "cpu" and of.is_plain
+    engine = f"compiled, products by {blas.chosen().name}" if plain else "stacked"
+    _log.info("%d networks of %s on %s, engine: %s", n_trials, of.model, device, engine)
     if device.type != "cpu":
         history = stacked.train(data, networks, _build(of), rule, schedule, orders, progress, device)
-    elif of.is_plain:
+    elif plain:
         history = compiled.train(data, networks, rule, schedule, orders, progress)
     else:
         history = stacked.train_each(data, networks, _build(of), rule, schedule, orders, progress)

@@ -1,5 +1,6 @@
 """What every law must do, whoever wrote it: drawn at several shapes, compared, and certified."""
 
+import logging
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from initbench.errors import one_line
 from initbench.initializers.catalogue import Law
 from initbench.initializers.certificates import Certificate, certify
 from initbench.seeding import stream
+
+_log = logging.getLogger(__name__)
 
 # A layer that narrows, one that widens, an output layer, a convolution.
 SHAPES = ((128, 784), (512, 128), (10, 128), (64, 32, 3, 3))
@@ -30,13 +33,13 @@ def drawn(law: Law, shape: Sequence[int], rng: np.random.Generator, params: Mapp
         try:
             weight = np.asarray(law.function(tuple(shape), rng, **params))
         except ValueError as error:
-            raise ValueError(" ".join(str(error).split()) or one_line(error)) from None
-        except OverflowError:
-            raise ValueError("a parameter is too large") from None
+            raise ValueError(" ".join(str(error).split()) or one_line(error)) from error
+        except OverflowError as error:
+            raise ValueError("a parameter is too large") from error
         except (Exception, SystemExit) as error:
             if not law.code:
                 raise
-            raise ValueError(one_line(error)) from None
+            raise ValueError(one_line(error)) from error
         if weight.shape != tuple(shape):
             raise ValueError(f"it returned an array of shape {weight.shape}")
         if weight.dtype.kind in "fiu":
@@ -65,6 +68,7 @@ def examine(name: str, law: Law, params: Mapping[str, Any]) -> list[Certificate]
                 same = (draw(1) == weight).all()
         except ValueError as error:
             if law.code and len(shape) == 2:
+                _log.info("'%s' fails at %s", name, shape, exc_info=error)
                 certificates.append(_failed(name, shape, str(error)))
             continue
         certificate = certify(name, weight, law.promise(shape, **params) if law.promise else None)

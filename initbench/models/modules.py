@@ -159,7 +159,7 @@ def _told(what: str) -> Iterator[None]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{what}: {one_line(error)}") from None
+        raise InputError(f"{what}: {one_line(error)}") from error
 
 
 @contextmanager

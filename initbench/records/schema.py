@@ -222,8 +222,8 @@ def split(old: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             asked[group] = node["name"]
         bias = trial.get("bias", old["init"].get("bias", "zeros"))
         bias = dict(bias) if isinstance(bias, Mapping) else {"name": bias}
-    except (AttributeError, KeyError, TypeError):
-        raise msgspec.ValidationError("Object missing required field `name` - at `$.trial`") from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise msgspec.ValidationError("Object missing required field `name` - at `$.trial`") from error
     asked["bias"] = bias.pop("name")
     # Two names of one law.
     trial["bias"] = {"law": {"critical": "normal"}.get(asked["bias"], asked["bias"]), **bias}

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ import msgspec
 
 from initbench.errors import StorageError
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -79,8 +82,9 @@ def publish(
             os.fsync(file.fileno())
         _link(temporary, target)
         _sync_folder(folder)
+        _log.info("published %s: %d records", target, len(lines))
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror or error}") from None
+        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -133,7 +137,7 @@ def check_writable(folder: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise StorageError(f"cannot write to results folder {folder}: {error.strerror or error}") from None
+        raise StorageError(f"cannot write to results folder {folder}: {error.strerror or error}") from error
 
 
 def load(folders: Iterable[Path]) -> Loaded:
@@ -180,7 +184,7 @@ def _inside(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise StorageError(f"cannot read {folder}: {error.strerror or error}") from None
+        raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
 def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
@@ -193,14 +197,14 @@ def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
     try:
         header, lines = _parse(content)
         if header.format > FORMAT:
             raise StorageError(f"{path} is of format {header.format}, written by a newer initbench; please upgrade")
         return header, _typed(header, lines)
     except ValueError as error:
-        raise Damaged(path, str(error)) from None
+        raise Damaged(path, str(error)) from error
 
 
 def _typed(header: Header, lines: Sequence[bytes]) -> list[TrialRecord] | list[Labels]:

@@ -71,7 +71,7 @@ def write(blocks: Sequence[Block], folder: Path) -> list[Path]:
                     path.write_bytes(render(block.plot, suffix))
                     written.append(path)
     except OSError as error:
-        raise StorageError(f"cannot write figures to {folder}: {error.strerror or error}") from None
+        raise StorageError(f"cannot write figures to {folder}: {error.strerror or error}") from error
     return written
 
 

@@ -1,0 +1,68 @@
+"""The documents say what is there: code is that of the files, links lead somewhere, every package has its line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import initbench
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md", "results/README.md",
+    "benchmarks/README.md",
+]  # fmt: skip
+PACKAGES = sorted(folder.parent.name for folder in (ROOT / "initbench").glob("*/__init__.py"))
+
+
+def read(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def part(document: str, name: str) -> str:
+    """What stands between ``<!-- name -->`` and ``<!-- end -->``."""
+    return read(document).split(f"<!-- {name} -->\n")[1].split("<!-- end -->")[0]
+
+
+def test_code_that_is_shown_is_that_of_the_files() -> None:
+    shown = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", read("CONTRIBUTING.md"), re.DOTALL)
+    assert len(shown) == read("CONTRIBUTING.md").count("<!-- file: ") >= 4
+    for file, code in shown:
+        assert code in read(file), file
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", read(document)):
+        if not link.startswith("http"):
+            assert ((ROOT / document).parent / link).exists(), link
+
+
+def test_files_that_are_named_are_there() -> None:
+    for file in re.findall(r"`((?:initbench|tests|configs|docs|benchmarks|results)/[\w./]+)`", read("CONTRIBUTING.md")):
+        assert (ROOT / file).exists(), file
+
+
+def test_every_package_has_its_line() -> None:
+    assert len(PACKAGES) >= 12
+    in_picture = re.findall(r"^\| `(\w+)` \|", part("docs/architecture.md", "packages"), re.MULTILINE)
+    assert sorted(in_picture) == PACKAGES
+    layout = read("README.md").split("## Layout")[1]
+    for package in PACKAGES:
+        assert re.search(rf"`(initbench/)?{package}`", layout), package
+
+
+def test_the_glossary_has_each_word_once_in_order() -> None:
+    words = re.findall(r"^\| ([a-z][^|]*) \|", read("docs/glossary.md"), re.MULTILINE)[1:]
+    assert len(words) > 50
+    assert words == sorted(set(words))
+
+
+def test_the_versions_are_one() -> None:
+    import tomllib
+
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    assert project["version"] == initbench.__version__
+    newest = re.findall(r"^## (.+)$", read("CHANGELOG.md"), re.MULTILINE)
+    assert newest[0] == "Unreleased"
+    assert newest[1].startswith(initbench.__version__)
