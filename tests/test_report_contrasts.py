@@ -1,6 +1,8 @@
 """Contrasts as numbers, and what a failed run counts in every rank, contrast and sentence; answers done by head."""
 
+import ast
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,10 +127,11 @@ def test_the_four_verdicts(counts: list[int | None], verdict: Verdict) -> None:
 
 
 def test_a_contrast_is_addressed_by_what_was_trained() -> None:
-    comparison = comparison_of({"he": [90] * 8, "lecun": [95] * 8})
+    made = [make_record("gaussian", seed, n, std=std) for std, n in ((0.1, 90), (0.2, 95)) for seed in range(8)]
+    comparison = compare(trials_of(made))
     (found,) = contrasts.all_pairs(comparison, 0)
     cells = [comparison.cells[found.setting, technique] for technique in (found.a, found.b)]
-    assert [comparison.trials.identities[cell]["init"]["name"] for cell in cells] == ["lecun", "he"]
+    assert [comparison.trials.identities[cell]["init"]["std"] for cell in cells] == [0.2, 0.1]
 
 
 def test_contrasts_are_a_tidy_table() -> None:
@@ -216,3 +219,14 @@ def test_the_article_does_not_stand_beside_other_tasks(majority: int) -> None:
     made = [make_record(init, seed, 50) | {"n_majority": majority} for init in PLAIN for seed in range(2)]
     blocks = document(trials_of(made), Options(views=VIEWS))
     assert not any("article D4" in block.title for block in blocks if isinstance(block, Table))
+
+
+def test_what_computes_knows_nothing_of_what_words_and_draws() -> None:
+    for path in Path(contrasts.__file__).parent.glob("*.py"):
+        names = [
+            name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else
+                         [alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        ]  # fmt: skip
+        assert not [name for name in names if name.startswith(("initbench.render", "initbench.report"))], path.name

@@ -1,6 +1,6 @@
 """What a table must say beside its numbers where it is lifted out of the report: rules, runs, failures and laws."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,13 +46,12 @@ def with_context(blocks: Iterable[Block], context: str) -> list[Block]:
 
 def of_section(comparison: Comparison, setting: int, found: Sequence[Summary], laws: Table) -> str:
     """The context of the tables of one setting: ``found`` are its techniques, ``laws`` says what each draws from."""
-    rows = {comparison.techniques[one.technique]: row[1:4] for one, row in zip(found, laws.rows, strict=True)}
     return " ".join(
         [
             f"{comparison.titles[setting]}.",
             provenance.protocol(comparison, setting),
             _runs(comparison, found),
-            _laws(rows),
+            _laws([row[:4] for row in laws.rows]),
         ]
     )
 
@@ -65,7 +64,7 @@ def of_all(trials: Trials) -> str:
     )
     failed = int((trials.columns.numbers["outcome"] > 0).sum())
     columns = zip(cells["init"], cells["init_formula"], cells["bias"], strict=True)
-    laws = {init: (formula or NONE, NONE, bias) for init, formula, bias in columns}
+    laws = [(init, formula or NONE, NONE, bias) for init, formula, bias in columns]
     return f"Over: {held}. {counted(len(trials), 'run')}, {failed} of them failed. {_laws(laws)}"
 
 
@@ -88,12 +87,13 @@ def _runs(comparison: Comparison, found: Sequence[Summary]) -> str:
     return f"{span(min(n), max(n))} runs of each; failed: {failed}; at chance: {stuck}."
 
 
-def _laws(laws: Mapping[str, Sequence[str]]) -> str:
-    """Of each technique the law, its parameters and its biases."""
+def _laws(laws: Sequence[Sequence[str]]) -> str:
+    """Of each technique its name, law, parameters and biases, as one text; the same is said once."""
+    laws = list(dict.fromkeys(map(tuple, laws)))
     if len(laws) > _MOST_LAWS:
         return "Laws: see the table of that name."
     phrases = []
-    for name, (formula, parameters, biases) in laws.items():
+    for name, formula, parameters, biases in laws:
         more = [parameters] if parameters != NONE else []
         more += [f"biases {biases}"] if biases != "zeros" else []
         phrases.append(f"{name}: {', '.join([formula, *more])}")
