@@ -76,14 +76,16 @@ def summaries(comparison: Comparison, setting: int) -> list[Summary]:
     outcome = grid(comparison, setting, "outcome")
     score = scores(comparison, setting)
     rank = ranks(score)
-    trials = comparison.section(setting)
+    codes = comparison.column(setting, "technique")
+    epochs, area = (comparison.column(setting, name).astype(float) for name in ("epochs_to_target", "auc"))
+    epochs = np.where(np.isnan(epochs), np.inf, epochs)
     found = []
     for technique in comparison.present(setting):
         values = accuracy[technique].dropna().to_numpy(float)
         ends = outcome[technique].dropna().to_numpy(int)
         low, high = statistics.t_interval(values)
         counts = np.bincount(ends, minlength=len(OUTCOMES))
-        own = trials[trials["technique"] == technique]
+        own = codes == technique
         some = len(values) > 0
         found.append(
             Summary(
@@ -99,21 +101,26 @@ def summaries(comparison: Comparison, setting: int) -> list[Summary]:
                 score=float(score[technique]),
                 rank=float(rank[technique]),
                 lost=statistics.wilson(int(counts[STUCK:].sum()), int(counts.sum())),
-                epochs=float(own["epochs_to_target"].fillna(np.inf).median()),
-                area=float(own["auc"].mean()),
+                epochs=_median(epochs[own]),
+                area=float(pd.Series(area[own]).mean()),
             )
         )
     return found
 
 
+def _median(values: statistics.Floats) -> float:
+    """The median; that of two infinite middles is infinite."""
+    return float(pd.Series(values).median())
+
+
 def grid(comparison: Comparison, setting: int, name: str) -> pd.DataFrame:
     """One value per trial, ``[seeds, techniques]``; NaN where there is no such trial or it has no such number."""
-    trials, present = comparison.section(setting), comparison.present(setting)
-    seeds, row = np.unique(trials["seed"].to_numpy(), return_inverse=True)
-    column = np.searchsorted(present, trials["technique"].to_numpy())
+    present = comparison.present(setting)
+    seeds, row = np.unique(comparison.column(setting, "seed"), return_inverse=True)
+    column = np.searchsorted(present, comparison.column(setting, "technique"))
     values = np.full((len(seeds), len(present)), np.nan)
     # Of several trials of a technique and seed, the first: written last.
-    values[row[::-1], column[::-1]] = trials[name].to_numpy(float)[::-1]
+    values[row[::-1], column[::-1]] = comparison.column(setting, name).astype(float)[::-1]
     return pd.DataFrame(values, index=seeds, columns=present)
 
 

@@ -17,9 +17,9 @@ def runs(comparison: Comparison, setting: int, found: Sequence[Summary]) -> Tabl
     accuracy, outcome = (grid(comparison, setting, name) for name in ("test_accuracy", "outcome"))
     names = [comparison.techniques[one.technique] for one in found]
     rows = []
-    for run, seed in enumerate(accuracy.index[:_MOST_RUNS], start=1):
-        cells = [_run(accuracy.at[seed, one.technique], outcome.at[seed, one.technique]) for one in found]
-        rows.append((str(run), *cells))
+    by_seed = zip(accuracy.to_numpy()[:_MOST_RUNS], outcome.to_numpy()[:_MOST_RUNS], strict=True)
+    for run, pairs in enumerate(by_seed, start=1):
+        rows.append((str(run), *map(_run, *pairs)))
     rows.append(("mean", *(percent(one.mean) for one in found)))
     rows.append(("sd", *(percent(one.sd) for one in found)))
     rows.append(("failed", *(f"{one.failed}/{one.n}" for one in found)))
