@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ ENVIRONMENT: dict[str, Any] = {
     "initbench": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.0.0", "system": "Linux x86_64",
     "device": "cpu", "processor": "A CPU", "cpu_capability": "AVX2", "threads": 2,
 }  # fmt: skip
+# Of a GPU: nobody counts its threads.
+GPU = {key: value for key, value in ENVIRONMENT.items() if key not in ("threads", "cpu_capability")}
+GPU |= {"device": "cuda", "processor": "A GPU"}
 HEADER: dict[str, Any] = {"finished": "2026-01-01T00:00:00+00:00", "environment": ENVIRONMENT}
 
 
@@ -77,14 +80,24 @@ def failed_record(init: str, seed: int, error: str = "the plugin raised ValueErr
     return make_record(init, seed) | nothing | {"outcome": "failed", "error": error, "history": {}}
 
 
+def foreign_record(
+    init: str = "he", seed: int = 0, correct: int | None = 90, total: int = 100, **trial: Any
+) -> dict[str, Any]:
+    """A trial of somebody else's: what was trained and how many answers were correct, and nothing more."""
+    made = make_record(init, seed, correct, total, **trial)
+    return {key: made[key] for key in ("key", "trial", "outcome", "n_total", "n_correct")}
+
+
 def recorded(made: Iterable[dict[str, Any]]) -> list[TrialRecord]:
     """Lines as initbench reads them: these are of its first format."""
     return [record_of(line, written=1) for line in made]
 
 
-def trials_of(made: Iterable[dict[str, Any]], target: float | None = None) -> Trials:
+def trials_of(
+    made: Iterable[dict[str, Any]], target: float | None = None, environment: Mapping[str, Any] = ENVIRONMENT
+) -> Trials:
     """The trials of lines, as if they were read from one file."""
-    header = Header(format=1, finished=str(HEADER["finished"]), environment=Environment(**ENVIRONMENT))
+    header = Header(format=1, finished=str(HEADER["finished"]), environment=Environment(**environment))
     return to_trials(from_records(recorded(made), header), target)
 
 

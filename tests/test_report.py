@@ -97,13 +97,12 @@ def test_every_setting_is_a_section() -> None:
 
 
 def test_d4_stands_beside_the_measured_figures() -> None:
-    trials = [
-        make_record(init, seed, n + seed) for init, n in (("he", 90), ("zero", 9), ("mine", 50)) for seed in (0, 2)
-    ]
+    accuracy = {"he": 90, "zero": 9, "mine": 50, "sparse": 20}
+    trials = [make_record(init, seed, n + seed) for init, n in accuracy.items() for seed in (0, 2)]
     blocks = document(trials)
     rows = {row[0]: row[1:] for row in beside_d4(blocks).rows}
     assert rows["he"] == ("91.00 ± 1.41", "0/2", "1", "97.55 ± 0.30", "1", "-6.55")
-    assert rows["zero"] == ("10.00 ± 1.41", "0/2", "2", "11.16 ± 1.26", "2", "-1.16")
+    assert rows["zero"] == ("10.00 ± 1.41", "0/2", "3", "11.16 ± 1.26", "3", "-1.16")
     assert "mine" not in rows
 
 

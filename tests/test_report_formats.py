@@ -16,7 +16,7 @@ from handmade import GOLDEN, make_record, odd_records, trials_of
 from rich.console import Console
 
 from initbench.analysis.trials import to_csv
-from initbench.render import figures as draw
+from initbench.render import figures
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
 from initbench.render.latex import tex, to_latex
 from initbench.render.page import to_html
@@ -161,8 +161,8 @@ def test_every_table_says_what_it_shows(everything: list[Block]) -> None:
 def test_two_renderings_are_the_same_bytes(few: list[Block]) -> None:
     for figure in few:
         if isinstance(figure, Figure):
-            assert draw.inline(figure) == draw.inline(figure)
-            assert draw.render(figure.plot, "png") == draw.render(figure.plot, "png")
+            assert figures.inline(figure) == figures.inline(figure)
+            assert figures.render(figure.plot, "png") == figures.render(figure.plot, "png")
 
 
 @pytest.mark.full
@@ -216,7 +216,7 @@ def test_a_figure_shows_what_its_table_says(everything: list[Block]) -> None:
 
 def test_figures_are_files(everything: list[Block], tmp_path: Path) -> None:
     some = [block for block in everything if isinstance(block, Figure) and block.name in ("ranks", "depth-map-1")]
-    paths = draw.write(some, tmp_path / "figures")
+    paths = figures.write(some, tmp_path / "figures")
     assert sorted(path.name for path in paths) == ["depth-map-1.png", "depth-map-1.svg", "ranks.png", "ranks.svg"]
     for path in paths:
         start = path.read_bytes()[:5]

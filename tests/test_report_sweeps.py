@@ -6,12 +6,11 @@ from handmade import failed_record, make_record, table, trials_of
 
 from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES
+from initbench.analysis.sweeps import longest_run, sweeps
 from initbench.render.blocks import Code, Figure, Paragraph
 from initbench.render.plots import Panels
 from initbench.render.terminal import to_markdown
-from initbench.report import sweeps
 from initbench.report.document import Options, document
-from initbench.report.sweeps import longest_run
 
 
 def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:
@@ -109,7 +108,7 @@ def test_the_deepest_trainable_depth_by_head() -> None:
 
 def test_a_sweep_needs_two_values_of_a_technique() -> None:
     made = [make_record("he", lr=0.1), make_record("xavier", lr=0.01)]
-    assert sweeps.sweeps(trials_of(made), "init", "lr", "val_accuracy") == []
+    assert sweeps(trials_of(made), "init", "lr", "val_accuracy") == []
 
 
 def test_settings_are_blocks_and_seeds_are_not() -> None:

@@ -14,7 +14,7 @@ from initbench.errors import InputError
 from initbench.render.blocks import Block, Figure, Paragraph, Table
 from initbench.render.terminal import to_markdown
 from initbench.report.document import VIEWS, Options, document
-from initbench.report.drift import drift
+from initbench.report.drift_tables import two_sets
 
 
 def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:
@@ -220,7 +220,7 @@ def test_all_pairs_put_what_is_not_separable_in_a_group() -> None:
 def drifted(change: int, seeds: range = range(8)) -> list[Block]:
     first = [make_record("he", seed, 80 + seed % 2) for seed in range(8)] + [make_record("zero", 0, 10)]
     second = [make_record("he", seed, 80 + seed % 2 + change) for seed in seeds] + [make_record("one", 0, 10)]
-    return drift(trials_of(first), trials_of(second), ("a", "b"))
+    return two_sets(trials_of(first), trials_of(second), ("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -246,24 +246,24 @@ def test_other_seeds_are_compared_as_two_samples() -> None:
 def test_a_single_changed_trial_is_told_and_is_no_drift() -> None:
     first = [make_record("he", seed, 80) for seed in range(8)]
     second = [make_record("he", seed, 80 + (seed == 3)) for seed in range(8)]
-    blocks = drift(trials_of(first), trials_of(second), ("a", "b"))
+    blocks = two_sets(trials_of(first), trials_of(second), ("a", "b"))
     assert table(blocks, "digits")["he"]["verdict"] == "changed"
     assert "No drift. Changed, by no more than chance explains: he (digits" in to_markdown(blocks)
 
 
 def test_failures_are_drift_too_and_means_are_over_common_seeds() -> None:
     first = [make_record("he", seed, 97) for seed in range(10)]
-    blocks = drift(trials_of(first), trials_of([make_record("he", seed, None) for seed in range(10)]), ("a", "b"))
+    blocks = two_sets(trials_of(first), trials_of([make_record("he", seed, None) for seed in range(10)]), ("a", "b"))
     row = table(blocks, "digits")["he"]
     assert (row["failed"], row["failed'"], row["verdict"]) == ("0", "10", "drift")
     more = [make_record("he", seed, 97 if seed < 10 else 27) for seed in range(20)]
-    row = table(drift(trials_of(first), trials_of(more), ("a", "b")), "digits")["he"]
+    row = table(two_sets(trials_of(first), trials_of(more), ("a", "b")), "digits")["he"]
     assert (row["n'"], row["difference"], row["verdict"]) == ("20", "+0.00", "same")
 
 
 def test_too_few_seeds_are_said_to_be_too_few() -> None:
     first, second = ([make_record("he", seed, n) for seed in range(3)] for n in (97, 10))
-    blocks = drift(trials_of(first), trials_of(second), ("a", "b"))
+    blocks = two_sets(trials_of(first), trials_of(second), ("a", "b"))
     assert table(blocks, "digits")["he"]["verdict"] == "too few seeds"
     assert "with too few seeds to tell whether by chance (6 would do): he (digits" in to_markdown(blocks)
 
@@ -271,7 +271,7 @@ def test_too_few_seeds_are_said_to_be_too_few() -> None:
 def test_variants_of_a_name_are_not_compared_with_each_other() -> None:
     first = [make_record("he", seed, 97, std=0.1) for seed in range(8)]
     second = [make_record("he", seed, 60, std=0.2) for seed in range(8)] + first
-    rows = table(drift(trials_of(first), trials_of(second), ("a", "b")), "digits")
+    rows = table(two_sets(trials_of(first), trials_of(second), ("a", "b")), "digits")
     assert {name: row["verdict"] for name, row in rows.items()} == {"he std=0.1": "same", "he std=0.2": "second only"}
 
 
@@ -279,7 +279,7 @@ def test_a_search_is_no_result() -> None:
     tuned = {"name": "tuned", "lrs": [0.1, 1.0]}
     made = [make_record("he", 2**32 + i, 11, lr=lr, protocol=tuned, stage="search") for i in (0, 1) for lr in (0.1, 1)]
     made += [make_record("he", seed, 97, lr=0.1, protocol=tuned, stage="final") for seed in range(8)]
-    assert table(drift(trials_of(made), trials_of(made), ("a", "b")), "digits")["he"]["mean"] == "97.00"
+    assert table(two_sets(trials_of(made), trials_of(made), ("a", "b")), "digits")["he"]["mean"] == "97.00"
 
 
 def test_the_articles_own_runs_are_a_view() -> None:

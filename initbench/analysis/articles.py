@@ -1,7 +1,9 @@
 """The accuracies article D4 prints: ten techniques, ten runs each, no data set, model or learning rate named.
 
-D4 is "Neural Network Weight Initialization", the fifth of the widely read articles this project checks.
+D4 is the fifth of the widely read articles this project checks.
 """
+
+D4_TITLE = "Neural Network Weight Initialization"
 
 # Accuracy in %, run 1 to run 10.
 D4: dict[str, tuple[float, ...]] = {

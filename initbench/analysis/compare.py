@@ -62,6 +62,10 @@ class Comparison:
         """The trials of one setting."""
         return self.frame.iloc[self._rows[setting]]
 
+    def column(self, setting: int, name: str) -> NDArray[Any]:
+        """One column of the trials of one setting."""
+        return np.asarray(self.frame[name].to_numpy()[self._rows[setting]])
+
     def present(self, setting: int) -> list[int]:
         """The techniques that have trials in a setting."""
         return list(self._present[setting])

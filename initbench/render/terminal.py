@@ -33,7 +33,7 @@ class Terminal(Console):
 
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:
     """Print a document; a table too wide is cut into blocks of columns, a caption is printed once."""
-    told: set[str] = set()
+    shown: set[str] = set()
     for block in without_figures(blocks):
         if isinstance(block, Heading):
             console.print(Text(f"\n{block.text}", "bold"))
@@ -47,8 +47,8 @@ def to_terminal(blocks: Iterable[Block], console: Console) -> None:
                 console.print(Text(f"\n{block.title}", "bold"))
             for part in fitting(block, console.width):
                 console.print(_rich(part, console.width))
-            if block.caption and block.caption not in told:
-                told.add(block.caption)
+            if block.caption and block.caption not in shown:
+                shown.add(block.caption)
                 console.print(Text(block.caption, "dim"))
 
 

@@ -52,24 +52,24 @@ def overrides(cell: Trial) -> dict[str, str]:
     """The settings of a trial as the command line has them: names, and what differs from the options of these names."""
     activation = _named(cell["activation"])
     bias = _named(cell["bias"])
-    told = _of_group("dataset", cell["dataset"])
+    result = _of_group("dataset", cell["dataset"])
     for group in ("init", "init_first", "init_output"):
         if cell[group] is not None:
             name = cell[group]["name"]
-            told |= {group: name, **_differing(group, cell[group], _default_init(name, activation, bias))}
+            result |= {group: name, **_differing(group, cell[group], _default_init(name, activation, bias))}
     own_bias = {"name": bias.name, **dict(bias.params)}
     if own_bias != _default_bias(None, cell["init"]["name"], activation):
-        told |= {"bias": bias.name, **_differing("bias", own_bias, _default_bias(bias.name, "", activation))}
-    told |= _of_group("model", cell["model"])
+        result |= {"bias": bias.name, **_differing("bias", own_bias, _default_bias(bias.name, "", activation))}
+    result |= _of_group("model", cell["model"])
     if cell["model"]["name"] == "module":
-        told["model.path"] = f"FILE.py:{cell['model'].get('function', 'FUNCTION')}"
-    told |= {key: exact(cell[key]) for key in ("depth", "width") if cell[key] is not None}
-    told |= {"activation": activation.name, **_differing("activation", cell["activation"], {})}
+        result["model.path"] = f"FILE.py:{cell['model'].get('function', 'FUNCTION')}"
+    result |= {key: exact(cell[key]) for key in ("depth", "width") if cell[key] is not None}
+    result |= {"activation": activation.name, **_differing("activation", cell["activation"], {})}
     tuned = isinstance(cell["protocol"], Mapping)
-    told |= {key: exact(cell[key]) for key in ("lr", "epochs", "batch_size") if key != "lr" or not tuned}
-    told |= _of_group("optimizer", cell["optimizer"])
-    told |= {key: exact(cell[key]) for key in ("schedule", "warmup")}
-    return told | (_of_group("protocol", cell["protocol"]) if tuned else {})
+    result |= {key: exact(cell[key]) for key in ("lr", "epochs", "batch_size") if key != "lr" or not tuned}
+    result |= _of_group("optimizer", cell["optimizer"])
+    result |= {key: exact(cell[key]) for key in ("schedule", "warmup")}
+    return result | (_of_group("protocol", cell["protocol"]) if tuned else {})
 
 
 def _named(node: Mapping[str, Any]) -> Named:

@@ -1,12 +1,13 @@
 """What a table must say beside its numbers where it is lifted out of the report: rules, runs, failures and laws."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from initbench.analysis.compare import Comparison
+from initbench.analysis.summaries import Summary
 from initbench.analysis.trials import Trials, natural
 from initbench.render.blocks import Block, Figure, Table
 from initbench.render.text import NONE, counted, span
@@ -31,28 +32,26 @@ _HELD = {
 }
 
 
-def within(blocks: Iterable[Block], context: str) -> list[Block]:
-    """The blocks with every table of numbers told its context."""
+def with_context(blocks: Iterable[Block], context: str) -> list[Block]:
+    """The blocks, with their context in every table of numbers."""
 
-    def told(block: Block) -> Block:
+    def one(block: Block) -> Block:
         if isinstance(block, Figure):
             return replace(block, table=replace(block.table, context=context))
         # A table without a caption has no numbers to explain.
         return replace(block, context=context) if isinstance(block, Table) and block.caption else block
 
-    return list(map(told, blocks))
+    return list(map(one, blocks))
 
 
-def of_section(comparison: Comparison, setting: int, laws_of: Table, outcomes: Table) -> str:
-    """The context of the tables of one setting, two of which say its laws and what became of its runs."""
-    _, *laws = zip(*laws_of.rows, strict=True)
-    names = [comparison.techniques[technique] for technique in comparison.present(setting)]
+def of_section(comparison: Comparison, setting: int, found: Sequence[Summary], laws: Table) -> str:
+    """The context of the tables of one setting: ``found`` are its techniques, ``laws`` says what each draws from."""
     return " ".join(
         [
             f"{comparison.titles[setting]}.",
             provenance.protocol(comparison, setting),
-            _runs(outcomes),
-            _laws(dict(zip(names, zip(*laws[:3], strict=True), strict=True))),
+            _runs(comparison, found),
+            _laws([row[:4] for row in laws.rows]),
         ]
     )
 
@@ -64,8 +63,8 @@ def of_all(trials: Trials) -> str:
         f"{name} {_values(cells[column])}" for column, name in _HELD.items() if (cells[column] != "").any()
     )
     failed = int((trials.columns.numbers["outcome"] > 0).sum())
-    told = zip(cells["init"], cells["init_formula"], cells["bias"], strict=True)
-    laws = {init: (formula or NONE, NONE, bias) for init, formula, bias in told}
+    columns = zip(cells["init"], cells["init_formula"], cells["bias"], strict=True)
+    laws = [(init, formula or NONE, NONE, bias) for init, formula, bias in columns]
     return f"Over: {held}. {counted(len(trials), 'run')}, {failed} of them failed. {_laws(laws)}"
 
 
@@ -76,25 +75,26 @@ def _values(values: pd.Series) -> str:
     return ", ".join(found) if len(found) <= _MOST_VALUES else f"{found[0]} to {found[-1]} ({len(found)} values)"
 
 
-def _runs(outcomes: Table) -> str:
+def _runs(comparison: Comparison, found: Sequence[Summary]) -> str:
     """How many runs there are, and which of them are in no mean or might as well not be."""
-    place = {name: outcomes.header.index(name) for name in ("n", "chance", "failed")}
-    n = [int(row[place["n"]]) for row in outcomes.rows]
 
-    def named(what: str) -> str:
-        some = [f"{row[0]} {row[place[what]]}" for row in outcomes.rows if row[place[what]] != "0"]
+    def named(counts: Iterable[int]) -> str:
+        some = [f"{comparison.techniques[one.technique]} {n}" for one, n in zip(found, counts, strict=True) if n]
         return ", ".join(some) or "none"
 
-    return f"{span(min(n), max(n))} runs of each; failed: {named('failed')}; at chance: {named('chance')}."
+    failed, stuck = named(one.failed for one in found), named(one.stuck for one in found)
+    n = [one.n for one in found]
+    return f"{span(min(n), max(n))} runs of each; failed: {failed}; at chance: {stuck}."
 
 
-def _laws(laws: Mapping[str, Sequence[str]]) -> str:
-    """Of each technique the law, its parameters and its biases."""
+def _laws(laws: Sequence[Sequence[str]]) -> str:
+    """Of each technique its name, law, parameters and biases, as one text; the same is said once."""
+    laws = list(dict.fromkeys(map(tuple, laws)))
     if len(laws) > _MOST_LAWS:
         return "Laws: see the table of that name."
-    told = []
-    for name, (formula, parameters, biases) in laws.items():
+    phrases = []
+    for name, formula, parameters, biases in laws:
         more = [parameters] if parameters != NONE else []
         more += [f"biases {biases}"] if biases != "zeros" else []
-        told.append(f"{name}: {', '.join([formula, *more])}")
-    return f"Laws: {'; '.join(told)}. Biases are zero where nothing is said."
+        phrases.append(f"{name}: {', '.join([formula, *more])}")
+    return f"Laws: {'; '.join(phrases)}. Biases are zero where nothing is said."

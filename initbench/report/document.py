@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
+from initbench.analysis.summaries import STUCK, summaries
 from initbench.analysis.trials import Trials, finals
 from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.render.text import counted, listed, percent, span
-from initbench.report import context, provenance, sweeps, tables
-from initbench.report.across import across
-from initbench.report.beside import article, beside
+from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
+from initbench.report.article_tables import article, beside
 from initbench.report.command import command
-from initbench.report.seeds import learning_curves, strips
+from initbench.report.ranking_tables import across
+from initbench.report.seed_figures import learning_curves, strips
 
 # What a reader can ask for beyond the default, in the order in which it comes.
 VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across", "article")
@@ -48,21 +49,21 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     sections = range(len(comparison.settings))
     everything = context.of_all(comparison.trials)
     if len(sections) > 1:
-        blocks += context.within(overview(comparison), everything)
+        blocks += context.with_context(overview(comparison), everything)
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
             blocks += _section(comparison, setting, baseline, views)
     else:
-        blocks += context.within([tables.all_laws(comparison)], everything)
+        blocks += context.with_context([law_tables.all_laws(comparison)], everything)
     if "lr" in views:
-        blocks += context.within(sweeps.learning_rates(trials, options.by), context.of_all(trials))
+        blocks += context.with_context(sweep_tables.learning_rates(trials, options.by), context.of_all(trials))
     if "depth" in views:
-        blocks += context.within(sweeps.depths(comparison.trials, options.by), everything)
+        blocks += context.with_context(sweep_tables.depths(comparison.trials, options.by), everything)
     if "activation" in views:
-        blocks += context.within(sweeps.activations(comparison.trials, options.by), everything)
+        blocks += context.with_context(sweep_tables.activations(comparison.trials, options.by), everything)
     if "across" in views:
-        blocks += context.within(across(comparison), everything)
-    if "article" in views and options.by == "init":
+        blocks += context.with_context(across(comparison), everything)
+    if "article" in views:
         blocks += article(comparison)
     if baseline is None and len(comparison.techniques) > 1:
         blocks.append(Paragraph(_no_baseline(comparison)))
@@ -86,29 +87,28 @@ def headline(trials: Trials, by: str = "init") -> tuple[str, str]:
 
 
 def _section(comparison: Comparison, setting: int, baseline: int | None, views: set[str]) -> list[Block]:
-    laws, outcomes = tables.laws(comparison, setting), tables.outcomes(comparison, setting)
+    found, laws = summaries(comparison, setting), law_tables.laws(comparison, setting)
     blocks: list[Block] = [
         Heading(comparison.titles[setting]),
         Paragraph(provenance.protocol(comparison, setting)),
-        *tables.runs(comparison, setting),
-        *tables.errors(comparison, setting),
+        run_tables.runs(comparison, setting, found),
+        *run_tables.errors(comparison, setting),
         laws,
-        outcomes,
-        tables.summary(comparison, setting),
+        outcome_tables.outcomes(comparison, found),
+        outcome_tables.accuracies(comparison, found),
+        *beside(comparison, setting, found),
     ]
-    if comparison.by == "init":
-        blocks += beside(comparison, setting)
     if baseline is not None:
-        blocks += tables.against(comparison, setting, baseline)
+        blocks += contrast_tables.against(comparison, setting, baseline, found)
     if "curves" in views:
         curves = learning_curves(comparison, setting)
         blocks += [curves] if curves else []
     if "strips" in views:
-        blocks.append(strips(comparison, setting))
+        blocks.append(strips(comparison, setting, found))
     if "pairs" in views:
-        blocks += tables.all_pairs(comparison, setting)
+        blocks += contrast_tables.all_pairs(comparison, setting)
     return [
-        *context.within(blocks, context.of_section(comparison, setting, laws, outcomes)),
+        *context.with_context(blocks, context.of_section(comparison, setting, found, laws)),
         Code(command(comparison, setting)),
     ]
 
@@ -121,13 +121,13 @@ def _no_baseline(comparison: Comparison) -> str:
 
 def overview(comparison: Comparison) -> list[Block]:
     """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
-    groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= tables.STUCK).groupby(["setting", "technique"])
+    groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= STUCK).groupby(["setting", "technique"])
     averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
     rows = []
     parts = [title.split(" · ") for title in comparison.titles]
     same = {part for part in parts[0] if all(part in others for others in parts)}
-    for setting, told in enumerate(parts):
-        cells = [" · ".join(part for part in told if part not in same)]
+    for setting, shown in enumerate(parts):
+        cells = [" · ".join(part for part in shown if part not in same)]
         for technique in range(len(comparison.techniques)):
             there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
             value = percent(averages[setting, technique]) if there else ""

@@ -11,7 +11,7 @@ from initbench.render.latex import to_latex
 from initbench.render.page import to_html
 from initbench.render.terminal import Terminal, to_markdown, to_terminal
 from initbench.report.document import VIEWS, Options, document, headline
-from initbench.report.drift import drift
+from initbench.report.drift_tables import two_sets
 
 # A second set of trials to compare with, and what to call the two.
 Other = tuple[Trials, tuple[str, str]]
@@ -37,17 +37,17 @@ def report(trials: Trials, options: Options, form: str, other: Other | None = No
         return to_csv(trials)
     if form == "html":
         options = replace(options, views=options.views or VIEWS)
-    told = blocks(trials, options, other)
+    content = blocks(trials, options, other)
     if form == "html":
         title = (
             headline(trials, options.by) if other is None else (" and ".join(other[1]), "Two result sets, compared.")
         )
-        return to_html(told, *title)
+        return to_html(content, *title)
     if form == "rich":
         page = io.StringIO()
-        to_terminal(told, Terminal(file=page, width=_WIDTH))
+        to_terminal(content, Terminal(file=page, width=_WIDTH))
         return page.getvalue()
-    return to_latex(told) if form == "latex" else to_markdown(told)
+    return to_latex(content) if form == "latex" else to_markdown(content)
 
 
 def blocks(trials: Trials, options: Options, other: Other | None = None) -> list[Block]:
@@ -56,7 +56,7 @@ def blocks(trials: Trials, options: Options, other: Other | None = None) -> list
     Raises:
         InputError: a comparison or a baseline that the trials do not have.
     """
-    return document(trials, options) if other is None else drift(trials, *other, options.by)
+    return document(trials, options) if other is None else two_sets(trials, *other, options.by)
 
 
 def figures(trials: Trials, options: Options, folder: Path) -> None:
@@ -65,6 +65,6 @@ def figures(trials: Trials, options: Options, folder: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    from initbench.render import figures as draw
+    from initbench.render.figures import write
 
-    draw.write(document(trials, replace(options, views=VIEWS)), folder)
+    write(document(trials, replace(options, views=VIEWS)), folder)

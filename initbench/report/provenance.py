@@ -27,7 +27,8 @@ def protocol(comparison: Comparison, setting: int) -> str:
     batches = "the sizes compared" if by == "batch_size" else row["batch_size"]
     data = identity.get("dataset")
     content = f" (content {data['sha256'][:12]}), inputs standardised ({data['standardize']})" if data else ""
-    chance = percent(row["test_majority"] / row["test_total"]) if row["test_total"] else NONE
+    # No class is empty: a majority of none is one that nobody recorded.
+    chance = percent(row["test_majority"] / row["test_total"]) if row["test_majority"] else NONE
     return (
         f"Protocol: {name}. {optimizer}, {rate} ({schedule}{warmup}), {epochs} of batches of {batches}; "
         f"{row['train_total']:,} training, {row['val_total']:,} validation and {row['test_total']:,} test samples"
@@ -39,8 +40,8 @@ def _protocol(node: Any) -> str:
     """A protocol's name, with what a search spends."""
     if not isinstance(node, Mapping):
         return str(node)
-    told = [f"{key} {exact(value)}" for key, value in node.items() if key != "name" and value is not False]
-    return f"{node['name']} ({', '.join(told)})" if told else str(node["name"])
+    spent = [f"{key} {exact(value)}" for key, value in node.items() if key != "name" and value is not False]
+    return f"{node['name']} ({', '.join(spent)})" if spent else str(node["name"])
 
 
 def made_with(trials: Trials) -> str:

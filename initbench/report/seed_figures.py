@@ -1,15 +1,15 @@
 """The figures of one setting, with every seed in them: learning curves and final accuracies."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from initbench.analysis import statistics
 from initbench.analysis.compare import Comparison
+from initbench.analysis.summaries import Summary, chance, grid
 from initbench.render.blocks import Figure, Table
 from initbench.render.plots import Line, Panel, Panels, Strip, Strips
 from initbench.render.text import percent
-from initbench.report import tables
 
 
 def learning_curves(comparison: Comparison, setting: int) -> Figure | None:
@@ -17,15 +17,15 @@ def learning_curves(comparison: Comparison, setting: int) -> Figure | None:
     trials = comparison.section(setting)
     panels, medians = [], {}
     for technique in comparison.present(setting):
-        mine = trials[trials["technique"] == technique]
-        curves = [comparison.trials.curve(int(row)).astype(float) for row in mine.index]
+        own = trials[trials["technique"] == technique]
+        curves = [comparison.trials.curve(int(row)).astype(float) for row in own.index]
         curves = [np.where(curve < 0, np.nan, curve) for curve in curves if len(curve)]
         if not curves:
             continue
         length = max(map(len, curves))
         whole = np.full((len(curves), length), np.nan)
         for i, curve in enumerate(curves):
-            whole[i, : len(curve)] = 100 * curve / float(mine["val_total"].iloc[0])
+            whole[i, : len(curve)] = 100 * curve / float(own["val_total"].iloc[0])
         median = np.array(
             [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else np.nan for column in whole.T]
         )
@@ -41,21 +41,18 @@ def learning_curves(comparison: Comparison, setting: int) -> Figure | None:
     )
     caption = "Median validation accuracy in % over the runs that are still finite; epoch 0 is before training."
     table = Table(("epoch", *medians), rows, caption=caption)
-    plot = Panels("epoch", "validation accuracy, %", tuple(panels), level=_chance(comparison, setting))
+    plot = Panels("epoch", "validation accuracy, %", tuple(panels), level=_level(comparison, setting))
     return Figure(f"curves-{setting + 1}", f"Learning curves: {comparison.titles[setting]}", plot, table, extra=True)
 
 
-def strips(comparison: Comparison, setting: int) -> Figure:
+def strips(comparison: Comparison, setting: int, found: Sequence[Summary]) -> Figure:
     """Test accuracy of every run, with the mean and its interval."""
-    accuracy = 100 * tables.grid(comparison, setting, "test_accuracy")
-    n = tables.grid(comparison, setting, "outcome").notna().sum()
+    accuracy = 100 * grid(comparison, setting, "test_accuracy")
     rows = []
-    for technique in comparison.present(setting):
-        values = accuracy[technique].dropna().to_numpy(float)
-        mean = float(values.mean()) if len(values) else math.nan
-        low, high = statistics.t_interval(values)
-        name = comparison.techniques[technique]
-        rows.append(Strip(name, tuple(map(float, values)), mean, low, high, int(n[technique]) - len(values)))
+    for one in found:
+        values = tuple(map(float, accuracy[one.technique].dropna()))
+        mean, low, high = (100 * value for value in (one.mean, one.low, one.high))
+        rows.append(Strip(comparison.techniques[one.technique], values, mean, low, high, one.failed))
     header = (comparison.what, "runs", "failed", "mean", "95 % from", "to", "accuracies")
     cells = tuple(
         (
@@ -67,7 +64,7 @@ def strips(comparison: Comparison, setting: int) -> Figure:
     )
     caption = "Test accuracy in %: mean of the runs that did not fail with its 95 % t interval, and every run by seed."
     table = Table(header, cells, left=(0, 6), caption=caption)
-    plot = Strips("test accuracy, %", tuple(rows), level=_chance(comparison, setting))
+    plot = Strips("test accuracy, %", tuple(rows), level=_level(comparison, setting))
     return Figure(f"runs-{setting + 1}", f"Every run: {comparison.titles[setting]}", plot, table, extra=True)
 
 
@@ -75,6 +72,7 @@ def _line(values: np.ndarray) -> Line:
     return tuple(range(len(values))), tuple(map(float, values))
 
 
-def _chance(comparison: Comparison, setting: int) -> float | None:
-    about = comparison.about(setting)
-    return 100 * float(about["test_majority"] / about["test_total"]) if about["test_total"] else None
+def _level(comparison: Comparison, setting: int) -> float | None:
+    """Chance in %, where it is known."""
+    known = chance(comparison, setting)
+    return None if math.isnan(known) else 100 * known

@@ -1,0 +1,157 @@
+"""The techniques of one setting, each by itself: what became of its runs, how accurate they are, which rank that is.
+
+What describes runs describes those that finished, with the number of the others beside it. What orders techniques or
+tests one against another counts every run: one that failed (diverged, or could not start) scores as always naming the
+most frequent class, which is what one is left with. So no technique gains by failing.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from initbench.analysis import statistics
+from initbench.analysis.compare import Comparison
+from initbench.analysis.scores import OUTCOMES
+
+OK, SLOW, STUCK, DIVERGED, FAILED = range(len(OUTCOMES))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One technique in one setting. Accuracies are fractions on the test set, NaN where there is no number.
+
+    Attributes:
+        technique: its code in the comparison.
+        counts: how many runs ended in each of ``OUTCOMES``.
+        mean: of the runs that finished, as are ``sd`` (n − 1), the 95 % t interval from ``low`` to ``high``,
+            ``median``, ``least`` and ``greatest``.
+        score: the mean over all runs, a failed one scoring as always naming the most frequent class.
+        rank: by ``score``; 1 is best, and means that look equal share a rank.
+        lost: the 95 % Wilson interval of the rate of runs that failed or stayed at chance.
+        epochs: the median of the epochs to the target, infinite where at least half of the runs miss it.
+        area: the mean area under the curve of validation accuracies.
+    """
+
+    technique: int
+    counts: tuple[int, ...]
+    mean: float
+    sd: float
+    low: float
+    high: float
+    median: float
+    least: float
+    greatest: float
+    score: float
+    rank: float
+    lost: tuple[float, float]
+    epochs: float
+    area: float
+
+    @property
+    def n(self) -> int:
+        """All runs."""
+        return sum(self.counts)
+
+    @property
+    def failed(self) -> int:
+        """The runs that diverged or could not start."""
+        return self.counts[DIVERGED] + self.counts[FAILED]
+
+    @property
+    def stuck(self) -> int:
+        """The runs that stayed at chance."""
+        return self.counts[STUCK]
+
+    @property
+    def finished(self) -> int:
+        """The runs that have an accuracy."""
+        return self.n - self.failed
+
+
+def summaries(comparison: Comparison, setting: int) -> list[Summary]:
+    """The techniques that have runs in a setting, in the order of the comparison."""
+    accuracy = grid(comparison, setting, "test_accuracy")
+    outcome = grid(comparison, setting, "outcome")
+    score = scores(comparison, setting)
+    rank = ranks(score)
+    codes = comparison.column(setting, "technique")
+    epochs, area = (comparison.column(setting, name).astype(float) for name in ("epochs_to_target", "auc"))
+    epochs = np.where(np.isnan(epochs), np.inf, epochs)
+    found = []
+    for technique in comparison.present(setting):
+        values = accuracy[technique].dropna().to_numpy(float)
+        ends = outcome[technique].dropna().to_numpy(int)
+        low, high = statistics.t_interval(values)
+        counts = np.bincount(ends, minlength=len(OUTCOMES))
+        own = codes == technique
+        some = len(values) > 0
+        found.append(
+            Summary(
+                technique=technique,
+                counts=tuple(map(int, counts)),
+                mean=float(np.mean(values)) if some else math.nan,
+                sd=float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+                low=low,
+                high=high,
+                median=float(np.median(values)) if some else math.nan,
+                least=float(values.min()) if some else math.nan,
+                greatest=float(values.max()) if some else math.nan,
+                score=float(score[technique]),
+                rank=float(rank[technique]),
+                lost=statistics.wilson(int(counts[STUCK:].sum()), int(counts.sum())),
+                epochs=_median(epochs[own]),
+                area=float(pd.Series(area[own]).mean()),
+            )
+        )
+    return found
+
+
+def _median(values: statistics.Floats) -> float:
+    """The median; that of two infinite middles is infinite."""
+    return float(pd.Series(values).median())
+
+
+def grid(comparison: Comparison, setting: int, name: str) -> pd.DataFrame:
+    """One value per trial, ``[seeds, techniques]``; NaN where there is no such trial or it has no such number."""
+    present = comparison.present(setting)
+    seeds, row = np.unique(comparison.column(setting, "seed"), return_inverse=True)
+    column = np.searchsorted(present, comparison.column(setting, "technique"))
+    values = np.full((len(seeds), len(present)), np.nan)
+    # Of several trials of a technique and seed, the first: written last.
+    values[row[::-1], column[::-1]] = comparison.column(setting, name).astype(float)[::-1]
+    return pd.DataFrame(values, index=seeds, columns=present)
+
+
+def scored_counts(comparison: Comparison, setting: int) -> pd.DataFrame:
+    """Correct test answers ``[seeds, techniques]``, a failed run giving those of always naming the most frequent class.
+
+    NaN where there is no such trial, or a failed one of which nobody knows how many answers there were.
+    """
+    correct, outcome = (grid(comparison, setting, name) for name in ("test_correct", "outcome"))
+    about = comparison.about(setting)
+    majority = float(about["test_majority"]) if about["test_total"] else math.nan
+    return correct.mask(outcome >= DIVERGED, majority)
+
+
+def scores(comparison: Comparison, setting: int) -> pd.Series:
+    """Mean test accuracy of each technique over all its runs, a failed one at :func:`chance`."""
+    accuracy, outcome = (grid(comparison, setting, name) for name in ("test_accuracy", "outcome"))
+    return accuracy.mask(outcome >= DIVERGED, chance(comparison, setting)).mean()
+
+
+def chance(comparison: Comparison, setting: int) -> float:
+    """The test accuracy of always naming the most frequent class; NaN where no trial knows how many samples."""
+    about = comparison.about(setting)
+    return float(about["test_majority"] / about["test_total"]) if about["test_total"] else math.nan
+
+
+def looks(values: pd.Series) -> pd.Series:
+    """Fractions in percent to the hundredth, as every table shows them: what looks equal is equal."""
+    return (100 * values).map(lambda value: round(float(value), 2))
+
+
+def ranks(values: pd.Series) -> pd.Series:
+    """1 is the largest; values that look equal share a rank."""
+    return looks(values).rank(ascending=False, method="min")

@@ -1,0 +1,77 @@
+"""Plots as PNG and SVG, in files and in pages. The same plot gives the same bytes."""
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Canvas
+
+from initbench.errors import StorageError
+from initbench.render.blocks import Block, Figure
+from initbench.render.figures.heat_map import heat_map
+from initbench.render.figures.panels import panels
+from initbench.render.figures.ranking import ranking
+from initbench.render.figures.strips import strips
+from initbench.render.figures.style import COLORS, STYLE
+from initbench.render.plots import HeatMap, Panels, Plot, Strips
+
+
+def write(blocks: Sequence[Block], folder: Path) -> list[Path]:
+    """Every figure of a document as ``NAME.png`` and ``NAME.svg``.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for block in blocks:
+            if isinstance(block, Figure):
+                for suffix in ("png", "svg"):
+                    path = folder / f"{block.name}.{suffix}"
+                    path.write_bytes(render(block.plot, suffix))
+                    written.append(path)
+    except OSError as error:
+        raise StorageError(f"cannot write figures to {folder}: {error.strerror or error}") from error
+    return written
+
+
+def inline(figure: Figure) -> str:
+    """A figure as an SVG element for a page, its colours the page's."""
+    text = render(figure.plot, "svg", salt=figure.name).decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="[a-z0-9]+(\.axis)?_\d+"', "", text, flags=re.IGNORECASE)
+    for name, color in COLORS.items():
+        text = text.replace(color, f"var(--{name})")
+    text = re.sub(r"font: ([\w ]*?)(\d+\S*) '[^;\"]*", r"font: \1\2 var(--sans)", text)
+    view = re.search(r'viewBox="([^"]+)"', text)
+    size = re.search(r'width="([\d.]+)pt"', text)
+    width = 1.333 * float(size[1]) if size else 900
+    label = f'role="img" aria-label="{escape(figure.title)}"'
+    head = f'<svg viewBox="{view[1] if view else ""}" {label} style="width: {width:.0f}px"'
+    whole = head + ' xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return re.sub(r"<svg[^>]*>", lambda _: whole, text, count=1)
+
+
+def render(plot: Plot, suffix: str, salt: str = "initbench") -> bytes:
+    """A plot as the bytes of a file, ``png`` (on white) or ``svg``."""
+    with mpl.rc_context({**STYLE, "svg.hashsalt": salt}):
+        canvas = _canvas(plot)
+        file = io.BytesIO()
+        if suffix == "png":
+            canvas.savefig(file, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+        else:
+            canvas.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        return file.getvalue()
+
+
+def _canvas(plot: Plot) -> Canvas:
+    if isinstance(plot, Panels):
+        return panels(plot)
+    if isinstance(plot, Strips):
+        return strips(plot)
+    return heat_map(plot) if isinstance(plot, HeatMap) else ranking(plot)

@@ -1,0 +1,109 @@
+"""Contrasts in words and tables: the techniques against a baseline, and every pair."""
+
+import math
+from collections.abc import Sequence
+
+from initbench.analysis import contrasts
+from initbench.analysis.compare import Comparison
+from initbench.analysis.contrasts import Contrast, Verdict
+from initbench.analysis.summaries import Summary, scores
+from initbench.render.blocks import Block, Paragraph, Table
+from initbench.render.text import counted, listed, number, percent, points, points_interval, probability
+from initbench.report.outcome_tables import FAILED_SCORE
+
+_HEADER = ("pairs", "difference", "95 % interval", "p", "p (Holm)", "d_z", "P(A>B)", "detectable")
+_WORDS = {
+    Verdict.HIGHER: "higher",
+    Verdict.LOWER: "lower",
+    Verdict.INSEPARABLE: "not separable",
+    Verdict.UNTESTABLE: "not tested",
+}
+
+
+def against(comparison: Comparison, setting: int, baseline: int, summaries: Sequence[Summary]) -> list[Block]:
+    """Every technique against the baseline, and in words which are higher and which lower."""
+    present, name = comparison.present(setting), comparison.techniques[baseline]
+    if baseline not in present:
+        return [Paragraph(f"No trials of the baseline {name} in this setting.")]
+    found = contrasts.against(comparison, setting, baseline)
+    if not found:
+        return []
+    rows = tuple((comparison.techniques[one.a], *_cells(one)) for one in found)
+    caption = f"A against the baseline B = {name}. {_caption(len(found))}"
+    table = Table((comparison.what, *_HEADER), rows, title=f"Against {name}", caption=caption)
+    return [table, Paragraph(_verdicts(comparison, baseline, found, summaries))]
+
+
+def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
+    """Every pair of techniques, and the groups that cannot be told apart."""
+    found = contrasts.all_pairs(comparison, setting)
+    if not found:
+        return []
+    if all(one.verdict is Verdict.UNTESTABLE for one in found):
+        return [Paragraph(f"All pairs. {_refusal(found)}")]
+    rows = tuple((f"{comparison.techniques[one.a]} − {comparison.techniques[one.b]}", *_cells(one)) for one in found)
+    table = Table(("A − B", *_HEADER), rows, title="All pairs", caption=_caption(len(found)))
+    order, score = contrasts.by_score(comparison, setting), scores(comparison, setting)
+    groups = tuple(
+        (comparison.techniques[technique], percent(float(score[technique])), letters)
+        for technique, letters in zip(order, contrasts.groups(found, order), strict=True)
+    )
+    caption = (
+        f"Mean test accuracy in % over all runs, {FAILED_SCORE}. Techniques that share a letter are not separable, or "
+        "have too few common runs for a test (Holm-adjusted p of all pairs, family-wise error 5 %)."
+    )
+    return [table, Table((comparison.what, "mean", "group"), groups, left=(0, 2), title="Groups", caption=caption)]
+
+
+def _cells(one: Contrast) -> tuple[str, ...]:
+    return (
+        str(one.pairs),
+        points(one.mean),
+        points_interval(one.low, one.high),
+        probability(one.p),
+        probability(one.adjusted_p),
+        number(one.effect),
+        _with_interval(one.superiority, one.superiority_low, one.superiority_high),
+        percent(one.detectable),
+    )
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return number(value) + ("" if math.isnan(low) else f" ({number(low)}–{number(high)})")
+
+
+def _caption(comparisons: int) -> str:
+    return (
+        f"Paired by seed, over all seeds that both have, {FAILED_SCORE}: mean difference of test accuracy in "
+        "percentage points with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip permutation "
+        "test (for hundreds of runs, of its Edgeworth series), and the same adjusted by Holm for "
+        f"{counted(comparisons, 'comparison')}. d_z is the mean difference over the sd of the differences. P(A>B) is "
+        "the chance that a run of A beats a run of B, ties counting half, with its 95 % bootstrap interval, which has "
+        "no width where the runs do not overlap. Detectable is the difference that a paired t test at this n and "
+        "corrected level would find in 80 % of repetitions."
+    )
+
+
+def _verdicts(comparison: Comparison, baseline: int, found: Sequence[Contrast], summaries: Sequence[Summary]) -> str:
+    """Which techniques are higher and which lower; those with runs that failed say how many."""
+    if all(one.verdict is Verdict.UNTESTABLE for one in found):
+        return _refusal(found)
+    failed = {one.technique: (one.failed, one.n) for one in summaries}
+
+    def named(technique: int) -> str:
+        lost, n = failed[technique]
+        return comparison.techniques[technique] + (f" ({lost} of {n} failed)" if lost else "")
+
+    parts = []
+    for verdict, words in _WORDS.items():
+        which = [named(one.a) for one in found if one.verdict is verdict]
+        parts += [f"{words}: {listed(which)}"] if which else []
+    return f"Against {named(baseline)}, at a family-wise error of 5 %: {'; '.join(parts)}."
+
+
+def _refusal(found: Sequence[Contrast]) -> str:
+    most = max(one.pairs for one in found)
+    return (
+        f"No test is made: with {counted(most, 'pair')} and {counted(len(found), 'comparison')} no difference whatever "
+        f"could be significant at a family-wise error of 5 %; {found[0].seeds_needed} seeds would do."
+    )
