@@ -9,7 +9,7 @@ from initbench.errors import InputError
 from initbench.models import MODELS
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.overrides import quoted
-from initbench.settings.schema import GROUPS, KIND, SETTINGS
+from initbench.settings.schema import GROUPS, KIND, SETTINGS, own_value
 from initbench.values import exact
 
 # What Hydra reads as a text without quotes, and no other word for a value.
@@ -32,10 +32,9 @@ def overrides(cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:
             continue
         if setting.group:
             result |= _option(name, cell, catalogue)
-        elif name == "epochs" and cell["epochs"] is None:
-            result[name] = written(cell["dataset"]["epochs"])
         else:
-            result[name] = written(_one_size(cell[name]) if name == "width" else cell[name])
+            value = own_value(name, cell) if cell[name] is None else cell[name]
+            result[name] = written(_one_size(value) if name == "width" else value)
     return result
 
 
@@ -48,8 +47,7 @@ def _means_nothing(name: str, cell: Mapping[str, Any]) -> bool:
     """Whether a setting has no say in this cell: it is left to init, or the model or protocol has no use for it."""
     model, protocol = cell["model"]["name"], cell["protocol"]["name"]
     return (
-        cell[name] is None
-        and name != "epochs"
+        (cell[name] is None and SETTINGS[name].group != "")
         or (name == "width" and (not MODELS[model].width or cell["depth"] == 0))
         or (name == "depth" and model == "module")
         or (name == "lr" and protocol == "tuned")

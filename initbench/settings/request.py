@@ -14,12 +14,12 @@ from initbench.settings import resolve
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
-from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SETTINGS
+from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SETTINGS, own_value
 from initbench.trial import Cell
 from initbench.values import shown, text
 
 # Settings that are checked by themselves, whatever the others are.
-_SCALARS = ("depth", "lr", "schedule", "warmup", "batch_size")
+_SCALARS = ("depth", "lr", "epochs", "batch_size", "schedule", "warmup")
 _OURS = Catalogue()
 
 
@@ -97,7 +97,7 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     results = Path(SETTINGS["results"].parameter.check(first["results"], "results")).expanduser()
     experiment = first["experiment"] or "run"
     checked = tuple(dict.fromkeys(_cell(cell, catalogue) for cell in cells))
-    if len({cell.lr for cell in checked if cell.protocol.name == "tuned"}) > 1:
+    if len({str(cell["lr"]) for cell in cells if cell["protocol"]["name"] == "tuned"}) > 1:
         raise InputError("protocol=tuned chooses the learning rate; list the ones to try as protocol.lrs=[0.01,0.1]")
     taken = {seed for cell in checked if cell.protocol.name == "tuned" for seed in search_seeds(cell)}
     if taken & set(seeds):
@@ -107,9 +107,8 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
     _check_groups(plain)
-    values = {name: SETTINGS[name].parameter.check(plain[name], name) for name in _SCALARS}
-    # What a data set's file says where the setting does not.
-    epochs = plain["dataset"]["epochs"] if plain["epochs"] is None else plain["epochs"]
+    given = {name: own_value(name, plain) if plain[name] is None else plain[name] for name in _SCALARS}
+    values = {name: replace(SETTINGS[name].parameter, optional=False).check(given[name], name) for name in _SCALARS}
     depth, model = values.pop("depth"), resolve.model(plain["model"])
     activation = resolve.named_activation(plain["activation"])
     bias = resolve.bias_policy(plain["bias"], plain["init"], activation)
@@ -129,7 +128,6 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         init_output=inits["init_output"],
         bias=bias,
         optimizer=resolve.optimizer(plain["optimizer"]),
-        epochs=SETTINGS["epochs"].parameter.check(epochs, "epochs"),
         protocol=resolve.protocol(plain["protocol"]),
         settings=() if plain.get("options") is None else tuple(overrides(plain, catalogue).items()),
         **values,

@@ -67,7 +67,9 @@ SETTINGS: dict[str, Setting] = {
         _value("width", int, "width", "units per hidden layer; a list gives each layer its own", least=1),
         _option("activation", "activation", "what comes after each hidden layer"),
         _option("optimizer", "optimizer", "what turns gradients into steps"),
-        _value("lr", float, "learning rate", "of a step, at its highest", above=0),
+        _value(
+            "lr", float, "learning rate", "of a step, at its highest; null: the optimizer's own", above=0, optional=True
+        ),
         _value("epochs", int, "epochs", "passes over the data; null: the data set's own", least=1, optional=True),
         _value("batch_size", int, "batch size", "samples of a step", least=1),
         _value(
@@ -91,18 +93,31 @@ GROUPS = {name: setting.group for name, setting in SETTINGS.items() if setting.g
 # Settings that name an option of the group init.
 INIT_GROUPS = tuple(name for name, group in GROUPS.items() if group == "init")
 
-OPTIMIZERS: dict[str, tuple[Parameter, ...]] = {
-    "sgd": (
-        Parameter("momentum", 0.9, least=0, below=1, help="how much of a step is kept in the next"),
-        Parameter("nesterov", False, bool, help="the gradient after the step that momentum alone makes"),
-        Parameter("weight_decay", 0.0, least=0, help="added to the gradient, times the parameter"),
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What the settings need of an optimizer: its parameters, and the learning rate where none is asked for."""
+
+    parameters: tuple[Parameter, ...]
+    lr: float = 0.1
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer(
+        (
+            Parameter("momentum", 0.9, least=0, below=1, help="how much of a step is kept in the next"),
+            Parameter("nesterov", False, bool, help="the gradient after the step that momentum alone makes"),
+            Parameter("weight_decay", 0.0, least=0, help="added to the gradient, times the parameter"),
+        )
     ),
     **{
-        name: (
-            Parameter("beta1", 0.9, least=0, below=1, help="how much of the mean gradient is kept"),
-            Parameter("beta2", 0.999, least=0, below=1, help="how much of the mean squared gradient is kept"),
-            Parameter("eps", 1e-8, above=0, help="added to the root of the mean squared gradient"),
-            Parameter("weight_decay", weight_decay, least=0, help="of the parameters"),
+        name: Optimizer(
+            (
+                Parameter("beta1", 0.9, least=0, below=1, help="how much of the mean gradient is kept"),
+                Parameter("beta2", 0.999, least=0, below=1, help="how much of the mean squared gradient is kept"),
+                Parameter("eps", 1e-8, above=0, help="added to the root of the mean squared gradient"),
+                Parameter("weight_decay", weight_decay, least=0, help="of the parameters"),
+            )
         )
         for name, weight_decay in (("adam", 0.0), ("adamw", 0.01))
     },
@@ -187,6 +202,18 @@ def parameters(group: str, kind: str, laws: Mapping[str, Law | DataLaw]) -> tupl
     return declared_by(kind) if kind in table else None
 
 
+def own_value(name: str, cell: Mapping[str, Any]) -> Any:
+    """What a setting means that is null: the epochs of the data set, the learning rate of the optimizer.
+
+    Args:
+        name: the setting.
+        cell: composed, see :func:`initbench.settings.compose.compose`.
+    """
+    if name == "lr" and cell["optimizer"].get("name") in OPTIMIZERS:
+        return OPTIMIZERS[cell["optimizer"]["name"]].lr
+    return cell["dataset"].get("epochs") if name == "epochs" else None
+
+
 def kinds(group: str, laws: Mapping[str, Law | DataLaw]) -> tuple[str, ...]:
     """The kinds of options of a group that :func:`parameters` knows."""
     return tuple(laws if group == "init" else _TABLES[group][1])
@@ -222,7 +249,7 @@ _TABLES: dict[str, tuple[Callable[[str], tuple[Parameter, ...]], Mapping[str, An
     "bias": (_of_bias, BIASES),
     "model": (lambda name: MODELS[name].parameters, MODELS),
     "activation": (lambda name: declared(ACTIVATIONS[name].function), ACTIVATIONS),
-    "optimizer": (OPTIMIZERS.__getitem__, OPTIMIZERS),
+    "optimizer": (lambda name: OPTIMIZERS[name].parameters, OPTIMIZERS),
     "protocol": (PROTOCOLS.__getitem__, PROTOCOLS),
     "experiment": (lambda name: (), {}),
 }
