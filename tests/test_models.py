@@ -255,7 +255,7 @@ def test_tables_and_files_agree() -> None:
     assert set(MODELS) == set(modules.BUILDERS) == set(option_files("model"))
     for name, model in MODELS.items():
         (plain,) = compose([f"model={name}"])
-        assert set(plain["model"]) - {"name", "path"} == set(model.settings)
+        assert set(plain["model"]) - {"name"} == {parameter.name for parameter in model.parameters}
 
 
 def test_cost_counts_products_and_outputs() -> None:
