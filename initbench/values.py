@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,43 @@ def exact(value: Any) -> str:
     if isinstance(value, float) and float(plain(value)) != value:
         return str(value)
     return f"[{','.join(map(exact, value))}]" if isinstance(value, list) else plain(value)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A value that a user may set: its name, what it is where nobody says, and what it may be.
+
+    Attributes:
+        name: as the settings, the records and the code spell it.
+        default: its value where none is given.
+        kind: ``bool``, ``int``, ``float`` or ``str``.
+        least: the smallest value of a number; a whole number without one is not negative.
+        above: what a number must exceed.
+        below: what a number must stay under.
+        help: what it does, in a few words.
+    """
+
+    name: str
+    default: Any
+    kind: type = float
+    least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    help: str = ""
+
+    def check(self, value: Any, where: str) -> Any:
+        """The value if it is of the kind and in the range.
+
+        Args:
+            value: as it was read.
+            where: the setting that names it, for the message: ``optimizer.momentum``.
+
+        Raises:
+            InputError: it is not.
+        """
+        if self.kind is float:
+            return number(where, value, above=self.above, least=self.least, below=self.below)
+        if self.kind is int:
+            least = max(0 if self.least is None else self.least, -math.inf if self.above is None else self.above + 1)
+            return whole(where, value, int(least), MOST if self.below is None else int(self.below) - 1)
+        return text(where, value) if self.kind is str else exactly(where, value, self.kind)
