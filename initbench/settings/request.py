@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.data import SOURCES, STANDARDIZE, DatasetSpec
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError, unknown
 from initbench.experiment.search import search_seeds
 from initbench.models import MODELS, code_hash
@@ -19,12 +20,6 @@ from initbench.trial import Cell, Named
 from initbench.values import choice, like, number, path, shown, text, whole
 
 SCHEDULES = ("constant", "cosine", "linear")
-OPTIMIZERS: dict[str, dict[str, float | bool]] = {
-    "sgd": {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
-    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
-    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
-}
-
 
 # The settings there are, and what a file of each group must hold.
 _GROUPS = {
@@ -172,22 +167,17 @@ def _part(name: str, value: Any) -> float:
 
 def _optimizer(node: Mapping[str, Any]) -> Named:
     name = choice("optimizer", node["name"], OPTIMIZERS)
-    params: dict[str, float | bool] = dict(OPTIMIZERS[name])
+    allowed = {parameter.name: parameter for parameter in OPTIMIZERS[name].parameters}
+    params = OPTIMIZERS[name].defaults
     for key, value in node.items():
         if key == "name":
             continue
-        if key not in params:
-            raise unknown("setting", f"optimizer.{key}", [f"optimizer.{name}" for name in params])
-        if isinstance(params[key], bool):
-            params[key] = like(f"optimizer.{key}", value, bool)
-        elif key in ("momentum", "beta1", "beta2"):
-            params[key] = number(f"optimizer.{key}", value, least=0, below=1)
-        elif key == "eps":
-            params[key] = number(f"optimizer.{key}", value, above=0)
-        else:
-            params[key] = number(f"optimizer.{key}", value, least=0)
-    if params.get("nesterov") and not params["momentum"]:
-        raise InputError("optimizer.nesterov=true needs optimizer.momentum > 0")
+        if key not in allowed:
+            raise unknown("setting", f"optimizer.{key}", [f"optimizer.{name}" for name in allowed])
+        params[key] = allowed[key].check(value, f"optimizer.{key}")
+    refusal = OPTIMIZERS[name].refusal(params)
+    if refusal is not None:
+        raise InputError(refusal)
     return Named(name, tuple(sorted(params.items())))
 
 

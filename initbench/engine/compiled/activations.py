@@ -1,4 +1,7 @@
-"""Compiled activations with their slopes."""
+"""Compiled activations with their slopes.
+
+A new one is a function, its name, and its branch. None is needed: an activation without one is trained by torch.
+"""
 
 import math
 
@@ -115,8 +118,8 @@ def _identity(z, slope, a):
         slope[i] = one
 
 
-# The names of the activations by their number in compiled code.
-ACTIVATIONS = (
+# The activations that have compiled code, by their number in it; torch does the work of the others.
+KERNELS = (
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softsign", "softplus", "identity",
 )  # fmt: skip
 
@@ -126,7 +129,7 @@ def activate(number, a, z, slope):
     """Overwrite pre-activations ``z`` by their activations and fill in the slopes; both flat, of one length.
 
     Args:
-        number: the activation's position in :data:`ACTIVATIONS`.
+        number: the activation's position in :data:`KERNELS`.
         a: its parameter (``negative_slope``, ``alpha``), of the type of ``z``.
         z: pre-activations.
         slope: the derivative at ``z``.
