@@ -194,6 +194,26 @@ def test_tables_and_files_agree() -> None:
     assert {spec["dataset"]["source"] for spec in compose(["dataset=glob(*)"])} == set(SOURCES)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_option_of_the_optimizers_is_its_declaration(name: str) -> None:
+    (plain,) = compose([f"optimizer={name}"])
+    assert {key: value for key, value in plain["optimizer"].items() if key != "name"} == OPTIMIZERS[name].defaults
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_brings_its_own_learning_rate(name: str) -> None:
+    assert [cell.lr for cell in ask(f"optimizer={name}").cells] == [OPTIMIZERS[name].lr]
+    assert [cell.lr for cell in ask(f"optimizer={name}", "lr=0.07").cells] == [0.07]
+
+
+def test_adam_does_not_train_at_the_learning_rate_of_sgd() -> None:
+    cells = ask("optimizer=sgd,adam").cells
+    assert [cell.lr for cell in cells][0] == 0.1
+    assert cells[1].lr <= 0.01
+    # Under the tuned protocol it means nothing.
+    assert len(ask("optimizer=sgd,adam", "protocol=tuned").cells) == 2
+
+
 @pytest.mark.full
 def test_every_run_in_the_readme_is_one() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -79,7 +79,7 @@ def request(cells: Sequence[Mapping[str, Any]]) -> Request:
     results = path("results", first["results"])
     experiment = first["experiment"] or "run"
     checked = tuple(dict.fromkeys(map(_cell, cells)))
-    if len({cell.lr for cell in checked if cell.protocol.name == "tuned"}) > 1:
+    if len({cell["lr"] for cell in cells if cell["protocol"]["name"] == "tuned"}) > 1:
         raise InputError("protocol=tuned chooses the learning rate; list the ones to try as protocol.lrs=[0.01,0.1]")
     taken = {seed for cell in checked if cell.protocol.name == "tuned" for seed in search_seeds(cell)}
     if taken & set(seeds):
@@ -105,6 +105,8 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         group: initializer(plain[group], activation, bias, group) for group in INIT_GROUPS if plain[group] is not None
     }
     model = _model(plain["model"])
+    optimizer = _optimizer(plain["optimizer"])
+    lr = plain["lr"] if plain["lr"] is not None else OPTIMIZERS[optimizer.name].lr
     cell = Cell(
         dataset=_dataset(plain["dataset"]),
         model=model,
@@ -115,8 +117,8 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         init_first=inits.get("init_first"),
         init_output=inits.get("init_output"),
         bias=bias,
-        optimizer=_optimizer(plain["optimizer"]),
-        lr=number("lr", plain["lr"], above=0),
+        optimizer=optimizer,
+        lr=number("lr", lr, above=0),
         schedule=choice("schedule", plain["schedule"], SCHEDULES),
         warmup=number("warmup", plain["warmup"], least=0),
         epochs=whole("epochs", epochs, 1),
