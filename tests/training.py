@@ -34,7 +34,11 @@ def _adamw(params: Trained, lr: float, beta1: float, beta2: float, eps: float, w
 
 
 # Each optimizer as torch has it, from our hyperparameters.
-TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
+TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamw": _adamw,
+}
 
 # What is trained with: optimizer, and the hyperparameters that are not the default.
 RULES: dict[str, tuple[str, Mapping[str, Any]]] = {
