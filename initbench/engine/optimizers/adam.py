@@ -77,7 +77,7 @@ OPTIMIZER = Optimizer(
         *MOMENTS,
         Parameter("weight_decay", 0.0, least=0, help="added to the gradient, times the parameter"),
     ),
-    lr=0.001,
+    lr=0.01,
     n_buffers=2,
     torch_update=torch_update(decoupled=False),
     update=update(decoupled=False),

@@ -25,7 +25,7 @@ OPTIMIZER = Optimizer(
         *MOMENTS,
         Parameter("weight_decay", 0.01, least=0, help="the part of the parameter, times lr, that a step takes away"),
     ),
-    lr=0.001,
+    lr=0.01,
     n_buffers=2,
     torch_update=torch_update(decoupled=True),
     update=update(decoupled=True),
