@@ -36,7 +36,9 @@ def test_compiled_activations_are_the_definitions(name: str) -> None:
     # to the value itself, but for gelu to its input, since it multiplies that with a sum that cancels for x < 0.
     scale = np.abs(x) if name == "gelu" else np.abs(expected.detach().numpy())
     assert (np.abs(value - expected.detach().numpy()) <= 6e-7 * scale + 1e-37).all()
-    np.testing.assert_allclose(slope, expected_slope, rtol=2e-6, atol=2e-6)
+    # At a kink every slope between those beside it is right; at 0 all take the left one.
+    smooth = ~np.isin(x, ACTIVATIONS[name].kinks)
+    np.testing.assert_allclose(slope[smooth], expected_slope[smooth], rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", KERNELS)
