@@ -38,6 +38,7 @@ TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": _sgd,
     "adam": _adam,
     "adamw": _adamw,
+    "rmsprop": torch.optim.RMSprop,
 }
 
 # What is trained with: optimizer, and the hyperparameters that are not the default.
@@ -50,6 +51,8 @@ RULES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "adam": ("adam", {"weight_decay": 1e-3}),
     "adam plain": ("adam", {"beta1": 0.0}),
     "adamw": ("adamw", {"beta1": 0.8, "beta2": 0.99, "eps": 1e-7, "weight_decay": 0.1}),
+    "rmsprop": ("rmsprop", {}),
+    "rmsprop momentum decay": ("rmsprop", {"alpha": 0.9, "eps": 1e-6, "momentum": 0.5, "weight_decay": 1e-3}),
 }
 
 

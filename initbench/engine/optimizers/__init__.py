@@ -4,13 +4,14 @@ A new one is a file here, its line in the table, and a YAML in ``configs/optimiz
 find it by the table.
 """
 
-from initbench.engine.optimizers import adam, adamw, sgd
+from initbench.engine.optimizers import adam, adamw, rmsprop, sgd
 from initbench.engine.optimizers.declaration import Optimizer
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": sgd.OPTIMIZER,
     "adam": adam.OPTIMIZER,
     "adamw": adamw.OPTIMIZER,
+    "rmsprop": rmsprop.OPTIMIZER,
 }
 
 __all__ = ["OPTIMIZERS", "Optimizer"]
