@@ -19,9 +19,19 @@ from initbench.settings.compose import option_files
 
 # E[φ(z)²] to four digits; a table that does not come from this code.
 SECOND_MOMENTS = {
-    "relu": 0.5, "leaky_relu": 0.5001, "elu": 0.6449, "selu": 1.0, "gelu": 0.4252, "silu": 0.3558, "mish": 0.4523,
-    "tanh": 0.3943, "sigmoid": 0.2934, "softsign": 0.1830, "softplus": 0.9212, "identity": 1.0,
-}  # fmt: skip
+    "relu": 0.5,
+    "leaky_relu": 0.5001,
+    "elu": 0.6449,
+    "selu": 1.0,
+    "gelu": 0.4252,
+    "silu": 0.3558,
+    "mish": 0.4523,
+    "tanh": 0.3943,
+    "sigmoid": 0.2934,
+    "softsign": 0.1830,
+    "softplus": 0.9212,
+    "identity": 1.0,
+}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

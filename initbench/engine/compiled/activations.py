@@ -120,8 +120,19 @@ def _identity(z, slope, a):
 
 # The activations that have compiled code, by their number in it; torch does the work of the others.
 KERNELS = (
-    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softsign", "softplus", "identity",
-)  # fmt: skip
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "tanh",
+    "sigmoid",
+    "softsign",
+    "softplus",
+    "identity",
+)
 
 
 @compiled
@@ -157,5 +168,5 @@ def activate(number, a, z, slope):
         _softsign(z, slope, a)
     elif number == 10:
         _softplus(z, slope, a)
-    else:
+    elif number == 11:
         _identity(z, slope, a)
