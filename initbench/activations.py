@@ -115,6 +115,12 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "gelu": Activation(lambda x: x * _normal_cdf(x), lambda x: _normal_cdf(x) + x * _normal_density(x), "x·Φ(x)"),
     "silu": Activation(lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "x·σ(x)"),
+    "hardswish": Activation(
+        lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda x: np.where(np.abs(x) < 3, x / 3 + 0.5, (x > 0) * 1.0),
+        "x·min(max(x + 3, 0), 6)/6",
+        kinks=(-3.0, 3.0),
+    ),
     "mish": Activation(_mish, _mish_derivative, "x·tanh(log(1 + eˣ))"),
     "tanh": Activation(lambda x: np.tanh(x), lambda x: 1 - np.tanh(x) ** 2, "tanh(x)", 5 / 3),
     "sigmoid": Activation(_sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x)), "σ(x) = 1/(1 + e⁻ˣ)", 1.0),

@@ -31,6 +31,7 @@ SECOND_MOMENTS = {
     "softsign": 0.1830,
     "softplus": 0.9212,
     "identity": 1.0,
+    "hardswish": 0.3316,
 }
 
 

@@ -61,6 +61,17 @@ def _silu(z, slope, a):
 
 
 @compiled
+def _hardswish(z, slope, a):
+    kind = z.dtype.type
+    zero, half, one, three, by_3, by_6 = kind(0), kind(0.5), kind(1), kind(3), kind(1 / 3), kind(1 / 6)
+    for i in range(len(z)):
+        x = z[i]
+        inside, beyond = abs(x) < three, one if x > zero else zero
+        slope[i] = by_3 * x + half if inside else beyond
+        z[i] = x * (x + three) * by_6 if inside else x * beyond
+
+
+@compiled
 def _mish(z, slope, a):
     one, two, four, most = z.dtype.type(1), z.dtype.type(2), z.dtype.type(4), z.dtype.type(20)
     for i in range(len(z)):
@@ -132,6 +143,7 @@ KERNELS = (
     "softsign",
     "softplus",
     "identity",
+    "hardswish",
 )
 
 
@@ -170,3 +182,5 @@ def activate(number, a, z, slope):
         _softplus(z, slope, a)
     elif number == 11:
         _identity(z, slope, a)
+    elif number == 12:
+        _hardswish(z, slope, a)
