@@ -9,14 +9,13 @@ import pytest
 
 from initbench.data import SOURCES
 from initbench.data_driven import DATA_LAWS
-from initbench.engine.stacked.optimizers import Optimizer
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError
 from initbench.models import MODELS
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.compose import compose
 from initbench.settings.options import config_folder, option_files
 from initbench.settings.request import Request, request
-from initbench.settings.schema import OPTIMIZERS
 from initbench.trial import Asked, Cell, trial_key
 
 
@@ -197,7 +196,26 @@ def test_tables_and_files_agree() -> None:
     assert set(option_files("optimizer")) == set(OPTIMIZERS)
     assert set(option_files("model")) == set(MODELS)
     assert {spec["dataset"]["source"] for spec in compose(["dataset=glob(*)"])} == set(SOURCES)
-    assert {field.name for field in dataclasses.fields(Optimizer)} >= {"name", "hyper", "nesterov"}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_option_of_the_optimizers_is_its_declaration(name: str) -> None:
+    (plain,) = compose([f"optimizer={name}"])
+    assert {key: value for key, value in plain["optimizer"].items() if key != "name"} == OPTIMIZERS[name].defaults
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_brings_its_own_learning_rate(name: str) -> None:
+    assert [cell.lr for cell in ask(f"optimizer={name}").cells] == [OPTIMIZERS[name].lr]
+    assert [cell.lr for cell in ask(f"optimizer={name}", "lr=0.07").cells] == [0.07]
+
+
+def test_adam_does_not_train_at_the_learning_rate_of_sgd() -> None:
+    cells = ask("optimizer=sgd,adam").cells
+    assert [cell.lr for cell in cells][0] == 0.1
+    assert cells[1].lr <= 0.01
+    # Under the tuned protocol it means nothing.
+    assert len(ask("optimizer=sgd,adam", "protocol=tuned").cells) == 2
 
 
 @pytest.mark.full

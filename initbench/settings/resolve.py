@@ -9,6 +9,7 @@ from typing import Any
 from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
 from initbench.data import DatasetSpec
 from initbench.data_driven import DATA_LAWS
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, Law
 from initbench.initializers.conformance import drawn
@@ -16,7 +17,7 @@ from initbench.initializers.schemes import BRANCHES
 from initbench.models import MODELS, code_hash
 from initbench.seeding import stream
 from initbench.settings.catalogue import Catalogue
-from initbench.settings.schema import COMMON, GAINS, OPTIMIZERS, PROTOCOLS, parameters
+from initbench.settings.schema import COMMON, GAINS, PROTOCOLS, parameters
 from initbench.trial import Init, Named
 from initbench.values import choice, path, shown, text, whole
 
@@ -208,9 +209,9 @@ def optimizer(node: Mapping[str, Any]) -> Named:
         InputError: a name, a parameter or a value that there is not.
     """
     found = _named("optimizer", node, OPTIMIZERS)
-    params = dict(found.params)
-    if params.get("nesterov") and not params["momentum"]:
-        raise InputError("optimizer.nesterov=true needs optimizer.momentum > 0")
+    refusal = OPTIMIZERS[found.name].refusal(dict(found.params))
+    if refusal is not None:
+        raise InputError(refusal)
     return found
 
 

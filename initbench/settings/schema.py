@@ -13,6 +13,7 @@ from typing import Any
 from initbench.activations import ACTIVATIONS
 from initbench.data import SOURCES, STANDARDIZE
 from initbench.data_driven import DataLaw
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.initializers import BIASES, Law
 from initbench.initializers.fans import MODES
 from initbench.initializers.schemes import BRANCHES
@@ -93,35 +94,6 @@ GROUPS = {name: setting.group for name, setting in SETTINGS.items() if setting.g
 # Settings that name an option of the group init.
 INIT_GROUPS = tuple(name for name, group in GROUPS.items() if group == "init")
 
-
-@dataclass(frozen=True)
-class Optimizer:
-    """What the settings need of an optimizer: its parameters, and the learning rate where none is asked for."""
-
-    parameters: tuple[Parameter, ...]
-    lr: float = 0.1
-
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": Optimizer(
-        (
-            Parameter("momentum", 0.9, least=0, below=1, help="how much of a step is kept in the next"),
-            Parameter("nesterov", False, bool, help="the gradient after the step that momentum alone makes"),
-            Parameter("weight_decay", 0.0, least=0, help="added to the gradient, times the parameter"),
-        )
-    ),
-    **{
-        name: Optimizer(
-            (
-                Parameter("beta1", 0.9, least=0, below=1, help="how much of the mean gradient is kept"),
-                Parameter("beta2", 0.999, least=0, below=1, help="how much of the mean squared gradient is kept"),
-                Parameter("eps", 1e-8, above=0, help="added to the root of the mean squared gradient"),
-                Parameter("weight_decay", weight_decay, least=0, help="of the parameters"),
-            )
-        )
-        for name, weight_decay in (("adam", 0.0), ("adamw", 0.01))
-    },
-}
 
 PROTOCOLS: dict[str, tuple[Parameter, ...]] = {
     "fixed": (),
