@@ -5,7 +5,7 @@ Every message names the setting, what it may be, and what it got.
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,9 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
         group: initializer(plain[group], activation, bias, group) for group in INIT_GROUPS if plain[group] is not None
     }
     model = _model(plain["model"])
+    if model.name != "module" and inits["init"].branches == "torch":
+        # Our models have no layer in which torch's scheme differs from its law: with or without, it is one trial.
+        inits["init"] = replace(inits["init"], branches="")
     cell = Cell(
         dataset=_dataset(plain["dataset"]),
         model=model,
