@@ -94,6 +94,7 @@ BY_HAND = {
     "normal": (0.0, 0.01, None),
     "uniform": (0.0, 0.028868, 0.05),
     "truncated_normal": (0.0, 0.043981, 0.1),
+    "truncated_torch": (0.0, 0.879626, 2.0),
     "half_normal": (0.0079788, 0.0060281, None),
     "uniform_fan_in": (0.0, 0.018042, 0.03125),
     "lecun_normal": (0.0, 0.03125, None),
@@ -321,6 +322,9 @@ def test_fans() -> None:
         ("uniform", {"low": 1.0, "high": 1.0}, "low must be below high"),
         ("truncated_normal", {"std": 0.0}, "std must be > 0"),
         ("truncated_normal", {"cut": 0.01}, "cut must be >= 0.1"),
+        ("truncated_torch", {"std": 0.0}, "std must be > 0"),
+        ("truncated_torch", {"low": 1.0, "high": 1.0}, "low must be below high"),
+        ("truncated_torch", {"low": 8.0, "high": 9.0}, "fewer than one draw in 1000 lies between low=8.0 and high=9.0"),
         ("he_normal", {"gain": 0.0}, "gain must be > 0"),
         ("he_normal", {"mode": "fan"}, "mode must be one of fan_in, fan_out, fan_avg, fan_geo_avg; got 'fan'"),
         (
@@ -347,7 +351,7 @@ def test_bad_parameters_are_named(law: str, params: dict[str, object], message: 
 
 
 @pytest.mark.parametrize(
-    "law", sorted(set(LAWS) - {"constant", "normal", "uniform", "half_normal", "truncated_normal"})
+    "law", sorted(set(LAWS) - {"constant", "normal", "uniform", "half_normal", "truncated_normal", "truncated_torch"})
 )
 def test_laws_that_count_fans_refuse_vectors(law: str) -> None:
     with pytest.raises(ValueError, match="at least 2 dimensions"):

@@ -16,7 +16,7 @@ from initbench.errors import InputError
 from initbench.initializers import BIASES, Certificate, Law, certify, law_of
 from initbench.initializers.network import Part, assign, refusal
 from initbench.initializers.parameters import Parameter
-from initbench.initializers.schemes import BRANCHES, NORMS, Draw, Rule, scheme_rules
+from initbench.initializers.schemes import BRANCHES, NEUTRAL, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
 from initbench.settings.compose import option
 from initbench.settings.resolve import bias_policy, initializer, named_activation
@@ -91,7 +91,7 @@ def initialize(
         rules += _rules(spec, {}, of_activation, policy, found, pattern)
         if not any(fnmatchcase(parameter.name, pattern) for parameter in found):
             raise InputError(f"layers: '{pattern}' matches no parameter of the model")
-    rules += (*_rules(init, params, of_activation, policy, found), *NORMS)
+    rules += (*_rules(init, params, of_activation, policy, found), *NEUTRAL)
     # What no layer of a known kind holds is one weight, if it is named.
     named = [
         as_weight(one) if "other" in one.roles and one.tensor.ndim > 1 and _is_named(one, layers) else one

@@ -104,9 +104,10 @@ def _truncated_normal(shape: Shape, std: float, cut: float, corrected: bool) -> 
 
 
 def _truncated_torch(shape: Shape, std: float, mean: float, low: float, high: float) -> Promise:
-    _, of_mean, of_std = normal_between((low - mean) / std, (high - mean) / std)
+    cut = (low - mean) / std, (high - mean) / std
+    _, of_mean, of_std = normal_between(*cut)
     # A cut takes the tails away: the kurtosis of what is left is below the normal's, unless it is a tail itself.
-    distribution = "normal" if low < mean < high else "normal_tail"
+    distribution = "truncated_normal" if cut == (-2, 2) else "normal" if low < mean < high else "normal_tail"
     return Promise(mean + std * of_mean, std * of_std, distribution, bound=max(abs(low), abs(high)))
 
 

@@ -117,9 +117,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 # What draws so, by the name of the view.
 VIEW_SOURCES: dict[str, str] = {
-    f"{name}@{framework}": source
-    for framework, names in _BY_FRAMEWORK.items()
-    for name, (source, _) in names.items()
+    f"{name}@{framework}": source for framework, names in _BY_FRAMEWORK.items() for name, (source, _) in names.items()
 }
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.initializers.biases import BIASES, Bias
+from initbench.initializers import unscaled
+from initbench.initializers.biases import BIASES, Bias, Frequencies
 from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.certificates import Promise
 from initbench.initializers.conformance import drawn
@@ -132,8 +133,11 @@ def _constant(name: str, value: float) -> Draw:
     return Draw(name, LAWS["constant"], (("value", value),))
 
 
-# Normalisations start as the identity.
-NORMS = (Rule("scale", _constant("ones", 1.0)), Rule("shift", _constant("zeros", 0.0)))
+# What leaves its input as it is: a normalisation's scale and shift, a residual branch's multiplier.
+NEUTRAL = (
+    *(Rule(role, _constant("ones", 1.0)) for role in ("scale", "multiplier")),
+    Rule("shift", _constant("zeros", 0.0)),
+)
 
 
 def _fixup(block: Block) -> float:
@@ -143,6 +147,20 @@ def _fixup(block: Block) -> float:
 def _uniform(bound: Callable[[Block], float]) -> Callable[[Block], Draw]:
     """U(±bound)."""
     return lambda block: Draw("torch_default", LAWS["uniform"], (("low", -bound(block)), ("high", bound(block))))
+
+
+def _uniform_bias(bound: Callable[[Block], float]) -> Callable[[Block], Draw]:
+    """U(±bound), one entry per unit."""
+    law = Bias(
+        _within, "U(±bound)", "torch.nn", None, lambda shape, bound: LAWS["uniform"].promise(shape, -bound, bound)
+    )
+    return lambda block: Draw("torch_default", law, (("bound", bound(block)),))
+
+
+def _within(
+    shape: Sequence[int], rng: np.random.Generator, frequencies: Frequencies, *, bound: float
+) -> NDArray[np.float32]:
+    return unscaled.uniform(shape[:1], rng, low=-bound, high=bound)
 
 
 def _as_one_matrix(block: Block) -> float:
@@ -195,9 +213,11 @@ BRANCHES: dict[str, Scheme] = {
             Rule("weight", _uniform(_as_one_matrix), layer="transformer"),
             *(Rule(role, _uniform(_as_one_matrix), layer="attention") for role in ("query", "key", "value")),
             Rule("bias", _NO_BIAS, layer="attention"),
-            *(Rule(role, _uniform(_of_state), layer="recurrent") for role in ("weight", "bias")),
+            Rule("weight", _uniform(_of_state), layer="recurrent"),
+            Rule("bias", _uniform_bias(_of_state), layer="recurrent"),
             Rule("weight", _uniform(lambda block: 1 / math.sqrt(block.shape[1])), layer="recurrent_projection"),
-            *(Rule(role, _uniform(_of_fan_out), layer="transposed") for role in ("weight", "bias")),
+            Rule("weight", _uniform(_of_fan_out), layer="transposed"),
+            Rule("bias", _uniform_bias(_of_fan_out), layer="transposed"),
         ),
         branches=False,
         bias="uniform_fan_in",

@@ -134,7 +134,9 @@ def _of_layer(
     if isinstance(module, Branch) and own == "multiplier":
         return _alone(name, tensor, "multiplier")
     if isinstance(module, nn.RNNBase | nn.RNNCellBase) and own.startswith(("weight", "bias")):
-        own_roles: list[tuple[str, ...]] = [("recurrent",) if own.startswith("weight_hh") else ()] * (shape[0] // module.hidden_size or 1)
+        own_roles: list[tuple[str, ...]] = [("recurrent",) if own.startswith("weight_hh") else ()] * (
+            shape[0] // module.hidden_size or 1
+        )
         known = "recurrent_projection" if own.startswith("weight_hr") else "recurrent"
         return _cut(name, tensor, kind, known, getattr(module, own.replace("bias", "weight")).shape, own_roles)
     if isinstance(module, nn.MultiheadAttention) and own.startswith(("in_proj", "q_proj", "k_proj", "v_proj")):
