@@ -131,10 +131,9 @@ def _kept(kept: Sequence[Parameter], every: Sequence[Parameter]) -> str:
 def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:
     """The new values of a parameter in its own precision, and the certificate of these."""
     dtype = part.parameter.tensor.dtype
-    exact, blocks, rounding = part.blocks(seed), [], 0.0
-    if dtype in (torch.float32, torch.float64):
-        blocks = exact
-    else:
+    blocks = exact = part.blocks(seed)
+    rounding = 0.0
+    if dtype not in (torch.float32, torch.float64):
         rounding = torch.finfo(dtype).eps / 2
         blocks = [torch.from_numpy(np.ascontiguousarray(block)).to(dtype).float().numpy() for block in exact]
     where = f"'{part.law}' on {part.name}"

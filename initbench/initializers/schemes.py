@@ -151,9 +151,7 @@ def _uniform(bound: Callable[[Block], float]) -> Callable[[Block], Draw]:
 
 def _uniform_bias(bound: Callable[[Block], float]) -> Callable[[Block], Draw]:
     """U(±bound), one entry per unit."""
-    law = Bias(
-        _within, "U(±bound)", "torch.nn", None, lambda shape, bound: LAWS["uniform"].promise(shape, -bound, bound)
-    )
+    law = Bias(_within, "U(±bound)", "torch.nn", None, _within_promise)
     return lambda block: Draw("torch_default", law, (("bound", bound(block)),))
 
 
@@ -161,6 +159,10 @@ def _within(
     shape: Sequence[int], rng: np.random.Generator, frequencies: Frequencies, *, bound: float
 ) -> NDArray[np.float32]:
     return unscaled.uniform(shape[:1], rng, low=-bound, high=bound)
+
+
+def _within_promise(shape: Sequence[int], bound: float) -> Promise:
+    return Promise(0.0, bound / math.sqrt(3), "uniform", bound=bound)
 
 
 def _as_one_matrix(block: Block) -> float:
