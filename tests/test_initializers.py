@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from initbench.data_driven import INITIALIZERS
 from initbench.initializers import LAWS, Promise, certify, draw, fan, fans
@@ -224,6 +225,14 @@ def test_positive_is_he_without_signs() -> None:
     for distribution in ("normal", "uniform"):
         mean = draw_one("positive_mean", distribution=distribution).sum(axis=1, dtype=np.float64).mean()
         assert mean == pytest.approx(1, abs=0.01)
+
+
+def test_an_orthogonal_matrix_depends_on_no_number_of_threads() -> None:
+    made = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            made.append(draw("orthogonal", (1000, 1000), stream(0, "init", "w")).tobytes())
+    assert made[0] == made[1]
 
 
 def test_truncated_normal_has_both_conventions() -> None:
