@@ -161,8 +161,11 @@ MEASURED = [
 @pytest.mark.parametrize(("framework", "name", "shape"), MEASURED)
 def test_a_view_is_what_the_framework_was_measured_to_draw(framework: str, name: str, shape: str) -> None:
     theirs = MOMENTS[framework]["laws"][name][shape]
+    name, *settings = name.split()
     node = VIEWS[f"{name}@{framework}"]
     params = LAWS[node["law"]].defaults | {k: v for k, v in node.items() if k in LAWS[node["law"]].defaults}
+    for key, value in (setting.split("=") for setting in settings):
+        params[key] = value if isinstance(params[key], str) else float(value)
     size = tuple(map(int, shape.split("x")))
     draws = [draw(node["law"], size, stream(seed, "init", "w"), **params) for seed in range(8)]
     ours = np.concatenate([weight.ravel() for weight in draws]).astype(np.float64)

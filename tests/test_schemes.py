@@ -72,22 +72,6 @@ def initbench_stream(seed: int, name: str) -> np.random.Generator:
     return stream(seed, "init", name)
 
 
-class Block(nn.Module):
-    """A block of a transformer, by the names that a library gives to its layers."""
-
-    def __init__(self, d: int, **layers: nn.Module) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(d)
-        for name, layer in layers.items():
-            first, _, last = name.partition("__")
-            if last:
-                if not hasattr(self, first):
-                    self.add_module(first, nn.Module())
-                self.get_submodule(first).add_module(last, layer)
-            else:
-                self.add_module(first, layer)
-
-
 QKV = ("query", "key", "value")
 # Name of a linear layer, its outputs over its inputs, and what its blocks are.
 NAMES: list[tuple[str, int, tuple[str, ...]]] = [

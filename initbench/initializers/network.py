@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from initbench.errors import InputError
 from initbench.initializers.certificates import Certificate, Promise, certify
-from initbench.initializers.parameters import Block, Parameter
+from initbench.initializers.parameters import Parameter, ParameterBlock
 from initbench.initializers.schemes import Draw, Number, Rule, Scheme
 from initbench.seeding import stream
 
@@ -148,7 +148,7 @@ def refusal(scheme: Scheme, parameters: Sequence[Parameter]) -> str | None:
     return None
 
 
-def _said(name: str, block: Block, rules: Sequence[Rule]) -> tuple[Draw | None, float]:
+def _said(name: str, block: ParameterBlock, rules: Sequence[Rule]) -> tuple[Draw | None, float]:
     """The law and the factor of a block."""
     of_block = [rule for rule in rules if rule.matches(name, block)]
     law = next((rule.law for rule in of_block if rule.law is not None), None)
@@ -162,7 +162,7 @@ def _said(name: str, block: Block, rules: Sequence[Rule]) -> tuple[Draw | None, 
     return draw, _number([rule.factor for rule in of_block], block)
 
 
-def _number(numbers: Sequence[Number | None], block: Block) -> float:
+def _number(numbers: Sequence[Number | None], block: ParameterBlock) -> float:
     """The first number there is, for this block; 1 if there is none."""
     number = next((number for number in numbers if number is not None), 1.0)
     return float(number(block) if callable(number) else number)

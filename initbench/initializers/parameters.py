@@ -32,7 +32,7 @@ ROLES = {
 
 
 @dataclass(frozen=True)
-class Block:
+class ParameterBlock:
     """One matrix or kernel of a parameter, or the vector that goes with one; most parameters are a single block.
 
     Attributes:
@@ -77,7 +77,7 @@ class Parameter:
 
     name: str
     tensor: Any
-    blocks: tuple[Block, ...]
+    blocks: tuple[ParameterBlock, ...]
     transposed: bool = False
     axis: int = 0
     heads: int = 1

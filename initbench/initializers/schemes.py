@@ -21,7 +21,7 @@ from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.certificates import Promise
 from initbench.initializers.conformance import drawn
 from initbench.initializers.fans import fans
-from initbench.initializers.parameters import ROLES, Block
+from initbench.initializers.parameters import ROLES, ParameterBlock
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Draw:
 
 
 # A number, or what it is for a block.
-Number = float | Callable[[Block], float]
+Number = float | Callable[[ParameterBlock], float]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Rule:
     """
 
     role: str
-    law: Draw | Callable[[Block], Draw] | None = None
+    law: Draw | Callable[[ParameterBlock], Draw] | None = None
     factor: Number | None = None
     lr: Number | None = None
     multiplier: Number | None = None
@@ -90,7 +90,7 @@ class Rule:
         if self.role not in ROLES:
             raise ValueError(f"role must be one of {', '.join(ROLES)}; got '{self.role}'")
 
-    def matches(self, name: str, block: Block) -> bool:
+    def matches(self, name: str, block: ParameterBlock) -> bool:
         """Whether it is about this block of the parameter ``name``."""
         return self.role in block.roles and self.layer in ("", block.layer) and fnmatchcase(name, self.pattern)
 
@@ -140,16 +140,16 @@ NEUTRAL = (
 )
 
 
-def _fixup(block: Block) -> float:
+def _fixup(block: ParameterBlock) -> float:
     return float(block.n_branches ** (-1 / (2 * block.n_layers - 2)))
 
 
-def _uniform(bound: Callable[[Block], float]) -> Callable[[Block], Draw]:
+def _uniform(bound: Callable[[ParameterBlock], float]) -> Callable[[ParameterBlock], Draw]:
     """U(±bound)."""
     return lambda block: Draw("torch_default", LAWS["uniform"], (("low", -bound(block)), ("high", bound(block))))
 
 
-def _uniform_bias(bound: Callable[[Block], float]) -> Callable[[Block], Draw]:
+def _uniform_bias(bound: Callable[[ParameterBlock], float]) -> Callable[[ParameterBlock], Draw]:
     """U(±bound), one entry per unit."""
     law = Bias(_within, "U(±bound)", "torch.nn", None, _within_promise)
     return lambda block: Draw("torch_default", law, (("bound", bound(block)),))
@@ -165,18 +165,18 @@ def _within_promise(shape: Sequence[int], bound: float) -> Promise:
     return Promise(0.0, bound / math.sqrt(3), "uniform", bound=bound)
 
 
-def _as_one_matrix(block: Block) -> float:
+def _as_one_matrix(block: ParameterBlock) -> float:
     """Xavier's bound for all blocks of a parameter as one matrix, as torch counts."""
     fan_in, fan_out = fans(block.shape)
     return math.sqrt(6 / (fan_in + block.n_packed * fan_out))
 
 
-def _of_state(block: Block) -> float:
+def _of_state(block: ParameterBlock) -> float:
     """1/√hidden: a gate has as many rows as the state has entries."""
     return 1 / math.sqrt(block.shape[0])
 
 
-def _of_fan_out(block: Block) -> float:
+def _of_fan_out(block: ParameterBlock) -> float:
     """Torch takes the outputs of a transposed convolution for its inputs."""
     return 1 / math.sqrt(fans(block.shape)[1])
 

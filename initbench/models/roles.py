@@ -16,7 +16,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.weight_norm import WeightNorm
 
 from initbench.errors import InputError
-from initbench.initializers.parameters import Block, Parameter
+from initbench.initializers.parameters import Parameter, ParameterBlock
 from initbench.models.residual import Branch
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -67,7 +67,7 @@ def parameters(module: nn.Module, packed: Packing | None = None) -> list[Paramet
 
 def as_weight(parameter: Parameter) -> Parameter:
     """A parameter of no known layer, taken for one weight ``[out, in, ...]``."""
-    return replace(parameter, blocks=(Block(tuple(parameter.tensor.shape), ("hidden", "weight")),))
+    return replace(parameter, blocks=(ParameterBlock(tuple(parameter.tensor.shape), ("hidden", "weight")),))
 
 
 def _placed(found: Sequence[tuple[str, Parameter]], modules: Mapping[str, nn.Module]) -> list[Parameter]:
@@ -171,7 +171,7 @@ def _of_layer(
 
 def _alone(name: str, tensor: nn.Parameter, role: str, layer: str = "", **more: Any) -> Parameter:
     """A parameter that is neither a weight nor a bias."""
-    return Parameter(name, tensor, (Block(tuple(tensor.shape), (role,), layer),), **more)
+    return Parameter(name, tensor, (ParameterBlock(tuple(tensor.shape), (role,), layer),), **more)
 
 
 def _cut(
@@ -200,7 +200,7 @@ def _cut(
     """
     rows = rows or [weight[0] // len(roles)] * len(roles)
     blocks = [
-        Block((n, *weight[1:]), (*(own if kind == "weight" else ()), kind), layer, n_layers=n_layers)
+        ParameterBlock((n, *weight[1:]), (*(own if kind == "weight" else ()), kind), layer, n_layers=n_layers)
         for n, own in zip(rows, roles, strict=True)
     ]
     return Parameter(name, tensor, tuple(blocks), **more)
