@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from initbench.commands.listing import listing
 from initbench.initializers import BIASES, LAWS, Promise, certify, draw, draw_bias
 from initbench.initializers.distributions import KURTOSIS, standardized, truncated_std
-from initbench.initializers.names import ALIASES, VIEWS, canonical
+from initbench.initializers.names import ALIASES, VIEW_SOURCES, VIEWS, canonical
 from initbench.seeding import stream
 from initbench.settings.compose import option_files, options
 
@@ -190,6 +191,14 @@ def test_every_view_of_a_measured_framework_was_measured() -> None:
         name, _, framework = view.partition("@")
         if framework in MOMENTS:
             assert name in MOMENTS[framework]["laws"]
+
+
+def test_the_source_of_a_view_is_its_framework() -> None:
+    rows = {row[0]: row for row in listing("frameworks").rows}
+    assert set(rows) == set(VIEWS) == set(VIEW_SOURCES)
+    for view, source in (("normal", "normal_"), ("uniform", "uniform_"), ("truncated_normal", "trunc_normal_")):
+        assert rows[f"{view}@torch"][-1] == f"torch.nn.init.{source}"
+    assert rows["uniform@keras"][-1] == "keras.initializers.RandomUniform"
 
 
 def test_same_name_different_law() -> None:

@@ -49,6 +49,14 @@ def test_a_run_and_initialize_start_from_the_same_bits(name: str) -> None:
         assert value.numpy().tobytes() == np.ascontiguousarray(params[key]).tobytes(), key
 
 
+def test_a_layer_of_its_own_is_scaled_by_no_rule_of_the_others() -> None:
+    module, params = started("init=fixup", "init_output=he", "model=residual_mlp", "depth=2", "width=32")
+    initbench.initialize(module, "fixup", layers={"output.*": "he"}, seed=3)
+    assert module.output.weight.any()
+    for key, value in module.state_dict().items():
+        assert (value.numpy() == params[key]).all(), key
+
+
 @pytest.mark.parametrize("policy", sorted(set(BIASES) - {"log_prior"}))
 def test_a_run_and_initialize_have_the_same_biases(policy: str) -> None:
     module, params = started("init=he", f"bias={policy}", "activation=tanh", "depth=2", "width=32")
@@ -114,9 +122,7 @@ def test_a_fused_projection_has_the_fans_of_its_matrices_and_says_so() -> None:
     certificates = initbench.initialize(model, "xavier_normal", blocks={"wide": 3})
     for name in ("attn_qkv", "wide"):
         assert float(model[name].weight.detach().std()) == pytest.approx(math.sqrt(2 / 384), rel=0.01)
-    assert certificates["attn_qkv.weight"].notes == (
-        "read as 3 matrices by its name: query, key, value; blocks= says otherwise",
-    )
+    assert certificates["attn_qkv.weight"].notes == ("read as 3 matrices by its name: query, key, value",)
     certificates = initbench.initialize(model, "xavier_normal", blocks={"*qkv": 1, "wide.weight": [192, 384]})
     assert float(model["attn_qkv"].weight.detach().std()) == pytest.approx(math.sqrt(2 / 768), rel=0.01)
     assert certificates["attn_qkv.weight"].notes == ()

@@ -136,16 +136,16 @@ def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:
     if dtype not in (torch.float32, torch.float64):
         rounding = torch.finfo(dtype).eps / 2
         blocks = [torch.from_numpy(np.ascontiguousarray(block)).to(dtype).float().numpy() for block in exact]
-    where = f"'{part.law}' on {part.name}"
+    where = f"{'bias' if 'bias' in part.parameter.roles else 'init'} '{part.law}' on {part.name}"
     if not all(np.isfinite(block).all() for block in blocks):
-        raise InputError(f"init {where}: a value is too large for {dtype}")
+        raise InputError(f"{where}: a value is too large for {dtype}")
     n_lost = sum(int(((block == 0) & (drawn != 0)).sum()) for block, drawn in zip(blocks, exact, strict=True))
     n = sum(block.size for block in blocks)
     if n_lost > _LOST * n:
-        raise InputError(f"init {where}: {n_lost} of {n} values become 0, too small for {dtype}")
+        raise InputError(f"{where}: {n_lost} of {n} values become 0, too small for {dtype}")
     certificate = part.certificate(blocks, rounding)
     if certificate.faults:
-        raise InputError(f"init {where}: {certificate.faults[0]}")
+        raise InputError(f"{where}: {certificate.faults[0]}")
     return torch.from_numpy(part.parameter.assembled(blocks)).to(dtype), certificate
 
 

@@ -126,7 +126,9 @@ def scheme_rules(weights: Draw, biases: Draw, scheme: Scheme | None = None, patt
         pattern: of the names of the parameters that all this is about.
     """
     own = [rule for rule in scheme.rules if rule.role != "bias" or biases.name == scheme.bias] if scheme else []
-    return tuple(replace(rule, pattern=pattern) for rule in (*own, Rule("weight", weights), Rule("bias", biases)))
+    # A factor of 1, lest one of a scheme for other layers be meant.
+    every = (Rule("weight", weights, factor=1.0), Rule("bias", biases))
+    return tuple(replace(rule, pattern=pattern) for rule in (*own, *every))
 
 
 def _constant(name: str, value: float) -> Draw:

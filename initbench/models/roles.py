@@ -225,7 +225,7 @@ def _linear(
     if parts:
         heads = _n_heads(layer, modules, weight)
         alternating = f", alternating over {heads} heads" if heads > 1 else ""
-        note = f"read as {len(parts)} matrices by its name: {', '.join(parts)}{alternating}; blocks= says otherwise"
+        note = f"read as {len(parts)} matrices by its name: {', '.join(parts)}{alternating}"
         return _cut(name, tensor, kind, "linear", weight, [(part,) for part in parts], heads=heads, note=note)
     branch, number = _branch(layer, modules)
     return _cut(name, tensor, kind, "linear", weight, [_in_branch(branch, number) or _by_name(layer, modules)], branch)
