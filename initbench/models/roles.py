@@ -79,17 +79,21 @@ def _placed(found: Sequence[tuple[str, Parameter]], modules: Mapping[str, nn.Mod
     transformers = [prefix for prefix, part in modules.items() if isinstance(part, nn.Transformer)]
     placed = []
     for layer, of in found:
-        *own, kind = of.roles
-        where = {"output": of.name == last, "input": of.name == first, "hidden": of.name not in (first, last)}
-        more = [role for role, is_there in where.items() if is_there] if kind == "weight" else []
-        if kind == "bias" and layer == last_layer:
-            more = ["output_bias"]
-        within = any(layer == prefix or layer.startswith(f"{prefix}." if prefix else "") for prefix in transformers)
-        blocks = []
-        for block in of.blocks:
-            *own, kind = block.roles
-            changed = replace(block, roles=(*own, *more, kind), n_branches=n_branches, n_packed=len(of.blocks))
-            blocks.append(replace(changed, layer="transformer") if within and kind == "weight" else changed)
+        is_weight = "weight" in of.roles
+        place = [role for role, name in (("output", last), ("input", first)) if of.name == name] or ["hidden"]
+        if not is_weight:
+            place = ["output_bias"] if "bias" in of.roles and layer == last_layer else []
+        within = is_weight and any(f"{layer}.".startswith(f"{prefix}." if prefix else "") for prefix in transformers)
+        blocks = [
+            replace(
+                block,
+                roles=(*block.roles[:-1], *place, block.roles[-1]),
+                layer="transformer" if within else block.layer,
+                n_branches=n_branches,
+                n_packed=len(of.blocks),
+            )
+            for block in of.blocks
+        ]
         placed.append(replace(of, blocks=tuple(blocks)))
     return placed
 
