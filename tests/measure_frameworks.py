@@ -1,5 +1,7 @@
 """Measure what torch, Keras and JAX draw under each name, and write it to framework_moments.json.
 
+Some names are measured with parameters too, in our names for them: ``truncated_normal std=0.02``.
+
 Run by hand, once per framework release, in an environment that has one of the frameworks or all:
 
     python tests/measure_frameworks.py
@@ -53,15 +55,22 @@ def torch_draws() -> Iterator[tuple[str, Draw]]:
     yield "sparse", draw(init.sparse_, sparsity=0.1)
     yield "identity", draw(init.eye_)
     yield "dirac", draw(init.dirac_)
+    yield "normal mean=1 std=0.02", draw(init.normal_, mean=1.0, std=0.02)
+    yield "truncated_normal std=0.02", draw(init.trunc_normal_, std=0.02)
+    yield "truncated_normal std=2 mean=0.5 low=-1 high=3", draw(init.trunc_normal_, std=2.0, mean=0.5, a=-1.0, b=3.0)
+    yield "xavier_normal gain=2", draw(init.xavier_normal_, gain=2.0)
+    yield "he_normal mode=fan_out", draw(init.kaiming_normal_, mode="fan_out")
+    yield "orthogonal gain=2", draw(init.orthogonal_, gain=2.0)
+    yield "sparse sparsity=0.5 std=1", draw(init.sparse_, sparsity=0.5, std=1.0)
 
 
 def keras_draws() -> Iterator[tuple[str, Draw]]:
     os.environ.setdefault("KERAS_BACKEND", "jax")
     from keras import initializers, layers
 
-    def draw(make: Callable[..., Any]) -> Draw:
+    def draw(make: Callable[..., Any], **params: Any) -> Draw:
         def filled(shape: tuple[int, ...], seed: int) -> np.ndarray:
-            return to_torch_layout(np.asarray(make(seed=seed)(to_keras_layout(shape))))
+            return to_torch_layout(np.asarray(make(seed=seed, **params)(to_keras_layout(shape))))
 
         return filled
 
@@ -84,6 +93,14 @@ def keras_draws() -> Iterator[tuple[str, Draw]]:
     yield "he_uniform", draw(initializers.HeUniform)
     yield "orthogonal", draw(initializers.Orthogonal)
     yield "identity", draw(lambda seed: initializers.Identity())
+    yield "normal mean=1 std=0.02", draw(initializers.RandomNormal, mean=1.0, stddev=0.02)
+    yield "truncated_normal std=0.02", draw(initializers.TruncatedNormal, stddev=0.02)
+    yield "truncated_normal std=3", draw(initializers.TruncatedNormal, stddev=3.0)
+    yield "orthogonal gain=2", draw(initializers.Orthogonal, gain=2.0)
+    yield (
+        "variance_scaling scale=2 mode=fan_avg distribution=uniform",
+        draw(initializers.VarianceScaling, scale=2.0, mode="fan_avg", distribution="uniform"),
+    )
 
 
 def jax_draws() -> Iterator[tuple[str, Draw]]:
@@ -103,6 +120,10 @@ def jax_draws() -> Iterator[tuple[str, Draw]]:
         yield name, draw(getattr(initializers, name)())
     yield "orthogonal", draw(initializers.orthogonal())
     yield "delta_orthogonal", draw(initializers.delta_orthogonal())
+    yield "normal std=0.02", draw(initializers.normal(0.02))
+    yield "truncated_normal std=0.02", draw(initializers.truncated_normal(0.02))
+    yield "truncated_normal std=3", draw(initializers.truncated_normal(3.0))
+    yield "orthogonal gain=2", draw(initializers.orthogonal(2.0))
 
 
 def to_keras_layout(shape: tuple[int, ...]) -> tuple[int, ...]:

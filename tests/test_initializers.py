@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from initbench.data_driven import INITIALIZERS
 from initbench.initializers import LAWS, Promise, certify, draw, fan, fans
@@ -95,6 +96,7 @@ BY_HAND = {
     "normal": (0.0, 0.01, None),
     "uniform": (0.0, 0.028868, 0.05),
     "truncated_normal": (0.0, 0.043981, 0.1),
+    "truncated_torch": (0.0, 0.879626, 2.0),
     "half_normal": (0.0079788, 0.0060281, None),
     "uniform_fan_in": (0.0, 0.018042, 0.03125),
     "lecun_normal": (0.0, 0.03125, None),
@@ -226,6 +228,14 @@ def test_positive_is_he_without_signs() -> None:
         assert mean == pytest.approx(1, abs=0.01)
 
 
+def test_an_orthogonal_matrix_depends_on_no_number_of_threads() -> None:
+    made = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            made.append(draw("orthogonal", (1000, 1000), stream(0, "init", "w")).tobytes())
+    assert made[0] == made[1]
+
+
 def test_truncated_normal_has_both_conventions() -> None:
     plain = draw_one("truncated_normal", std=0.02)
     corrected = draw_one("truncated_normal", std=0.02, corrected=True)
@@ -322,6 +332,9 @@ def test_fans() -> None:
         ("uniform", {"low": 1.0, "high": 1.0}, "low must be below high"),
         ("truncated_normal", {"std": 0.0}, "std must be > 0"),
         ("truncated_normal", {"cut": 0.01}, "cut must be >= 0.1"),
+        ("truncated_torch", {"std": 0.0}, "std must be > 0"),
+        ("truncated_torch", {"low": 1.0, "high": 1.0}, "low must be below high"),
+        ("truncated_torch", {"low": 8.0, "high": 9.0}, "fewer than one draw in 1000 lies between low=8.0 and high=9.0"),
         ("he_normal", {"gain": 0.0}, "gain must be > 0"),
         ("he_normal", {"mode": "fan"}, "mode must be one of fan_in, fan_out, fan_avg, fan_geo_avg; got 'fan'"),
         (
@@ -348,7 +361,7 @@ def test_bad_parameters_are_named(law: str, params: dict[str, object], message: 
 
 
 @pytest.mark.parametrize(
-    "law", sorted(set(LAWS) - {"constant", "normal", "uniform", "half_normal", "truncated_normal"})
+    "law", sorted(set(LAWS) - {"constant", "normal", "uniform", "half_normal", "truncated_normal", "truncated_torch"})
 )
 def test_laws_that_count_fans_refuse_vectors(law: str) -> None:
     with pytest.raises(ValueError, match="at least 2 dimensions"):

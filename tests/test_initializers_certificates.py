@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from initbench.commands.listing import listing
 from initbench.initializers import BIASES, LAWS, Promise, certify, draw, draw_bias
 from initbench.initializers.distributions import KURTOSIS, standardized, truncated_std
-from initbench.initializers.names import ALIASES, VIEWS, canonical
+from initbench.initializers.names import ALIASES, VIEW_SOURCES, VIEWS, canonical
 from initbench.seeding import stream
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.options import option_files
@@ -162,8 +163,11 @@ MEASURED = [
 @pytest.mark.parametrize(("framework", "name", "shape"), MEASURED)
 def test_a_view_is_what_the_framework_was_measured_to_draw(framework: str, name: str, shape: str) -> None:
     theirs = MOMENTS[framework]["laws"][name][shape]
+    name, *settings = name.split()
     node = VIEWS[f"{name}@{framework}"]
-    params = LAWS[node["law"]].defaults | {k: v for k, v in node.items() if k not in ("name", "law", "bias")}
+    params = LAWS[node["law"]].defaults | {k: v for k, v in node.items() if k in LAWS[node["law"]].defaults}
+    for key, value in (setting.split("=") for setting in settings):
+        params[key] = value if isinstance(params[key], str) else float(value)
     size = tuple(map(int, shape.split("x")))
     draws = [draw(node["law"], size, stream(seed, "init", "w"), **params) for seed in range(8)]
     ours = np.concatenate([weight.ravel() for weight in draws]).astype(np.float64)
@@ -188,6 +192,14 @@ def test_every_view_of_a_measured_framework_was_measured() -> None:
         name, _, framework = view.partition("@")
         if framework in MOMENTS:
             assert name in MOMENTS[framework]["laws"]
+
+
+def test_the_source_of_a_view_is_its_framework() -> None:
+    rows = {row[0]: row for row in listing("frameworks", Catalogue()).rows}
+    assert set(rows) == set(VIEWS) == set(VIEW_SOURCES)
+    for view, source in (("normal", "normal_"), ("uniform", "uniform_"), ("truncated_normal", "trunc_normal_")):
+        assert rows[f"{view}@torch"][-1] == f"torch.nn.init.{source}"
+    assert rows["uniform@keras"][-1] == "keras.initializers.RandomUniform"
 
 
 def test_same_name_different_law() -> None:

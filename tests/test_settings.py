@@ -226,7 +226,7 @@ def test_settings_are_listed(initbench: Initbench, monkeypatch: pytest.MonkeyPat
     )
     assert lines["schedule"].startswith("schedule constant, cosine, linear cosine yes ")
     assert lines["device"].startswith("device text auto no ")
-    assert lines["optimizer.momentum"].startswith("optimizer.momentum number >= 0 and < 1 0.9 yes ")
+    assert lines["optimizer.momentum"].startswith("optimizer.momentum number >= 0 and < 1 0.9, 0 yes ")
     assert lines["model.norm"].startswith("model.norm layer, batch, none none yes ")
     assert "auto, torch, critical" in lines["init.gain"]
     Path("law.py").write_text(PLUGIN.format("0.1"))

@@ -1,7 +1,7 @@
-"""Initialize anyone's model: ``initbench.initialize(model, "he_normal", activation="relu", seed=0)``."""
+"""Initialize anyone's model: ``initbench.initialize(model, "he_normal", seed=0)``."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from numbers import Integral
 from typing import Any
@@ -13,11 +13,12 @@ from torch import nn
 
 from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
-from initbench.initializers import BIASES, LAWS, Certificate, certify, draw_bias
-from initbench.initializers.catalogue import Law
-from initbench.initializers.conformance import drawn
-from initbench.models.roles import Parameter, parameters
-from initbench.seeding import stream
+from initbench.initializers import BIASES, Certificate, Law, certify
+from initbench.initializers.network import Part, assign, refusal
+from initbench.initializers.parameters import Parameter
+from initbench.initializers.plugins import law_of
+from initbench.initializers.schemes import BRANCHES, NEUTRAL, Draw, Rule, scheme_rules
+from initbench.models.roles import as_weight, parameters
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.resolve import bias_policy, initializer, named_activation
 from initbench.trial import Named
@@ -26,25 +27,31 @@ from initbench.values import shown
 # An option's name, a function (shape, rng) -> array, or a mapping with a name and parameters.
 Spec = str | Callable[..., NDArray[Any]] | Mapping[str, Any]
 
+# More than this part of a tensor cannot be lost to a precision by chance.
+_LOST = 0.01
+
 
 def initialize(
     model: nn.Module,
     init: Spec = "he_normal",
     *,
     activation: str | Mapping[str, Any] | None = None,
-    bias: str | Mapping[str, Any] = "zeros",
+    bias: str | Mapping[str, Any] | None = None,
     seed: int = 0,
     layers: Mapping[str, Spec] | None = None,
+    blocks: Mapping[str, int | Sequence[int]] | None = None,
     **params: Any,
 ) -> dict[str, Certificate]:
-    """Draw the weights and biases of a model anew, in place.
+    """Draw the weights and biases of a model anew, in place: what ``initbench run`` trains under the same names.
 
-    Linear layers, convolutions, transposed convolutions, embeddings, recurrent layers and attention projections get
-    the initializer; biases their policy; normalisations start as the identity (scale 1, shift 0). Other parameters are
-    left as they are, with a certificate that says so. Fans are those of one group of a grouped convolution, and of one
-    of several matrices in one parameter (the query, key and value of ``in_proj_weight``, the gates of an LSTM), and
-    are not swapped in a transposed convolution; torch's are. Strides count nowhere. An embedding is read as
-    ``[num, dim]``, one row per entry, as torch and Flax do.
+    Linear layers (torch's, and the ``Conv1D`` of Hugging Face's GPT-2), convolutions, transposed convolutions,
+    embeddings, recurrent layers and attention projections get the initializer; biases their policy; normalisations
+    start as the identity (scale 1, shift 0). Under weight norm the magnitudes are the norms of what was drawn. Other
+    parameters are left as they are, with a certificate that says so, and a warning where one looks like a weight.
+    Fans are those of one group of a grouped convolution, and of one of several matrices in one parameter (the query,
+    key and value of ``in_proj_weight`` or of a linear layer named so, the gates of an LSTM), and are not swapped in a
+    transposed convolution; torch's are. Strides count nowhere. An embedding is read as ``[num, dim]``, one row per
+    entry, as torch and Flax do.
 
     Every parameter has a random stream of its own, named by the seed and the parameter's name: what it gets depends on
     no other layer and on no global state, and the model's device and precision change nothing but the rounding.
@@ -53,15 +60,22 @@ def initialize(
         model: any module whose parameters have their shapes.
         init: an option of ``initbench list initializers``, an alias, a framework's view such as ``he_normal@keras``, a
             mapping with ``name`` and parameters, or a function ``(shape, rng) -> array``.
-        activation: a name of ``initbench list activations``, or a mapping with ``name`` and parameters. With it, the
-            gain of every law that has one is the activation's (``gain="auto"``), unless it is given or a view fixes it.
-        bias: a policy of ``initbench list biases``, or a mapping with ``name`` and parameters.
+        activation: a name of ``initbench list activations``, or a mapping with ``name`` and parameters: what a gain
+            that is asked for by name (``gain="auto"``, ``"torch"`` or ``"critical"``) follows from. It changes no
+            other.
+        bias: a policy of ``initbench list biases``, or a mapping with ``name`` and parameters; None is each
+            initializer's own: zeros for all but ``torch_default`` and ``critical``.
         seed: any integer >= 0.
         layers: pattern of parameter names, as ``"fc.*"``, to the initializer of those; the first that matches counts.
+        blocks: pattern of a linear layer's name, as ``"*.to_qkv"``, to how many matrices lie in it on top of each
+            other, or to the rows of each, where its name does not say it.
         params: of ``init``'s law, as ``std=0.02``.
 
     Returns:
-        One certificate for each parameter, by its name.
+        One certificate for each parameter, by its name, of what the tensor now holds.
+
+    Warns:
+        UserWarning: a trained parameter that looks like a weight stays as it is.
 
     Raises:
         InputError: an unknown name or parameter, a law that cannot serve a layer, or one that breaks its promise, or
@@ -69,39 +83,78 @@ def initialize(
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed must be a whole number >= 0; got {shown(seed)}")
-    seed = int(seed)
     of_activation = None if activation is None else named_activation(_node("activation", activation))
+    policy = None if bias is None else _policy(bias, of_activation)
+    layers = layers or {}
+    found = parameters(model, blocks)
+    rules: list[Rule] = []
+    for pattern, spec in layers.items():
+        rules += _rules(spec, {}, of_activation, policy, found, pattern)
+        if not any(fnmatchcase(parameter.name, pattern) for parameter in found):
+            raise InputError(f"layers: '{pattern}' matches no parameter of the model")
+    rules += (*_rules(init, params, of_activation, policy, found), *NEUTRAL)
+    # What no layer of a known kind holds is one weight, if it is named.
+    named = [
+        as_weight(one) if "other" in one.roles and one.tensor.ndim > 1 and _is_named(one, layers) else one
+        for one in found
+    ]
+    new: list[tuple[nn.Parameter, torch.Tensor]] = []
+    certificates, kept = {}, []
+    for part in assign(named, rules, frozen=True):
+        if part.kept:
+            certificates[part.name] = certify(part.law, part.parameter.tensor.detach().float().cpu().numpy())
+            kept += [part.parameter] if part.parameter.looks_like_a_weight else []
+            continue
+        values, certificates[part.name] = _drawn(part, int(seed))
+        new.append((part.parameter.tensor, values))
+    with torch.no_grad():
+        for tensor, values in new:
+            tensor.copy_(values)
+    if kept:
+        warnings.warn(_kept(kept, named), UserWarning, stacklevel=2)
+    return certificates
+
+
+def _is_named(parameter: Parameter, layers: Mapping[str, Spec]) -> bool:
+    return any(fnmatchcase(parameter.name, pattern) for pattern in layers)
+
+
+def _kept(kept: Sequence[Parameter], every: Sequence[Parameter]) -> str:
+    """What was left as it was, and how much of the model that is."""
+    share = sum(one.tensor.numel() for one in kept) / sum(one.tensor.numel() for one in every)
+    names = ", ".join(one.name for one in kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
+    return (
+        f"initialize left {share:.1%} of the parameters as they were: {names}. They belong to no layer whose weights "
+        "it knows; name them in layers= to have them drawn"
+    )
+
+
+def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:
+    """The new values of a parameter in its own precision, and the certificate of these."""
+    dtype = part.parameter.tensor.dtype
+    blocks = exact = part.blocks(seed)
+    rounding = 0.0
+    if dtype not in (torch.float32, torch.float64):
+        rounding = torch.finfo(dtype).eps / 2
+        blocks = [torch.from_numpy(np.ascontiguousarray(block)).to(dtype).float().numpy() for block in exact]
+    where = f"{'bias' if 'bias' in part.parameter.roles else 'init'} '{part.law}' on {part.name}"
+    if not all(np.isfinite(block).all() for block in blocks):
+        raise InputError(f"{where}: a value is too large for {dtype}")
+    n_lost = sum(int(((block == 0) & (drawn != 0)).sum()) for block, drawn in zip(blocks, exact, strict=True))
+    n = sum(block.size for block in blocks)
+    if n_lost > _LOST * n:
+        raise InputError(f"{where}: {n_lost} of {n} values become 0, too small for {dtype}")
+    certificate = part.certificate(blocks, rounding)
+    if certificate.faults:
+        raise InputError(f"{where}: {certificate.faults[0]}")
+    return torch.from_numpy(part.parameter.assembled(blocks)).to(dtype), certificate
+
+
+def _policy(bias: str | Mapping[str, Any], activation: Named | None) -> Named:
     node = _node("bias", bias)
     if node["name"] == "critical":
         node.setdefault("std", "auto")
-    if node["name"] == "log_prior":
-        raise InputError("bias 'log_prior' needs to know the output layer and its data; fill that bias yourself")
-    policy = bias_policy(node, {}, of_activation)
-    everywhere = _resolve(init, params, of_activation, policy)
-    chosen = {pattern: _resolve(spec, {}, of_activation, policy) for pattern, spec in (layers or {}).items()}
-    for pattern in chosen:
-        if not any(fnmatchcase(name, pattern) for name, _ in model.named_parameters()):
-            raise InputError(f"layers: '{pattern}' matches no parameter of the model")
-    new: list[tuple[nn.Parameter, torch.Tensor]] = []
-    certificates = {}
-    for parameter in parameters(model):
-        own = next((spec for pattern, spec in chosen.items() if fnmatchcase(parameter.name, pattern)), None)
-        law_name, law, law_params = own or everywhere
-        if parameter.kind == "other" and own is not None and parameter.tensor.ndim > 1:
-            parameter = replace(parameter, kind="weight")
-        values, certificate = _draw(parameter, seed, law_name, law, law_params, policy)
-        certificates[parameter.name] = certificate
-        if certificate.faults:
-            raise InputError(f"init '{law_name}' on {parameter.name}: {certificate.faults[0]}")
-        if values is not None:
-            rounded = torch.from_numpy(values).to(parameter.tensor.dtype)
-            if not torch.isfinite(rounded).all():
-                raise InputError(f"init '{law_name}' on {parameter.name}: a value is too large for {rounded.dtype}")
-            new.append((parameter.tensor, rounded))
-    with torch.no_grad():
-        for tensor, rounded in new:
-            tensor.copy_(rounded)
-    return certificates
+    return bias_policy(node, {}, activation)
 
 
 def _node(what: str, given: Any) -> dict[str, Any]:
@@ -119,54 +172,34 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic | np.ndarray | torch.Tensor) and value.ndim == 0 else value
 
 
-def _resolve(
-    spec: Spec, params: Mapping[str, Any], activation: Named | None, policy: Named
-) -> tuple[str, Law, dict[str, Any]]:
-    """A name, its law, and the law's parameters as numbers."""
+def _rules(
+    spec: Spec,
+    params: Mapping[str, Any],
+    activation: Named | None,
+    policy: Named | None,
+    found: Sequence[Parameter],
+    pattern: str = "*",
+) -> tuple[Rule, ...]:
+    """What an initializer asks of the parameters of these names, with its own biases where no policy is given."""
     if callable(spec):
         name = getattr(spec, "__name__", "function")
-        return name, Law(spec, "a function of yours", "you"), dict(params)
+        law = Law(spec, "a function of yours", "you")
+        return scheme_rules(Draw(name, law, tuple(params.items())), _bias(policy or Named("zeros")), None, pattern)
     given = _node("init", spec)
     node = Catalogue().option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
     if node["law"] in DATA_LAWS:
         raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
-    fixed = "@" in node["name"] or "gain" in params or "gain" in given
-    if activation is not None and "gain" in LAWS[node["law"]].defaults and not fixed and node["gain"] != "critical":
-        node["gain"] = "auto"
-    init = initializer(node, activation, policy)
-    if init.branches:
-        raise InputError(f"init '{init.name}' is for residual branches, which it cannot find in any module")
-    return init.name, LAWS[init.law], dict(init.params)
+    biases = policy or bias_policy(None, node, activation)
+    init = initializer(node, activation, biases)
+    scheme = BRANCHES.get(init.branches)
+    if scheme is not None and (why_not := refusal(scheme, found)):
+        raise InputError(f"init '{init.name}' {why_not}")
+    return scheme_rules(
+        Draw(init.name, law_of(init.law, init.code, init.file), init.params), _bias(biases), scheme, pattern
+    )
 
 
-def _draw(
-    parameter: Parameter, seed: int, name: str, law: Law, params: Mapping[str, Any], policy: Named
-) -> tuple[NDArray[np.float32] | None, Certificate]:
-    """The new values in the parameter's own layout, or None where they stay, and the certificate."""
-    rng = stream(seed, "init", parameter.name)
-    if parameter.kind in ("multiplier", "other"):
-        kept = certify("kept", parameter.tensor.detach().float().cpu().numpy())
-        return None, kept
-    if parameter.kind in ("scale", "shift"):
-        values = np.full(parameter.shape, float(parameter.kind == "scale"), np.float32)
-        return values, certify("ones" if parameter.kind == "scale" else "zeros", values)
-    if parameter.kind == "bias":
-        of_bias = dict(policy.params)
-        vectors = [draw_bias(policy.name, parameter.shape, rng, **of_bias) for _ in range(parameter.blocks)]
-        promise = BIASES[policy.name].promise(parameter.shape, **of_bias)
-        vector = np.concatenate(vectors)
-        return vector, certify(policy.name, vector, promise.of_blocks(parameter.blocks))
-    blocks = [_one(parameter, rng, name, law, params) for _ in range(parameter.blocks)]
-    promised = law.promise(parameter.shape, **params).of_blocks(parameter.blocks) if law.promise else None
-    certificate = certify(name, np.concatenate(blocks), promised)
-    return parameter.assembled(blocks), certificate
-
-
-def _one(
-    parameter: Parameter, rng: np.random.Generator, name: str, law: Law, params: Mapping[str, Any]
-) -> NDArray[np.float32]:
-    where = f"init '{name}' on {parameter.name}, {'a block ' if parameter.blocks > 1 else ''}of shape {parameter.shape}"
-    try:
-        return drawn(law, parameter.shape, rng, params)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
+def _bias(policy: Named) -> Draw:
+    if policy.name == "log_prior":
+        raise InputError("bias 'log_prior' needs to know the output layer and its data; fill that bias yourself")
+    return Draw(policy.name, BIASES[policy.name], policy.params)

@@ -10,7 +10,7 @@ from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers import BIASES, Law
 from initbench.initializers.conformance import examine
-from initbench.initializers.names import VIEWS
+from initbench.initializers.names import VIEW_SOURCES, VIEWS
 from initbench.initializers.schemes import BRANCHES
 from initbench.models import MODELS
 from initbench.render.blocks import Block, Paragraph, Table
@@ -79,7 +79,8 @@ def _options(folder: str, catalogue: Catalogue) -> dict[str, Node]:
         if own and file.is_relative_to(own):
             node = nodes[name]
             # Rules for residual branches are refused where there are none.
-            residual = ["model=residual_mlp"] if isinstance(node, dict) and node.get("branches") else []
+            scheme = BRANCHES.get(str(node.get("branches"))) if isinstance(node, dict) else None
+            residual = ["model=residual_mlp"] if scheme and scheme.branches else []
             try:
                 request(compose([f"{folder}={quoted(name)}", *residual], catalogue), catalogue)
             except InputError as error:
@@ -138,10 +139,12 @@ def _params(node: Node, *without: str) -> str:
 
 def _initializer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     law = catalogue.laws[node["law"]]
+    formula, params = law.formula, _params(node, "name", "law", "branches") or "–"
     if node.get("branches"):
         rule = BRANCHES[node["branches"]]
-        return "3", f"{law.formula}; {rule.formula}", _params(node, "name", "law", "branches") or "–", rule.source
-    return str(law.tier), law.formula, _params(node, "name", "law") or "–", law.source
+        source = rule.source if rule.branches else VIEW_SOURCES.get(node["name"], law.source)
+        return "3" if rule.branches else str(law.tier), f"{formula}; {rule.formula}", params, source
+    return str(law.tier), formula, params, VIEW_SOURCES.get(node["name"], law.source)
 
 
 def _bias(node: Node, catalogue: Catalogue) -> tuple[str, ...]:

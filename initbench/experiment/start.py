@@ -1,8 +1,8 @@
 """The initial parameters of a trial, each drawn from a stream of its own."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,14 @@ from initbench.data import Samples, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
-from initbench.initializers import BIASES, Certificate, Promise, certify, draw_bias
-from initbench.initializers.conformance import drawn, unrepeatable
+from initbench.initializers import BIASES, Certificate, Law
+from initbench.initializers.conformance import unrepeatable
+from initbench.initializers.network import Part, assign
 from initbench.initializers.plugins import law_of
-from initbench.initializers.schemes import BRANCHES, BranchRule
+from initbench.initializers.schemes import BRANCHES, Draw, Rule, scheme_rules
 from initbench.models import MODELS, Architecture, modules
-from initbench.models.roles import Parameter, parameters
-from initbench.seeding import stream
-from initbench.trial import Cell, Init, Named
+from initbench.models.roles import parameters
+from initbench.trial import Cell, Init
 
 Params = dict[str, NDArray[Any]]
 
@@ -72,59 +72,6 @@ def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
     return {parameter.name: tuple(parameter.tensor.shape) for parameter in parameters(module)}
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One parameter of a network and what it starts with.
-
-    Attributes:
-        parameter: itself.
-        by: the initializer of a weight, the policy of a bias; None where ``value`` says it.
-        value: what it starts with, or what the drawn weight is multiplied by.
-        is_output: whether it belongs to the output layer.
-    """
-
-    parameter: Parameter
-    by: Init | Named | None
-    value: Any
-    is_output: bool = False
-
-    @property
-    def name(self) -> str:
-        """Of the parameter."""
-        return self.parameter.name
-
-
-def _parts(cell: Cell, of: Architecture, seed: int) -> Iterator[_Part]:
-    """Every parameter of a cell's network."""
-    found = list(parameters(modules.template(of, seed)))
-    weights = [parameter.name for parameter in found if parameter.kind == "weight" and parameter.tensor.requires_grad]
-    if not weights:
-        raise InputError(f"{modules.where(of)} has no weight that an initializer could draw")
-    everywhere = _drawn_by(cell.init)
-    inits = dict.fromkeys(weights, everywhere)
-    # A layer that is first and last is an output layer.
-    inits[weights[0]] = cell.init_first or everywhere
-    inits[weights[-1]] = cell.init_output or inits[weights[-1]]
-    n_branches = sum(parameter.kind == "multiplier" for parameter in found)
-    rule = BRANCHES.get(cell.init.branches, BranchRule("", ""))
-    for parameter in found:
-        name, is_output = parameter.name, _layer(parameter.name) == _layer(weights[-1])
-        if name in inits:
-            factor = 1.0
-            if parameter.place:
-                layer, n_layers = parameter.place
-                factor = rule.factor(n_branches, n_layers, layer)
-            elif is_output and not cell.init_output:
-                factor = rule.output
-            yield _Part(parameter, inits[name], factor, is_output)
-        elif parameter.kind == "bias" and parameter.tensor.requires_grad:
-            yield _Part(parameter, cell.bias, 1.0, is_output)
-        elif parameter.kind == "multiplier":
-            yield _Part(parameter, None, np.array(rule.multiplier(n_branches), np.float32))
-        else:
-            yield _Part(parameter, None, parameter.tensor.detach().numpy())
-
-
 def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_steps: None) -> list[Start | InputError]:
     """Where the training of each trial starts, or the error of :func:`initial` or of its initializer.
 
@@ -168,15 +115,6 @@ def n_steps(cell: Cell) -> int:
     return DATA_LAWS[init.law].steps(len(samples(cell.dataset).train), cell.depth + 1, dict(init.params))
 
 
-def _drawn_by(init: Init) -> Init:
-    """What draws a single weight: of an initializer that works on whole networks the base law."""
-    if init.law not in DATA_LAWS:
-        return init
-    base = dict(init.params)["base"]
-    defaults = law_of(base, init.code, init.file).defaults
-    return Init(init.name, base, tuple(defaults.items()), init.code, file=init.file)
-
-
 def initial(trial: Trial) -> Params:
     """Name to initial value of every parameter, and of what else the network keeps, as running statistics.
 
@@ -186,10 +124,15 @@ def initial(trial: Trial) -> Params:
     Raises:
         InputError: the law fails, refuses a layer's shape, or draws something that is not finite.
     """
-    cell, of = trial.cell, architecture(trial.cell)
-    parts = list(_parts(cell, of, trial.seed))
-    params = {part.name: _start(trial, part, of.n_classes) for part in parts}
-    return params | {name: buffer.numpy().copy() for name, buffer in modules.template(of, trial.seed).named_buffers()}
+    module = modules.template(architecture(trial.cell), trial.seed)
+    own = dict(module.named_parameters())
+    params = {
+        part.name: np.array(own[part.name].detach().numpy())
+        if part.kept
+        else part.parameter.assembled(part.blocks(trial.seed))
+        for part in _parts(trial.cell)
+    }
+    return params | {name: buffer.numpy().copy() for name, buffer in module.named_buffers()}
 
 
 def check(trials: Iterable[Trial]) -> list[str]:
@@ -211,25 +154,20 @@ def check(trials: Iterable[Trial]) -> list[str]:
             run.add((of, cell.dataset, cell.batch_size))
             n_train = len(samples(cell.dataset).train)
             modules.check(of, n_train % cell.batch_size or cell.batch_size)
-        for part in _parts(cell, of, trial.seed):
-            shape = tuple(part.parameter.tensor.shape)
-            asked = (part.by or part.name, part.parameter.shape, part.parameter.blocks, part.is_output)
+        for part in _parts(cell):
+            asked = (part.draws or part.name, part.factors, tuple(block.shape for block in part.parameter.blocks))
             if asked in seen:
                 continue
             seen.add(asked)
-            if part.by is None:
-                if _might_be_drawn(part.parameter):
+            shape = tuple(part.parameter.tensor.shape)
+            if part.kept:
+                if part.parameter.looks_like_a_weight and "other" in part.parameter.roles:
                     notes.append(f"note: {part.name} of shape {shape} keeps the module's own values")
                 continue
-            draw = partial(_drawn, trial, part, of.n_classes)
-            weight = draw()
-            found = _certificate(part, weight)
-            faults = list(found.faults)
-            if isinstance(part.by, Init) and part.by.code:
-                faults += unrepeatable(weight, draw)
+            found = _examined(part, trial.seed)
             where = f"'{found.law}' on {part.name} of shape {shape}"
-            if faults:
-                raise InputError(f"{where}: {faults[0]}")
+            if found.faults:
+                raise InputError(f"{where}: {found.faults[0]}")
             notes += [f"note: {where}: {note}" for note in found.notes]
     return notes
 
@@ -237,67 +175,60 @@ def check(trials: Iterable[Trial]) -> list[str]:
 def certificate(cell: Cell, params: Params) -> dict[str, tuple[float | None, float]]:
     """Of every weight the standard deviation that its law promises, if it does, and the one it has; four digits."""
     found = {}
-    for part in _parts(cell, architecture(cell), 0):
-        if isinstance(part.by, Init):
-            promise = None if cell.init.law in DATA_LAWS else _promise(part)
+    for part in _parts(cell):
+        if part.draws and "weight" in part.parameter.roles:
+            stds = {None if promise is None else promise.std for promise in part.promises()}
+            promised = stds.pop() if len(stds) == 1 and cell.init.law not in DATA_LAWS else None
             std = float(params[part.name].std(dtype=np.float64))
-            promised = None if promise is None else float(f"{part.value * promise.std:.4g}")
-            found[part.name] = (promised, float(f"{std:.4g}"))
+            found[part.name] = (None if promised is None else float(f"{promised:.4g}"), float(f"{std:.4g}"))
     return found
 
 
-def _start(trial: Trial, part: _Part, n_classes: int) -> NDArray[Any]:
-    if part.by is None:
-        return np.array(part.value)
-    return part.parameter.assembled(_blocks(trial, part, n_classes)) * np.float32(part.value)
+@lru_cache(maxsize=1024)
+def _parts(cell: Cell) -> tuple[Part, ...]:
+    """How every parameter of a cell's networks starts; what is kept, each trial's own module has.
+
+    Raises:
+        InputError: as :func:`architecture`, or there is nothing that an initializer could draw.
+    """
+    of = architecture(cell)
+    parts = assign(parameters(modules.template(of)), _rules(cell, of.n_classes))
+    if not any(part.draws and "weight" in part.parameter.roles for part in parts):
+        raise InputError(f"{modules.where(of)} has no weight that an initializer could draw")
+    return tuple(parts)
 
 
-def _blocks(trial: Trial, part: _Part, n_classes: int) -> list[NDArray[np.float32]]:
-    """One parameter's blocks, from a stream of its own."""
-    parameter, rng = part.parameter, stream(trial.seed, "init", part.name)
-    if isinstance(part.by, Named):
-        frequencies = None
-        if part.is_output and parameter.shape[0] == n_classes:
-            frequencies = samples(trial.cell.dataset).frequencies
-        params = dict(part.by.params)
-        return [draw_bias(part.by.name, parameter.shape, rng, frequencies, **params) for _ in range(parameter.blocks)]
-    assert part.by is not None
-    try:
-        law, params = law_of(part.by.law, part.by.code, part.by.file), dict(part.by.params)
-        return [drawn(law, parameter.shape, rng, params) for _ in range(parameter.blocks)]
-    except ValueError as error:
-        raise InputError(f"init '{part.by.name}' on {part.name} of shape {parameter.shape}: {error}") from error
+def _rules(cell: Cell, n_classes: int) -> list[Rule]:
+    """The scheme of a cell. A layer that is first and last is an output layer."""
+    init, bias = cell.init, Draw(cell.bias.name, BIASES[cell.bias.name], cell.bias.params)
+    rules = []
+    if cell.init_output is not None:
+        rules.append(Rule("output", _draw(cell.init_output), factor=1.0))
+    if cell.init_first is not None:
+        rules.append(Rule("input", _draw(cell.init_first), factor=1.0))
+    if bias.name == "log_prior":
+        # Where the units of the output layer are the classes.
+        informed = replace(bias, frequencies=tuple(samples(cell.dataset).frequencies.tolist()))
+        rules.append(Rule("output_bias", lambda block: informed if block.shape[0] == n_classes else bias))
+    return [*rules, *scheme_rules(_draw(init), bias, BRANCHES.get(init.branches))]
 
 
-def _drawn(trial: Trial, part: _Part, n_classes: int) -> NDArray[np.float32]:
-    """One parameter's blocks on top of each other."""
-    return np.concatenate(_blocks(trial, part, n_classes))
+def _draw(init: Init) -> Draw:
+    """What draws a single weight: of an initializer that works on whole networks the base law."""
+    if init.law not in DATA_LAWS:
+        return Draw(init.name, law_of(init.law, init.code, init.file), init.params)
+    base = law_of(dict(init.params)["base"], init.code, init.file)
+    return Draw(init.name, base, tuple(base.defaults.items()))
 
 
-def _might_be_drawn(parameter: Parameter) -> bool:
-    """Whether it looks like a weight, of a layer that is none of torch's: more than a vector, and trained."""
-    several = sum(size > 1 for size in parameter.tensor.shape) > 1
-    return parameter.kind == "other" and parameter.tensor.requires_grad and several
-
-
-def _certificate(part: _Part, weight: NDArray[np.float32]) -> Certificate:
-    promise = _promise(part)
-    name = part.by.name if part.by else ""
-    return certify(name, weight, promise and promise.of_blocks(part.parameter.blocks))
-
-
-def _promise(part: _Part) -> Promise | None:
-    """What is promised of a block; the output layer's log-prior bias is what the data say."""
-    if isinstance(part.by, Init):
-        promise = law_of(part.by.law, part.by.code, part.by.file).promise
-        return promise and promise(part.parameter.shape, **dict(part.by.params))
-    if part.by is None or part.by.name == "log_prior":
-        return None
-    return BIASES[part.by.name].promise(part.parameter.shape, **dict(part.by.params))
-
-
-def _layer(name: str) -> str:
-    return name.rpartition(".")[0]
+def _examined(part: Part, seed: int) -> Certificate:
+    """The certificate of a part; what a law from outside does besides is among its faults."""
+    blocks = part.blocks(seed)
+    found = part.certificate(blocks)
+    if any(isinstance(draw.law, Law) and draw.law.code for draw in part.draws):
+        unlike = unrepeatable(np.concatenate(blocks), lambda: np.concatenate(part.blocks(seed)))
+        found = replace(found, faults=(*found.faults, *unlike))
+    return found
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.initializers.certificates import Promise, fixed
-from initbench.initializers.distributions import truncated_std
+from initbench.initializers.distributions import normal_between, truncated_std
 from initbench.initializers.fans import fan, fans
 from initbench.initializers.quasirandom import sobol
 from initbench.initializers.scaled import (
@@ -40,7 +40,7 @@ from initbench.initializers.structured import (
     sparse_torch,
     zero_hadamard,
 )
-from initbench.initializers.unscaled import constant, half_normal, normal, truncated_normal, uniform
+from initbench.initializers.unscaled import constant, half_normal, normal, truncated_normal, truncated_torch, uniform
 from initbench.signature import defaults
 
 Shape = Sequence[int]
@@ -103,6 +103,14 @@ def _truncated_normal(shape: Shape, std: float, cut: float, corrected: bool) -> 
     # The kurtosis of a normal that is cut elsewhere is below the normal's.
     distribution = "truncated_normal" if cut == 2 else "normal"
     return Promise(0.0, unit * truncated_std(cut), distribution, bound=cut * unit)
+
+
+def _truncated_torch(shape: Shape, std: float, mean: float, low: float, high: float) -> Promise:
+    cut = (low - mean) / std, (high - mean) / std
+    _, of_mean, of_std = normal_between(*cut)
+    # A cut takes the tails away: the kurtosis of what is left is below the normal's, unless it is a tail itself.
+    distribution = "truncated_normal" if cut == (-2, 2) else "normal" if low < mean < high else "normal_tail"
+    return Promise(mean + std * of_mean, std * of_std, distribution, bound=max(abs(low), abs(high)))
 
 
 def _identity(shape: Shape, gain: float) -> Promise:
@@ -171,6 +179,13 @@ LAWS: dict[str, Law] = {
     ),
     "truncated_normal": Law(
         truncated_normal, "N(0, std²) given |w| <= cut·std", "TensorFlow, Keras, JAX", 1, _truncated_normal
+    ),
+    "truncated_torch": Law(
+        truncated_torch,
+        "N(mean, std²) given low <= w <= high",
+        "torch.nn.init.trunc_normal_",
+        1,
+        _truncated_torch,
     ),
     "half_normal": Law(half_normal, "|N(0, std²)|", "no paper", promise=lambda shape, std: _one_signed("normal", std)),
     "uniform_fan_in": Law(

@@ -16,6 +16,8 @@ KURTOSIS = {
     "rademacher": 1.0,
     "half_normal": 3.8691773,
     "half_uniform": 1.8,
+    # Of a normal beyond a bound: at most an exponential's.
+    "normal_tail": 9.0,
 }
 
 
@@ -23,6 +25,23 @@ def truncated_std(cut: float = 2.0) -> float:
     """The standard deviation of N(0, 1) conditioned on |z| <= cut: √(1 − 2·cut·φ(cut) / (2Φ(cut) − 1))."""
     density = math.exp(-(cut**2) / 2) / math.sqrt(2 * math.pi)
     return math.sqrt(1 - 2 * cut * density / math.erf(cut / math.sqrt(2)))
+
+
+def normal_between(low: float, high: float) -> tuple[float, float, float]:
+    """The probability of N(0, 1) between two bounds, and mean and standard deviation given that."""
+
+    def density(z: float) -> float:
+        return math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+    # Of the tail on the side of the bounds, lest one be lost in the rounding of the other.
+    side = -1 if low > 0 else 1
+    below = [math.erfc(-side * z / math.sqrt(2)) / 2 for z in (low, high)]
+    probability = abs(below[1] - below[0])
+    if not probability:
+        return 0.0, math.nan, math.nan
+    mean = (density(low) - density(high)) / probability
+    variance = 1 + (low * density(low) - high * density(high)) / probability - mean**2
+    return probability, mean, math.sqrt(max(variance, 0.0))
 
 
 def truncated(shape: Sequence[int], rng: np.random.Generator, cut: float = 2.0) -> Weight:

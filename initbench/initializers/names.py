@@ -47,64 +47,77 @@ ALIASES = {
 _RELU = math.sqrt(2)
 
 # Read in the sources of torch 2.13, Keras 3.15, JAX 0.10, Flax and Haiku; Caffe's from its filler.hpp.
-_BY_FRAMEWORK: dict[str, dict[str, dict[str, Any]]] = {
+_BY_FRAMEWORK: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "torch": {
-        "default": {"law": "uniform_fan_in", "bias": "uniform_fan_in"},
-        "normal": {"law": "normal", "std": 1.0},
-        "uniform": {"law": "uniform", "low": 0.0, "high": 1.0},
-        "truncated_normal": {"law": "truncated_normal", "std": 1.0},
-        "xavier_normal": {"law": "glorot_normal"},
-        "xavier_uniform": {"law": "glorot_uniform"},
-        "he_normal": {"law": "he_normal", "gain": _RELU},
-        "he_uniform": {"law": "he_uniform", "gain": _RELU},
-        "orthogonal": {"law": "orthogonal"},
-        "sparse": {"law": "sparse_torch"},
-        "identity": {"law": "identity"},
-        "dirac": {"law": "dirac"},
+        "default": (
+            "reset_parameters of torch.nn's layers",
+            {"law": "uniform_fan_in", "bias": "uniform_fan_in", "branches": "torch"},
+        ),
+        "normal": ("torch.nn.init.normal_", {"law": "normal", "std": 1.0}),
+        "uniform": ("torch.nn.init.uniform_", {"law": "uniform", "low": 0.0, "high": 1.0}),
+        "truncated_normal": ("torch.nn.init.trunc_normal_", {"law": "truncated_torch"}),
+        "xavier_normal": ("torch.nn.init.xavier_normal_", {"law": "glorot_normal"}),
+        "xavier_uniform": ("torch.nn.init.xavier_uniform_", {"law": "glorot_uniform"}),
+        "he_normal": ("torch.nn.init.kaiming_normal_", {"law": "he_normal", "gain": _RELU}),
+        "he_uniform": ("torch.nn.init.kaiming_uniform_", {"law": "he_uniform", "gain": _RELU}),
+        "orthogonal": ("torch.nn.init.orthogonal_", {"law": "orthogonal"}),
+        "sparse": ("torch.nn.init.sparse_", {"law": "sparse_torch"}),
+        "identity": ("torch.nn.init.eye_", {"law": "identity"}),
+        "dirac": ("torch.nn.init.dirac_", {"law": "dirac"}),
     },
     "keras": {
-        "default": {"law": "glorot_uniform"},
-        "normal": {"law": "normal", "std": 0.05},
-        "uniform": {"law": "uniform", "low": -0.05, "high": 0.05},
-        "truncated_normal": {"law": "truncated_normal", "std": 0.05},
-        "variance_scaling": {"law": "variance_scaling", "distribution": "truncated_normal"},
-        "lecun_normal": {"law": "lecun_truncated"},
-        "lecun_uniform": {"law": "lecun_uniform"},
-        "xavier_normal": {"law": "glorot_truncated"},
-        "xavier_uniform": {"law": "glorot_uniform"},
-        "he_normal": {"law": "he_truncated", "gain": _RELU},
-        "he_uniform": {"law": "he_uniform", "gain": _RELU},
-        "orthogonal": {"law": "orthogonal"},
-        "identity": {"law": "identity"},
+        "default": ("keras.layers.Dense", {"law": "glorot_uniform"}),
+        "normal": ("keras.initializers.RandomNormal", {"law": "normal", "std": 0.05}),
+        "uniform": ("keras.initializers.RandomUniform", {"law": "uniform", "low": -0.05, "high": 0.05}),
+        "truncated_normal": ("keras.initializers.TruncatedNormal", {"law": "truncated_normal", "std": 0.05}),
+        "variance_scaling": (
+            "keras.initializers.VarianceScaling",
+            {"law": "variance_scaling", "distribution": "truncated_normal"},
+        ),
+        "lecun_normal": ("keras.initializers.LecunNormal", {"law": "lecun_truncated"}),
+        "lecun_uniform": ("keras.initializers.LecunUniform", {"law": "lecun_uniform"}),
+        "xavier_normal": ("keras.initializers.GlorotNormal", {"law": "glorot_truncated"}),
+        "xavier_uniform": ("keras.initializers.GlorotUniform", {"law": "glorot_uniform"}),
+        "he_normal": ("keras.initializers.HeNormal", {"law": "he_truncated", "gain": _RELU}),
+        "he_uniform": ("keras.initializers.HeUniform", {"law": "he_uniform", "gain": _RELU}),
+        "orthogonal": ("keras.initializers.Orthogonal", {"law": "orthogonal"}),
+        "identity": ("keras.initializers.Identity", {"law": "identity"}),
     },
     "jax": {
-        "normal": {"law": "normal", "std": 0.01},
-        "uniform": {"law": "uniform", "low": 0.0, "high": 0.01},
-        "truncated_normal": {"law": "truncated_normal", "std": 0.01},
-        "lecun_normal": {"law": "lecun_truncated"},
-        "lecun_uniform": {"law": "lecun_uniform"},
-        "xavier_normal": {"law": "glorot_truncated"},
-        "xavier_uniform": {"law": "glorot_uniform"},
-        "he_normal": {"law": "he_truncated", "gain": _RELU},
-        "he_uniform": {"law": "he_uniform", "gain": _RELU},
-        "orthogonal": {"law": "orthogonal"},
-        "delta_orthogonal": {"law": "delta_orthogonal"},
+        "normal": ("jax.nn.initializers.normal", {"law": "normal", "std": 0.01}),
+        "uniform": ("jax.nn.initializers.uniform", {"law": "uniform", "low": 0.0, "high": 0.01}),
+        "truncated_normal": ("jax.nn.initializers.truncated_normal", {"law": "truncated_normal", "std": 0.01}),
+        "lecun_normal": ("jax.nn.initializers.lecun_normal", {"law": "lecun_truncated"}),
+        "lecun_uniform": ("jax.nn.initializers.lecun_uniform", {"law": "lecun_uniform"}),
+        "xavier_normal": ("jax.nn.initializers.glorot_normal", {"law": "glorot_truncated"}),
+        "xavier_uniform": ("jax.nn.initializers.glorot_uniform", {"law": "glorot_uniform"}),
+        "he_normal": ("jax.nn.initializers.he_normal", {"law": "he_truncated", "gain": _RELU}),
+        "he_uniform": ("jax.nn.initializers.he_uniform", {"law": "he_uniform", "gain": _RELU}),
+        "orthogonal": ("jax.nn.initializers.orthogonal", {"law": "orthogonal"}),
+        "delta_orthogonal": ("jax.nn.initializers.delta_orthogonal", {"law": "delta_orthogonal"}),
     },
-    "flax": {"default": {"law": "lecun_truncated"}},
+    "flax": {"default": ("flax.linen.Dense", {"law": "lecun_truncated"})},
     # A cut normal whose variance Haiku does not restore: 0.8796 of LeCun's standard deviation.
     "haiku": {
-        "default": {"law": "variance_scaling", "scale": 0.8796256610342398**2, "distribution": "truncated_normal"}
+        "default": (
+            "haiku.Linear",
+            {"law": "variance_scaling", "scale": 0.8796256610342398**2, "distribution": "truncated_normal"},
+        )
     },
     "caffe": {
-        "xavier": {"law": "lecun_uniform"},
-        "he_normal": {"law": "he_normal", "gain": _RELU},
+        "xavier": ("Caffe's XavierFiller", {"law": "lecun_uniform"}),
+        "he_normal": ("Caffe's MSRAFiller", {"law": "he_normal", "gain": _RELU}),
     },
 }
 
 VIEWS: dict[str, dict[str, Any]] = {
     f"{name}@{framework}": {"name": f"{name}@{framework}", **node}
     for framework, names in _BY_FRAMEWORK.items()
-    for name, node in names.items()
+    for name, (_, node) in names.items()
+}
+# What draws so, by the name of the view.
+VIEW_SOURCES: dict[str, str] = {
+    f"{name}@{framework}": source for framework, names in _BY_FRAMEWORK.items() for name, (source, _) in names.items()
 }
 
 

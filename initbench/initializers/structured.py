@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,20 @@ def orthogonal(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 
         raise ValueError(f"gain must be > 0; got {gain}")
     fan_in, _ = fans(shape)
     rows, columns = max(shape[0], fan_in), min(shape[0], fan_in)
-    q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
+    normal = rng.standard_normal((rows, columns))
+    # Several threads round the larger matrices in an order of their own, and on a busy machine wait for each other.
+    with _blas().limit(limits=1, user_api="blas"):
+        q, r = np.linalg.qr(normal)
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
     return (gain * (q if shape[0] >= fan_in else q.T)).reshape(shape).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """The threads of the library that NumPy multiplies with."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def delta_orthogonal(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> Weight:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.initializers.distributions import truncated, truncated_std
+from initbench.initializers.distributions import normal_between, truncated, truncated_std
 
 Weight = NDArray[np.float32]
 
@@ -53,6 +53,38 @@ def truncated_normal(
     if cut < 0.1:
         raise ValueError(f"cut must be >= 0.1; got {cut}")
     return np.float32(std / truncated_std(cut) if corrected else std) * truncated(shape, rng, cut)
+
+
+def truncated_torch(
+    shape: Sequence[int],
+    rng: np.random.Generator,
+    *,
+    std: float = 1.0,
+    mean: float = 0.0,
+    low: float = -2.0,
+    high: float = 2.0,
+) -> Weight:
+    """N(mean, std²) conditioned on low <= w <= high: absolute bounds, as in ``torch.nn.init.trunc_normal_``.
+
+    With torch's own bounds of ±2 a small ``std`` is cut nowhere: 0.02 stays 0.02, where :func:`truncated_normal` draws
+    with 0.0176.
+
+    Raises:
+        ValueError: ``std`` is not positive, ``low`` not below ``high``, or fewer than one draw in 1000 lies between.
+    """
+    if std <= 0:
+        raise ValueError(f"std must be > 0; got {std}")
+    if not low < high:
+        raise ValueError(f"low must be below high; got low={low}, high={high}")
+    if normal_between((low - mean) / std, (high - mean) / std)[0] < 1e-3:
+        raise ValueError(f"fewer than one draw in 1000 lies between low={low} and high={high}; use other bounds")
+    weight = np.float32(mean) + np.float32(std) * rng.standard_normal(shape, np.float32)
+    entries = weight.reshape(-1)
+    outside = np.flatnonzero((entries < low) | (entries > high))
+    while len(outside):
+        entries[outside] = np.float32(mean) + np.float32(std) * rng.standard_normal(len(outside), np.float32)
+        outside = outside[(entries[outside] < low) | (entries[outside] > high)]
+    return weight
 
 
 def half_normal(shape: Sequence[int], rng: np.random.Generator, *, std: float = 0.01) -> Weight:

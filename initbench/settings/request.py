@@ -117,6 +117,9 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         for group in INIT_GROUPS
     }
     assert inits["init"] is not None
+    if model.name != "module" and inits["init"].branches == "torch":
+        # Our models have no layer in which torch's scheme differs from its law: with or without, it is one trial.
+        inits["init"] = replace(inits["init"], branches="")
     cell = Cell(
         dataset=resolve.dataset(plain["dataset"]),
         model=model,

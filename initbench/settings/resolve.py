@@ -109,6 +109,8 @@ def initializer(
         if refusal is not None:
             raise InputError(f"{group} '{node['name']}': {refusal}")
     branches = "" if node.get("branches") is None else choice(f"{group}.branches", node["branches"], BRANCHES)
+    if branches and group != "init" and not BRANCHES[branches].branches:
+        branches = ""
     if branches and group != "init":
         raise InputError(f"{group} '{node['name']}' is for the branches of a whole network; use init={node['name']}")
     if branches and name in DATA_LAWS:
@@ -130,10 +132,12 @@ def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> s
         return f"init '{name}' sets up plain perceptrons only; use model=mlp without normalisation"
     if law in DATA_LAWS and DATA_LAWS[law].hidden and not depth:
         return f"init '{name}' trains hidden layers, and depth=0 has none"
-    if rule in BRANCHES and not MODELS[model["name"]].branches:
+    if rule not in BRANCHES or not BRANCHES[rule].branches:
+        return None
+    if not MODELS[model["name"]].branches:
         models = " or ".join(f"model={name}" for name, network in MODELS.items() if network.branches)
         return f"init '{name}' is for residual branches, and model={model['name']} has none; use {models}"
-    if rule in BRANCHES and model["layers"] < BRANCHES[rule].least_layers:
+    if model["layers"] < BRANCHES[rule].least_layers:
         return f"init '{name}' needs model.layers >= {BRANCHES[rule].least_layers}; got {model['layers']}"
     return None
 
