@@ -18,7 +18,8 @@ from torch import nn
 
 from initbench.data import Samples
 from initbench.engine import compiled, stacked
-from initbench.engine.job import Networks, Orders, Rule, Schedule
+from initbench.engine.job import Job, Networks, Orders, Schedule
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.stacked.mlp import MLP, parameters
 from initbench.initializers import draw
 from initbench.seeding import permutation, stream
@@ -157,7 +158,8 @@ def initbench(problem: Problem) -> Run:
         params[f"layers.{layer}.weight"] = np.stack(weights)
         params[f"layers.{layer}.bias"] = np.zeros((n_trials, len(weights[0])), np.float32)
     networks = Networks(params, "relu", {})
-    rule = Rule("sgd", {"momentum": np.full(n_trials, MOMENTUM)})
+    settings = OPTIMIZERS["sgd"].defaults | {"momentum": MOMENTUM}
+    hyper = {name: np.full(n_trials, value) for name, value in settings.items()}
     rows = [problem.order(trial) for trial in range(n_trials)]
 
     def on_cpu() -> tuple[float, int, list[float]]:
@@ -169,7 +171,8 @@ def initbench(problem: Problem) -> Run:
 
         # The second epoch, which is not counted, tells when the first ended.
         schedule = Schedule(np.full(n_trials, LR), np.full(n_trials, 2), problem.batch)
-        history = compiled.train(samples, networks, rule, schedule, Orders(np.arange(n_trials), order))
+        orders = Orders(np.arange(n_trials), order)
+        history = compiled.train(Job(samples, networks, "sgd", hyper, schedule, orders))
         seconds = sum(started[trial, 1] - started[trial, 0] for trial in range(n_trials))
         at_once = min(compiled.n_threads(), n_trials)
         return seconds / at_once, n_trials * problem.steps, [float(history.train_loss[0, 0])]
@@ -178,9 +181,8 @@ def initbench(problem: Problem) -> Run:
         schedule = Schedule(np.full(n_trials, LR), np.ones(n_trials, int), problem.batch)
         orders = Orders(np.arange(n_trials), lambda trial, epoch: rows[trial])
         start = time.perf_counter()
-        history = stacked.train(
-            samples, networks, partial(MLP, activation="relu"), rule, schedule, orders, device=device
-        )
+        job = Job(samples, networks, "sgd", hyper, schedule, orders)
+        history = stacked.train(job, partial(MLP, activation="relu"), device=device)
         _wait(device)
         return time.perf_counter() - start, n_trials * problem.steps, [float(history.train_loss[0, 0])]
 

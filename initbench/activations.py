@@ -1,12 +1,15 @@
 """The activation functions: one table with function, derivative and formula, and the gains that follow from them.
 
-The NumPy functions are the definitions (they give the gains by quadrature and need no torch); the engine
-uses torch's function of the same name, and a test holds the two together.
+A new activation is one row, and a YAML in ``configs/activation/``. The NumPy functions are the definitions (they give
+the gains by quadrature and need no torch); torch trains it by its own function of the same name, and a test holds the
+two together. Compiled code for it, which is faster, is a second step: :mod:`initbench.engine.compiled.activations`.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,12 +38,14 @@ class Activation:
         derivative: that of ``function``, with the same parameters; its value at a kink is nobody's business.
         formula: the definition as text.
         torch_gain: what ``torch.nn.init.calculate_gain`` answers, None where it has no answer.
+        kinks: where ``function`` has a kink or a jump, but for 0.
     """
 
     function: Callable[..., Array]
     derivative: Callable[..., Array]
     formula: str
     torch_gain: float | Callable[..., float] | None = None
+    kinks: tuple[float, ...] = ()
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -110,6 +115,12 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "gelu": Activation(lambda x: x * _normal_cdf(x), lambda x: _normal_cdf(x) + x * _normal_density(x), "x·Φ(x)"),
     "silu": Activation(lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))), "x·σ(x)"),
+    "hardswish": Activation(
+        lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda x: np.where(np.abs(x) < 3, x / 3 + 0.5, (x > 0) * 1.0),
+        "x·min(max(x + 3, 0), 6)/6",
+        kinks=(-3.0, 3.0),
+    ),
     "mish": Activation(_mish, _mish_derivative, "x·tanh(log(1 + eˣ))"),
     "tanh": Activation(lambda x: np.tanh(x), lambda x: 1 - np.tanh(x) ** 2, "tanh(x)", 5 / 3),
     "sigmoid": Activation(_sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x)), "σ(x) = 1/(1 + e⁻ˣ)", 1.0),
@@ -118,28 +129,42 @@ ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(lambda x: x, np.ones_like, "x", 1.0),
 }
 
-# Gauss-Legendre nodes and weights on (-12, 0) and (0, 12): relu, elu and selu have their kink at 0.
+# Gauss-Legendre nodes and weights on (-1, 1), and how far out a standard normal variable is followed.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
-_Z = np.concatenate([6 * _NODES - 6, 6 * _NODES + 6])
-_Z_WEIGHTS = 6 * np.tile(_WEIGHTS, 2) * _normal_density(_Z)
+_FAR = 12.0
 
 
-def gaussian_mean(function: Callable[[Array], Array], variance: float = 1.0) -> float:
-    """``E[f(√variance · z)]``, z ~ N(0, 1): exact to about 1e-12 where ``f`` is smooth on each side of 0."""
-    return float(np.sum(_Z_WEIGHTS * function(math.sqrt(variance) * _Z)))
+@lru_cache(maxsize=64)
+def _quadrature(edges: tuple[float, ...]) -> tuple[Array, Array]:
+    """Points and weights for the mean of a function of a standard normal variable that is smooth between the edges."""
+    pieces = list(itertools.pairwise(edges))
+    z = np.concatenate([(high - low) / 2 * _NODES + (high + low) / 2 for low, high in pieces])
+    weights = np.concatenate([(high - low) / 2 * _WEIGHTS for low, high in pieces])
+    return z, weights * _normal_density(z)
+
+
+def gaussian_mean(function: Callable[[Array], Array], variance: float = 1.0, kinks: Sequence[float] = ()) -> float:
+    """``E[f(√variance · z)]``, z ~ N(0, 1): exact to about 1e-12 where ``f`` is smooth between 0 and its ``kinks``."""
+    scaled = {kink / math.sqrt(variance) for kink in kinks}
+    edges = {-_FAR, 0.0, _FAR, *(edge for edge in scaled if abs(edge) < _FAR)}
+    z, weights = _quadrature(tuple(sorted(edges)))
+    return float(np.sum(weights * function(math.sqrt(variance) * z)))
+
+
+def _moment(name: str, power: int, params: Mapping[str, float] | None) -> float:
+    """E[φ(z)ᵖ], z ~ N(0, 1)."""
+    activation = ACTIVATIONS[name]
+    return gaussian_mean(lambda z: activation.function(z, **(params or {})) ** power, kinks=activation.kinks)
 
 
 def rms_gain(name: str, params: Mapping[str, float] | None = None) -> float:
     """The gain 1/√E[φ(z)²], z ~ N(0, 1), that keeps the second moment of the activations (He's √2 for relu)."""
-    phi = ACTIVATIONS[name].function
-    return 1 / math.sqrt(gaussian_mean(lambda z: phi(z, **(params or {})) ** 2))
+    return 1 / math.sqrt(_moment(name, 2, params))
 
 
 def kurtosis(name: str, params: Mapping[str, float] | None = None) -> float:
     """E[φ(z)⁴] / E[φ(z)²]², z ~ N(0, 1), about zero: 3 for the identity, 6 for relu."""
-    phi = ACTIVATIONS[name].function
-    fourth = gaussian_mean(lambda z: phi(z, **(params or {})) ** 4)
-    return fourth / gaussian_mean(lambda z: phi(z, **(params or {})) ** 2) ** 2
+    return _moment(name, 4, params) / _moment(name, 2, params) ** 2
 
 
 def critical_gain(name: str, bias_std: float = 0.0, params: Mapping[str, float] | None = None) -> float | None:
@@ -154,11 +179,12 @@ def critical_gain(name: str, bias_std: float = 0.0, params: Mapping[str, float] 
     activation, params = ACTIVATIONS[name], params or {}
 
     def slope(q: float) -> float:
-        return gaussian_mean(lambda x: activation.derivative(x, **params) ** 2, q)
+        return gaussian_mean(lambda x: activation.derivative(x, **params) ** 2, q, activation.kinks)
 
     def excess(q: float) -> float:
         """What is left of q once the fixed point's right-hand side, at criticality, is taken away; relative to q."""
-        return 1 - (gaussian_mean(lambda x: activation.function(x, **params) ** 2, q) / slope(q) + bias_std**2) / q
+        square = gaussian_mean(lambda x: activation.function(x, **params) ** 2, q, activation.kinks)
+        return 1 - (square / slope(q) + bias_std**2) / q
 
     # The variances of pre-activations that float32 and a network of any depth could meet, a tenth of a decade apart.
     variances = np.logspace(-6, 3, 91)

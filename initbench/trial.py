@@ -58,7 +58,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def text(self) -> bytes:
         """In canonical JSON: equal for what was asked for in one way."""
-        return msgspec.json.encode(self, order="sorted")
+        # All of it: whether a default is left out depends on which object it is.
+        return msgspec.json.encode(msgspec.structs.asdict(self), order="sorted")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Init:
     """An initializer: the name it goes by, its law, and the law's resolved parameters.
 
     ``code`` is the hash of the law's source code where it comes from a plugin; ``branches`` is the rule for residual
-    branches, a key of :data:`initbench.initializers.schemes.BRANCHES`, or empty.
+    branches, a key of :data:`initbench.initializers.schemes.BRANCHES`, or empty; ``file`` is where the plugin is
+    found, see :func:`initbench.initializers.plugins.law_of`, and no part of the identity.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Init:
     params: Params = ()
     code: str = ""
     branches: str = ""
+    file: str = ""
 
     def identity(self) -> dict[str, Any]:
         """What it draws, as plain JSON values; its name is a label."""

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +72,6 @@ def choice(name: str, value: Any, allowed: Mapping[str, Any] | Sequence[str]) ->
     return str(value)
 
 
-def like(name: str, value: Any, kind: Any) -> Any:
-    """The value if it is of the annotated type: bool, int, float or str, or one of them or None."""
-    if value is None and kind in (str | None, int | None, str | int | None):
-        return None
-    if kind is bool:
-        return exactly(name, value, kind)
-    if kind in (int, int | None):
-        return whole(name, value, 1)
-    if kind == str | int | None and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    return number(name, value) if kind is float else text(name, value)
-
-
 def exactly(name: str, value: Any, kind: Any) -> Any:
     """The value if it is of the type bool, int, float or str, whatever its range: of a setting that is not ours."""
     if kind is float:
@@ -112,3 +100,101 @@ def exact(value: Any) -> str:
     if isinstance(value, float) and float(plain(value)) != value:
         return str(value)
     return f"[{','.join(map(exact, value))}]" if isinstance(value, list) else plain(value)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A value that a user may set: its name, what it is where nobody says, and what it may be.
+
+    Attributes:
+        name: as the settings, the records and the code spell it.
+        default: its value where none is given, as a user would write it.
+        kind: ``bool``, ``int``, ``float``, ``str``, ``Path``, or ``str | int``.
+        least: the smallest value of a number.
+        above: what a number must exceed.
+        below: what a number must stay under.
+        help: what it does, in a few words.
+        choices: all that it may be, where that can be listed.
+        words: names that may stand for a number, which follows from other settings.
+        optional: whether it may be nothing: ``null``, or ``none`` where there are choices.
+        required: whether it must be given, and has no default.
+        many: whether it is a list of such values, sorted, each once; a single value is a list of one.
+    """
+
+    name: str
+    default: Any = None
+    kind: Any = float
+    least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    help: str = ""
+    choices: tuple[Any, ...] = ()
+    words: tuple[str, ...] = ()
+    optional: bool = False
+    required: bool = False
+    many: bool = False
+
+    def check(self, value: Any, where: str) -> Any:
+        """The value if it is of the kind and in the range.
+
+        Args:
+            value: as it was read.
+            where: the setting that names it, for the message: ``optimizer.momentum``.
+
+        Raises:
+            InputError: it is not.
+        """
+        if not self.many:
+            return self._check(value, where)
+        values = {self._check(item, where) for item in (value if isinstance(value, list | tuple) else [value])}
+        if not values:
+            raise InputError(f"{where} is an empty list; write {where}={exact(list(self.default[:2]))}")
+        return tuple(sorted(values))
+
+    def _check(self, value: Any, where: str) -> Any:
+        if self.optional and (value is None or (value == "none" and self.choices)):
+            return None
+        if self.words and isinstance(value, str) and value in self.words:
+            return value
+        if self.choices:
+            return self._choice(value, where)
+        if self.kind is float:
+            also = _listed(self.words)
+            return number(where, value, above=self.above, least=self.least, below=self.below, also=also)
+        if self.kind is int:
+            bounds = [*([] if self.least is None else [self.least]), *([] if self.above is None else [self.above + 1])]
+            most = MOST if self.below is None else int(self.below) - 1
+            return whole(where, value, int(max(bounds)), most) if bounds else exactly(where, value, int)
+        if self.kind is Path:
+            path(where, value)
+            return value
+        if self.kind == str | int and isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if self.kind is bool or (value == "" and self.default == ""):
+            return exactly(where, value, self.kind)
+        return text(where, value)
+
+    def _choice(self, value: Any, where: str) -> Any:
+        allowed = [*self.choices, *(["none"] if self.optional else [])]
+        if all(isinstance(item, str) for item in allowed):
+            return choice(where, value, allowed)
+        # True is no 1.
+        if isinstance(value, bool) or value not in allowed:
+            raise InputError(f"{where} must be one of {', '.join(map(str, allowed))}; got {shown(value)}")
+        return value
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        if self.choices:
+            return ", ".join([*map(str, self.choices), *(["none"] if self.optional else [])])
+        bounds = [(">", self.above), (">=", self.least), ("<", self.below)]
+        limits = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+        kind = {int: "whole number", float: "number", bool: "true, false", str: "text", Path: "path"}
+        text = " ".join(filter(None, [kind.get(self.kind, "text or whole number"), limits]))
+        listed = ["a list of them"] if self.many else []
+        return ", ".join([text, *listed, *self.words, *(["null"] if self.optional else [])])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

@@ -1,7 +1,7 @@
 """The command line as a fixture, and a folder of its own for every test."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,6 @@ import pytest
 
 from initbench import records
 from initbench.commands.app import main
-from initbench.initializers import LAWS
 from initbench.records import index, schema
 from initbench.trial import Asked
 
@@ -66,15 +65,6 @@ def _own_folder(
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("COLUMNS", "80")
-
-
-@pytest.fixture(autouse=True)
-def _own_catalogue() -> Iterator[None]:
-    """No test leaves its plugins to another."""
-    laws = dict(LAWS)
-    yield
-    LAWS.clear()
-    LAWS.update(laws)
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,13 +15,24 @@ from initbench.activations import (
     torch_function,
     torch_gain,
 )
-from initbench.settings.compose import option_files
+from initbench.settings.options import option_files
 
 # E[φ(z)²] to four digits; a table that does not come from this code.
 SECOND_MOMENTS = {
-    "relu": 0.5, "leaky_relu": 0.5001, "elu": 0.6449, "selu": 1.0, "gelu": 0.4252, "silu": 0.3558, "mish": 0.4523,
-    "tanh": 0.3943, "sigmoid": 0.2934, "softsign": 0.1830, "softplus": 0.9212, "identity": 1.0,
-}  # fmt: skip
+    "relu": 0.5,
+    "leaky_relu": 0.5001,
+    "elu": 0.6449,
+    "selu": 1.0,
+    "gelu": 0.4252,
+    "silu": 0.3558,
+    "mish": 0.4523,
+    "tanh": 0.3943,
+    "sigmoid": 0.2934,
+    "softsign": 0.1830,
+    "softplus": 0.9212,
+    "identity": 1.0,
+    "hardswish": 0.3316,
+}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -39,7 +53,8 @@ def test_parameters_reach_both() -> None:
 def test_rms_gain_is_the_integral(name: str) -> None:
     phi = ACTIVATIONS[name].function
     density = lambda z: phi(np.array(z)) ** 2 * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)  # noqa: E731
-    second_moment = quad(density, -12, 0, epsabs=1e-12)[0] + quad(density, 0, 12, epsabs=1e-12)[0]
+    edges = sorted([-12, 0, 12, *ACTIVATIONS[name].kinks])
+    second_moment = sum(quad(density, *piece, epsabs=1e-12)[0] for piece in itertools.pairwise(edges))
     assert rms_gain(name) == pytest.approx(second_moment**-0.5, rel=1e-9)
     assert second_moment == pytest.approx(SECOND_MOMENTS[name], abs=6e-5)
 
@@ -71,6 +86,16 @@ def test_derivatives_take_the_parameters() -> None:
         (expected,) = torch.autograd.grad(torch_function(name, params)(x).sum(), x)
         derivative = ACTIVATIONS[name].derivative(x.detach().numpy(), **params)
         np.testing.assert_allclose(derivative, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("variance", [1e-4, 1.0, 4.0, 1e4])
+def test_a_mean_is_exact_where_the_kinks_are_known(variance: float) -> None:
+    # E[clip(x + 3, 0, 6)] is 3 by symmetry; E[max(x − 1, 0)] is a call's price: σ·density(1/σ) − P(x > 1).
+    assert gaussian_mean(lambda x: np.clip(x + 3, 0, 6), variance, (-3, 3)) == pytest.approx(3, rel=1e-12)
+    sigma = variance**0.5
+    density, tail = np.exp(-0.5 / variance) / np.sqrt(2 * np.pi), 0.5 * math.erfc(1 / sigma / 2**0.5)
+    price = gaussian_mean(lambda x: np.maximum(x - 1, 0), variance, (1,))
+    assert price == pytest.approx(sigma * density - tail, rel=1e-10, abs=1e-30)
 
 
 def test_kurtosis_is_the_one_of_relu_and_of_the_identity() -> None:

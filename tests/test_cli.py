@@ -12,7 +12,7 @@ import pytest
 from conftest import Answer, stored
 
 from initbench import records
-from initbench.settings.compose import option_files
+from initbench.settings.options import option_files
 
 Initbench = Callable[..., Answer]
 

@@ -9,15 +9,19 @@ import pytest
 
 from initbench.data import SOURCES
 from initbench.data_driven import DATA_LAWS
-from initbench.engine.stacked.optimizers import Optimizer
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError
-from initbench.settings.compose import compose, config_folder, option_files
-from initbench.settings.request import MODELS, OPTIMIZERS, Request, request
+from initbench.models import MODELS
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.options import config_folder, option_files
+from initbench.settings.request import Request, request
 from initbench.trial import Asked, Cell, trial_key
 
 
 def ask(*overrides: str, config_dir: Path | None = None) -> Request:
-    return request(compose(overrides, config_dir))
+    catalogue = Catalogue.of(config_dir=config_dir)
+    return request(compose(overrides, catalogue), catalogue)
 
 
 def test_defaults() -> None:
@@ -192,7 +196,26 @@ def test_tables_and_files_agree() -> None:
     assert set(option_files("optimizer")) == set(OPTIMIZERS)
     assert set(option_files("model")) == set(MODELS)
     assert {spec["dataset"]["source"] for spec in compose(["dataset=glob(*)"])} == set(SOURCES)
-    assert {field.name for field in dataclasses.fields(Optimizer)} >= {"name", "hyper", "nesterov"}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_option_of_the_optimizers_is_its_declaration(name: str) -> None:
+    (plain,) = compose([f"optimizer={name}"])
+    assert {key: value for key, value in plain["optimizer"].items() if key != "name"} == OPTIMIZERS[name].defaults
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_brings_its_own_learning_rate(name: str) -> None:
+    assert [cell.lr for cell in ask(f"optimizer={name}").cells] == [OPTIMIZERS[name].lr]
+    assert [cell.lr for cell in ask(f"optimizer={name}", "lr=0.07").cells] == [0.07]
+
+
+def test_adam_does_not_train_at_the_learning_rate_of_sgd() -> None:
+    cells = ask("optimizer=sgd,adam").cells
+    assert [cell.lr for cell in cells][0] == 0.1
+    assert cells[1].lr <= 0.01
+    # Under the tuned protocol it means nothing.
+    assert len(ask("optimizer=sgd,adam", "protocol=tuned").cells) == 2
 
 
 @pytest.mark.full
@@ -302,7 +325,7 @@ BAD = {
     "init=sparse init.k=1.5": "init.k must be a whole number >= 1; got 1.5",
     "init.gain=big": "init.gain must be a finite number, auto, torch or critical; got 'big'",
     "init.gain=torch activation=gelu": "torch has no gain for 'gelu'",
-    "init.mode=fan": "mode must be one of fan_in, fan_out, fan_avg, fan_geo_avg; got 'fan'",
+    "init.mode=fan": "unknown init.mode 'fan', did you mean 'fan_in'? Choose from: fan_avg, fan_geo_avg",
     "init.gain=critical bias=uniform_fan_in": "init.gain=critical needs biases of mean 0 and one std",
     "init=critical activation=softplus": "'softplus' has no critical gain beside biases of std 0",
     "init=critical bias=normal bias.std=0.1": "'relu' has no critical gain beside biases of std 0.1",

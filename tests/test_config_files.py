@@ -7,15 +7,17 @@ import pytest
 from conftest import Answer
 
 from initbench.errors import InputError
-from initbench.initializers import LAWS
-from initbench.settings.compose import add_plugins, compose, quoted
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.overrides import quoted
 from initbench.settings.request import Request, request
 
 Initbench = Callable[..., Answer]
 
 
 def ask(*overrides: str, config_dir: Path | None = None) -> Request:
-    return request(compose(overrides, config_dir))
+    catalogue = Catalogue.of(config_dir=config_dir)
+    return request(compose(overrides, catalogue), catalogue)
 
 
 def test_a_users_folder_adds_options_and_experiments(tmp_path: Path) -> None:
@@ -30,9 +32,9 @@ def test_a_users_folder_adds_options_and_experiments(tmp_path: Path) -> None:
 
 def test_a_plugin_of_an_earlier_call_leaves_its_name_free(tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text("def mine(shape, rng):\n    return rng.random(shape)\n")
-    add_plugins([tmp_path / "plugin.py"])
-    assert compose(["init=mine"])[0]["init"]["law"] == "mine"
-    del LAWS["mine"]
+    assert compose(["init=mine"], Catalogue.of([tmp_path / "plugin.py"]))[0]["init"]["law"] == "mine"
+    with pytest.raises(InputError, match="unknown init 'mine'"):
+        compose(["init=mine"])
     test_a_users_folder_adds_options_and_experiments(tmp_path)
 
 

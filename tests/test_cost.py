@@ -136,9 +136,9 @@ def test_hydra_composes_once_whatever_the_size_of_the_sweep(monkeypatch: pytest.
     composed: list[Sequence[str]] = []
     hydra_compose = hydra.compose
 
-    def counted(config: str, overrides: Sequence[str]) -> Any:
+    def counted(config: str, overrides: Sequence[str], **more: Any) -> Any:
         composed.append(overrides)
-        return hydra_compose(config, overrides)
+        return hydra_compose(config, overrides, **more)
 
     monkeypatch.setattr(hydra, "compose", counted)
     assert len(compose(["init=he,xavier", "activation=relu,tanh", "depth=range(1,100)", "lr=0.1,0.2,0.3"])) == 1188

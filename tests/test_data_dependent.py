@@ -19,7 +19,8 @@ from initbench.errors import InputError
 from initbench.experiment import start as drawing
 from initbench.experiment.plan import plan
 from initbench.initializers import LAWS
-from initbench.settings.compose import compose, option_files
+from initbench.settings.compose import compose
+from initbench.settings.options import option_files
 from initbench.settings.request import request
 
 

@@ -13,30 +13,31 @@ from torch.nn import functional as F
 from initbench.activations import torch_function
 from initbench.data_driven import DATA_LAWS
 from initbench.engine.compiled import blas, unsupervised
-from initbench.engine.compiled.activations import ACTIVATIONS
+from initbench.engine.compiled.activations import KERNELS
+from initbench.engine.compiled.memory import Inputs, Signals
+from initbench.engine.compiled.unsupervised import Noise
+
+
+def product() -> blas.Product:
+    return blas.chosen().product(np.dtype(np.float64))
 
 
 def make_layer(fan_in: int, fan_out: int, activation: str, n: int, scale: float = 0.5) -> Any:
     rng = np.random.default_rng(fan_in)
-    layer = unsupervised.layer(
-        scale * rng.standard_normal((fan_out, fan_in)), scale * rng.standard_normal(fan_out), activation, 0.3, n
-    )
+    weight, bias = scale * rng.standard_normal((fan_out, fan_in)), scale * rng.standard_normal(fan_out)
+    layer = unsupervised.layer(weight, bias, activation, 0.3, n, product())
     unsupervised.parts(layer, layer.params)[2][...] = scale * rng.standard_normal(fan_in)
     return layer, rng
 
 
-def address(dtype: Any = np.float64) -> int:
-    return blas.chosen().address(np.dtype(dtype))
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", KERNELS)
 def test_autoencoder_gradient_is_that_of_autograd(activation: str, binary: bool) -> None:
     layer, rng = make_layer(7, 5, activation, 11)
     layer.clean[...] = rng.random(layer.clean.shape)
     layer.seen[...] = layer.clean * (rng.random(layer.clean.shape) < 0.7)
-    loss = unsupervised.autoencoder_gradient(address(), layer, 11, binary)
+    loss = unsupervised.autoencoder_gradient(layer, 11, binary)
     weight, bias, offset = (
         torch.from_numpy(v.copy()).requires_grad_() for v in unsupervised.parts(layer, layer.params)
     )
@@ -62,7 +63,7 @@ def free_energy(v: torch.Tensor, weight: Any, bias: Any, offset: Any, binary: bo
 def test_rbm_gradient_is_that_of_free_energies(binary: bool) -> None:
     layer, rng = make_layer(7, 5, "sigmoid", 11)
     layer.clean[...] = rng.random(layer.clean.shape)
-    loss = unsupervised.rbm_gradient(address(), layer, 11, binary, rng)
+    loss = unsupervised.rbm_gradient(layer, 11, binary, rng)
     weight, bias, offset = (
         torch.from_numpy(v.copy()).requires_grad_() for v in unsupervised.parts(layer, layer.params)
     )
@@ -86,7 +87,7 @@ def test_rbm_gradient_is_right_on_average_over_all_hidden_states(binary: bool) -
     v0 = np.array([1.0, 0.0, 1.0, 0.0])
     layer.clean[...] = v0
     weight, bias, offset = (v.copy() for v in unsupervised.parts(layer, layer.params))
-    unsupervised.rbm_gradient(address(), layer, n, binary, rng)
+    unsupervised.rbm_gradient(layer, n, binary, rng)
     h0 = sigmoid(weight @ v0 + bias)
     first, second = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     for states in itertools.product((0, 1), repeat=3):
@@ -111,7 +112,7 @@ def test_rbm_raises_the_exact_likelihood() -> None:
     x = (
         np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]])[rng.integers(2, size=400)] ^ (rng.random((400, 6)) < 0.05)
     ) * 1.0
-    layer = unsupervised.layer(0.01 * rng.standard_normal((4, 6)), np.zeros(4), "sigmoid", 0.0, 20)
+    layer = unsupervised.layer(0.01 * rng.standard_normal((4, 6)), np.zeros(4), "sigmoid", 0.0, 20, product())
 
     def likelihood() -> float:
         weight, bias, offset = (torch.from_numpy(v.copy()) for v in unsupervised.parts(layer, layer.params))
@@ -122,13 +123,12 @@ def test_rbm_raises_the_exact_likelihood() -> None:
     before = likelihood()
     # All states alike: six fair coins, but for weights of 0.01.
     assert before == pytest.approx(-6 * math.log(2), abs=1e-3)
-    counters = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    signals = Signals(np.zeros(1, np.int64), np.zeros(1, np.int64))
+    inputs, noise = Inputs(x, np.zeros(6), np.ones(6)), Noise(0.0, np.zeros(6))
     for epoch in range(20):
-        unsupervised.train_epoch(
-            *(address(), layer, True, True, x, np.zeros(6), np.ones(6), rng.permutation(400)),
-            *(np.full(20, 0.02), 20 * epoch, 0.0, np.zeros(6), rng, *counters),
-        )
-    assert counters[0][0] == 400
+        lrs, order = np.full(20, 0.02), rng.permutation(400)
+        unsupervised.train_epoch(layer, True, True, inputs, order, lrs, 20 * epoch, noise, rng, signals)
+    assert signals.steps[0] == 400
     # Of two noisy patterns the entropy is ln 2 + 6 H(0.05) = 1.88 nats; half the way there is far from noise.
     assert likelihood() > before + (6 * math.log(2) - 1.88) / 2
 
@@ -138,7 +138,7 @@ def test_encode_gives_codes_and_error() -> None:
     x = rng.integers(0, 255, (10, 7)).astype(np.uint8)
     mean, by_std = np.full(7, 100.0), np.full(7, 0.02)
     codes = np.empty((10, 5))
-    error = unsupervised.encode(address(), layer, False, x, mean, by_std, codes)
+    error = unsupervised.encode(layer, False, Inputs(x, mean, by_std), codes)
     weight, bias, offset = unsupervised.parts(layer, layer.params)
     a = (x - mean) * by_std
     np.testing.assert_allclose(codes, np.tanh(a @ weight.T + bias), rtol=1e-12)
@@ -149,7 +149,7 @@ def test_corruption_takes_its_share_of_the_elements() -> None:
     layer, rng = make_layer(500, 2, "tanh", 400)
     layer.clean[...] = rng.random(layer.clean.shape) + 2
     fill = np.linspace(0, 1, 500)
-    unsupervised.corrupt(layer, 400, 0.3, fill, rng)
+    unsupervised.corrupt(layer, 400, Noise(0.3, fill), rng)
     missing = layer.seen != layer.clean
     assert (layer.seen[missing] == np.broadcast_to(fill, missing.shape)[missing]).all()
     assert missing.mean() == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / missing.size))

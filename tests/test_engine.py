@@ -3,199 +3,31 @@
 import math
 import threading
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from training import (
+    RULES,
+    TORCH,
+    assert_equal_to_plain,
+    engines,
+    initial,
+    make_samples,
+    train_many,
+    train_stacked,
+)
 
-from initbench.activations import ACTIVATIONS, torch_function
-from initbench.data import Samples
-from initbench.engine import compiled, stacked
+from initbench.activations import ACTIVATIONS
+from initbench.engine import compiled
 from initbench.engine.compiled import blas
-from initbench.engine.job import History, Networks, Orders, Rule, Schedule
-from initbench.engine.stacked.mlp import MLP, parameters
-from initbench.initializers import draw, draw_bias
-from initbench.seeding import permutation, stream
-
-OPTIMIZERS = {
-    "sgd": ("sgd", {"momentum": 0.0}, False),
-    "momentum": ("sgd", {"momentum": 0.9}, False),
-    "decay": ("sgd", {"momentum": 0.9, "weight_decay": 1e-3}, False),
-    "nesterov": ("sgd", {"momentum": 0.8}, True),
-    "nesterov decay": ("sgd", {"momentum": 0.8, "weight_decay": 1e-3}, True),
-    "adam": ("adam", {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 1e-3}, False),
-    "adamw": ("adamw", {"beta1": 0.8, "beta2": 0.99, "eps": 1e-7, "weight_decay": 0.1}, False),
-}
-
-
-def train_compiled(samples: Samples, networks: Networks, *rest: Any, **options: Any) -> History:
-    return compiled.train(samples, networks, *rest, **options)
-
-
-def train_stacked(samples: Samples, networks: Networks, *rest: Any, **options: Any) -> History:
-    build = partial(MLP, activation=networks.activation, activation_params=networks.activation_params)
-    return stacked.train(samples, networks, build, *rest, **options)
-
-
-ENGINES: dict[str, Callable[..., History]] = {"compiled": train_compiled, "stacked": train_stacked}
-engines = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
-
-
-def make_samples(features: int = 33, classes: int = 7, n: int = 300, dtype: Any = np.float32) -> Samples:
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, features)) + 2
-    rows = np.arange(n)
-    return Samples(
-        x=x.astype(dtype),
-        y=x[:, :classes].argmax(1),
-        mean=np.full(features, 2.0, dtype),
-        std=np.full(features, 1.5, dtype),
-        train=rows[: n // 2],
-        val=rows[n // 2 : 3 * n // 4],
-        test=rows[3 * n // 4 :],
-        n_classes=classes,
-    )
-
-
-def initial(
-    samples: Samples, width: Sequence[int], seeds: Sequence[int], law: str = "he_normal", bias: str = "uniform_fan_in"
-) -> dict[str, Any]:
-    shapes = parameters(samples.x.shape[1], width, samples.n_classes)
-    drawn: dict[str, list[Any]] = {name: [] for name in shapes}
-    for seed in seeds:
-        for name, shape in shapes.items():
-            rng, layer = stream(seed, "init", name), name.rpartition(".")[0]
-            is_bias = name.endswith("bias")
-            drawn[name].append(draw_bias(bias, shapes[f"{layer}.weight"], rng) if is_bias else draw(law, shape, rng))
-    return {name: np.stack(values).astype(samples.mean.dtype) for name, values in drawn.items()}
-
-
-def make_rule(name: str, n_trials: int) -> Rule:
-    kind, hyper, nesterov = OPTIMIZERS[name]
-    return Rule(kind, {key: np.full(n_trials, value) for key, value in hyper.items()}, nesterov)
-
-
-def train_many(
-    engine: Callable[..., History],
-    samples: Samples,
-    width: Sequence[int],
-    seeds: Sequence[int],
-    *,
-    law: str = "he_normal",
-    activation: str = "relu",
-    optimizer: str = "momentum",
-    lr: float | Sequence[float] = 0.05,
-    batch: int = 31,
-    epochs: int | Sequence[int] = 3,
-    schedule: str = "constant",
-    params: dict[str, Any] | None = None,
-    **options: Any,
-) -> History:
-    """Train one trial per seed, each in its own data order."""
-    distinct = list(dict.fromkeys(seeds))
-    n_train = len(samples.train)
-    return engine(
-        samples,
-        Networks(params or initial(samples, width, seeds, law), activation, {}),
-        make_rule(optimizer, len(seeds)),
-        Schedule(
-            np.broadcast_to(np.array(lr, float), len(seeds)),
-            np.broadcast_to(np.array(epochs), len(seeds)),
-            batch,
-            schedule,
-        ),
-        Orders(
-            np.array([distinct.index(seed) for seed in seeds]),
-            lambda order, epoch: samples.train[permutation(n_train, distinct[order], "order", str(epoch))],
-        ),
-        **options,
-    )
-
-
-def train_plainly(
-    samples: Samples,
-    width: Sequence[int],
-    seed: int,
-    activation: str,
-    optimizer: str,
-    lr: float,
-    batch: int,
-    epochs: int,
-) -> tuple[dict[str, Tensor], list[list[float]]]:
-    """The same training as anyone would write it: nn.Module, autograd, torch.optim, one network."""
-    params = initial(samples, width, [seed])
-    layers = []
-    for i in range(len(width) + 1):
-        weight, bias = (torch.tensor(params[f"layers.{i}.{kind}"][0]) for kind in ("weight", "bias"))
-        layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
-        layer.weight.data, layer.bias.data = weight, bias
-        layers.append(layer)
-    phi = torch_function(activation)
-
-    def forward(x: Tensor) -> Tensor:
-        for layer in layers[:-1]:
-            x = phi(layer(x))
-        return layers[-1](x)
-
-    kind, hyper, nesterov = OPTIMIZERS[optimizer]
-    trained = [p for layer in layers for p in (layer.weight, layer.bias)]
-    weight_decay = hyper.get("weight_decay", 0.0)
-    if kind == "sgd":
-        opt: torch.optim.Optimizer = torch.optim.SGD(
-            trained, lr, momentum=hyper["momentum"], nesterov=nesterov, weight_decay=weight_decay
-        )
-    else:
-        cls = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
-        opt = cls(trained, lr, betas=(hyper["beta1"], hyper["beta2"]), eps=hyper["eps"], weight_decay=weight_decay)
-    x, y = torch.tensor((samples.x - samples.mean) / samples.std), torch.tensor(samples.y)
-    curves = []
-    for epoch in range(epochs):
-        loss_sum, n_correct = 0.0, 0
-        order = torch.tensor(samples.train[permutation(len(samples.train), seed, "order", str(epoch))])
-        for rows in order.split(batch):
-            logits = forward(x[rows])
-            loss = nn.functional.cross_entropy(logits, y[rows])
-            opt.zero_grad()
-            loss.backward()
-            opt.step()
-            loss_sum += loss.item() * len(rows)
-            n_correct += int((logits.argmax(1) == y[rows]).sum())
-        with torch.no_grad():
-            logits = forward(x[samples.val])
-            val_loss = nn.functional.cross_entropy(logits, y[samples.val]).item()
-            val_correct = int((logits.argmax(1) == y[samples.val]).sum())
-        curves.append([loss_sum / len(order), n_correct, val_loss, val_correct])
-    final = {f"layers.{i}.{k}": p.data for i, layer in enumerate(layers) for k, p in layer.named_parameters()}
-    return final, curves
-
-
-def assert_equal_to_plain(
-    engine: Callable[..., History],
-    width: Sequence[int],
-    activation: str,
-    optimizer: str,
-    lr: float,
-    batch: int,
-    epochs: int,
-) -> None:
-    samples = make_samples(dtype=np.float64)
-    seeds = [0, 3]
-    history = train_many(
-        engine, samples, width, seeds, activation=activation, optimizer=optimizer, lr=lr, batch=batch, epochs=epochs
-    )
-    for i, seed in enumerate(seeds):
-        final, curves = train_plainly(samples, width, seed, activation, optimizer, lr, batch, epochs)
-        for name, values in final.items():
-            np.testing.assert_allclose(history.params[name][i], values, rtol=1e-10, atol=1e-12)
-        train_loss, train_correct, val_loss, val_correct = map(list, zip(*curves, strict=True))
-        np.testing.assert_allclose(history.train_loss[i], train_loss, rtol=1e-10)
-        np.testing.assert_allclose(history.val_loss[i, 1:], val_loss, rtol=1e-10)
-        assert history.train_correct[i].tolist() == train_correct
-        assert history.val_correct[i, 1:].tolist() == val_correct
+from initbench.engine.job import History
+from initbench.engine.optimizers import OPTIMIZERS
+from initbench.engine.stacked.mlp import MLP
 
 
 # 150 training rows in batches of 31 are 5 steps an epoch: 40 epochs are 200 steps.
@@ -208,10 +40,14 @@ def test_equals_plain_torch_for_every_activation(engine: Callable[..., History],
 
 @pytest.mark.full
 @engines
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_equals_plain_torch_for_every_optimizer(engine: Callable[..., History], optimizer: str) -> None:
-    lr = 0.002 if optimizer.startswith("adam") else 0.05
-    assert_equal_to_plain(engine, (20, 16), "tanh", optimizer, lr, 31, 40)
+@pytest.mark.parametrize("rule", RULES)
+def test_equals_plain_torch_for_every_optimizer(engine: Callable[..., History], rule: str) -> None:
+    lr = 0.05 if RULES[rule][0] == "sgd" else 0.002
+    assert_equal_to_plain(engine, (20, 16), "tanh", rule, lr, 31, 40)
+
+
+def test_every_optimizer_has_a_twin_here() -> None:
+    assert set(TORCH) == {optimizer for optimizer, _ in RULES.values()} == set(OPTIMIZERS)
 
 
 @engines
@@ -230,16 +66,14 @@ SHAPES = {"even": ((64, 32), 64, 16, 32), "odd": ((17, 33, 5), 33, 7, 31), "mnis
 @pytest.mark.full
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "softplus"])
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("rule", ["momentum", "adam"])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_a_trial_is_bit_for_bit_the_same_in_any_company(
-    shape: str, activation: str, optimizer: str, threads: int
-) -> None:
+def test_a_trial_is_bit_for_bit_the_same_in_any_company(shape: str, activation: str, rule: str, threads: int) -> None:
     width, features, classes, batch = SHAPES[shape]
     samples = make_samples(features, classes)
-    lr = 0.003 if optimizer == "adam" else 0.05
+    lr = 0.003 if rule == "adam" else 0.05
     trained = partial(
-        train_many, train_compiled, samples, width, activation=activation, optimizer=optimizer, lr=lr, batch=batch,
+        train_many, compiled.train, samples, width, activation=activation, rule=rule, lr=lr, batch=batch,
         epochs=4,
     )  # fmt: skip
     alone = {seed: trained([seed], threads=1) for seed in range(3)}
@@ -270,7 +104,7 @@ def test_no_global_setting_is_left_changed() -> None:
 
     blas.chosen()
     before = settings()
-    train_many(train_compiled, make_samples(), (8,), [0, 1])
+    train_many(compiled.train, make_samples(), (8,), [0, 1])
     assert settings() == before
 
 
@@ -287,7 +121,7 @@ def test_divergence_ends_one_trial_and_touches_no_other(engine: Callable[..., Hi
     assert history.val_correct[1, 1:].tolist() == [-1] * 6
     for slot in (0, 2, 3):
         alone = train_many(engine, samples, (32, 32), [slot], epochs=6)
-        if engine is train_compiled:
+        if engine is compiled.train:
             assert_same_trial(alone, 0, history, slot)
         np.testing.assert_allclose(alone.train_loss[0], history.train_loss[slot], rtol=1e-10)
 
@@ -349,17 +183,17 @@ def test_an_error_stops_the_threads_that_train() -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        train_many(train_compiled, make_samples(784, 10), (512, 512), list(range(4)), epochs=1000, progress=stop)
+        train_many(compiled.train, make_samples(784, 10), (512, 512), list(range(4)), epochs=1000, progress=stop)
     assert threading.active_count() == 1
 
 
 def test_memory_is_a_few_times_the_parameters() -> None:
     samples, seeds = make_samples(784, 10), list(range(40))
     params = initial(samples, (128, 128), seeds)
-    train_many(train_compiled, samples, (128, 128), [0], epochs=1)  # Compile first.
+    train_many(compiled.train, samples, (128, 128), [0], epochs=1)  # Compile first.
     tracemalloc.start()
     try:
-        train_many(train_compiled, samples, (128, 128), seeds, epochs=1, params=params, threads=2)
+        train_many(compiled.train, samples, (128, 128), seeds, epochs=1, params=params, threads=2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

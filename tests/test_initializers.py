@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 from initbench.data_driven import INITIALIZERS
 from initbench.initializers import LAWS, Promise, certify, draw, fan, fans
 from initbench.seeding import stream
-from initbench.settings.compose import option_files, options
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.options import option_files
 
 # Rectangular, so that fan_in, fan_out and their means tell each other apart; 262,144 entries, at which four standard
 # errors of a standard deviation are at most 0.55 %.
@@ -369,13 +370,13 @@ def test_laws_that_count_fans_refuse_vectors(law: str) -> None:
 
 @pytest.mark.parametrize("name", option_files("init"))
 def test_every_option_names_a_law_and_parameters_that_it_has(name: str) -> None:
-    node = options("init")[name]
+    node = Catalogue().options("init")[name]
     assert node["name"] == name
     assert set(node) - {"bias", "branches"} == {"name", "law", *INITIALIZERS[node["law"]].defaults}
 
 
 def test_the_list_has_more_than_35_initializers_that_differ() -> None:
-    nodes = options("init").values()
+    nodes = Catalogue().options("init").values()
     distinct = {str(sorted((key, value) for key, value in node.items() if key != "name")) for node in nodes}
     assert len(distinct) >= 35
     assert {law.tier for law in LAWS.values()} <= {1, 2, 3}
@@ -396,12 +397,12 @@ ARTICLES = {
 
 @pytest.mark.parametrize("name", ARTICLES)
 def test_the_articles_names_have_the_articles_laws(name: str) -> None:
-    node = options("init")[name]
+    node = Catalogue().options("init")[name]
     params = {key: value for key, value in node.items() if key not in ("name", "law")}
     assert (node["law"], params) == ARTICLES[name]
 
 
 def test_an_initializer_and_its_plain_name_are_one_law() -> None:
-    nodes = options("init")
+    nodes = Catalogue().options("init")
     for name in ("he", "xavier", "lecun"):
         assert nodes[name] | {"name": ""} == nodes[f"{name}_normal"] | {"name": ""}

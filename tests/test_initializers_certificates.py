@@ -12,7 +12,8 @@ from initbench.initializers import BIASES, LAWS, Promise, certify, draw, draw_bi
 from initbench.initializers.distributions import KURTOSIS, standardized, truncated_std
 from initbench.initializers.names import ALIASES, VIEW_SOURCES, VIEWS, canonical
 from initbench.seeding import stream
-from initbench.settings.compose import option_files, options
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.options import option_files
 
 SHAPE = (256, 512)
 
@@ -115,7 +116,7 @@ def test_truncation_shrinks_the_standard_deviation_as_published() -> None:
 
 @pytest.mark.parametrize("name", option_files("bias"))
 def test_every_bias_policy_is_what_it_says(name: str) -> None:
-    node = options("bias")[name]
+    node = Catalogue().options("bias")[name]
     policy = BIASES[node["name"]]
     assert set(node) == {"name", *policy.defaults}
     params = {"std": 0.2} if "std" in node else {key: value for key, value in node.items() if key != "name"}
@@ -194,7 +195,7 @@ def test_every_view_of_a_measured_framework_was_measured() -> None:
 
 
 def test_the_source_of_a_view_is_its_framework() -> None:
-    rows = {row[0]: row for row in listing("frameworks").rows}
+    rows = {row[0]: row for row in listing("frameworks", Catalogue()).rows}
     assert set(rows) == set(VIEWS) == set(VIEW_SOURCES)
     for view, source in (("normal", "normal_"), ("uniform", "uniform_"), ("truncated_normal", "trunc_normal_")):
         assert rows[f"{view}@torch"][-1] == f"torch.nn.init.{source}"

@@ -11,7 +11,7 @@ from conftest import asked as ways
 from initbench.initializers import LAWS, draw
 from initbench.initializers.schemes import BRANCHES
 from initbench.seeding import stream
-from initbench.settings.compose import option_files
+from initbench.settings.options import option_files
 
 Initbench = Callable[..., Answer]
 

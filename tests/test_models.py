@@ -18,11 +18,12 @@ from torch.nn.functional import conv2d, cross_entropy, layer_norm, linear
 
 from initbench.data import Samples
 from initbench.engine import stacked
-from initbench.engine.job import History, Networks, Orders, Rule, Schedule
+from initbench.engine.job import History, Job, Networks, Orders, Schedule
 from initbench.engine.stacked.module import StackedModule
 from initbench.models import MODELS, Architecture, modules
 from initbench.seeding import permutation
-from initbench.settings.compose import compose, option_files
+from initbench.settings.compose import compose
+from initbench.settings.options import option_files
 
 CONVOLUTION = (("channels", 5), ("kernel", 3), ("stride", 2))
 ARCHITECTURES = {
@@ -89,18 +90,19 @@ def train(
     samples = samples or make_samples()
     module = modules.template(of)
     rows = samples.train
-    return engine(
+    hyper = {"momentum": momentum, "nesterov": False, "weight_decay": 1e-3}
+    job = Job(
         samples,
         Networks(initial(of, seeds, samples.mean.dtype), of.activation, {}),
-        lambda params: StackedModule(module, params, of.sample_shape),
-        Rule("sgd", {"momentum": np.full(len(seeds), momentum), "weight_decay": np.full(len(seeds), 1e-3)}),
+        "sgd",
+        {name: np.full(len(seeds), value) for name, value in hyper.items()},
         Schedule(*(np.broadcast_to(np.array(each), len(seeds)) for each in (lr, epochs)), 23, "cosine"),
         Orders(
             np.arange(len(seeds)),
             lambda order, epoch: rows[permutation(len(rows), seeds[order], "order", str(epoch))],
         ),
-        **options,
     )
+    return engine(job, lambda params: StackedModule(module, params, of.sample_shape), **options)
 
 
 def train_plainly(of: Architecture, seed: int, samples: Samples, epochs: int) -> tuple[dict[str, Tensor], list[Any]]:
@@ -254,7 +256,7 @@ def test_tables_and_files_agree() -> None:
     assert set(MODELS) == set(modules.BUILDERS) == set(option_files("model"))
     for name, model in MODELS.items():
         (plain,) = compose([f"model={name}"])
-        assert set(plain["model"]) - {"name", "path"} == set(model.settings)
+        assert set(plain["model"]) - {"name"} == {parameter.name for parameter in model.parameters}
 
 
 def test_cost_counts_products_and_outputs() -> None:

@@ -87,7 +87,7 @@ BAD = {
     "model=cnn model.channels=0": "model.channels must be a whole number >= 1; got 0",
     "model=cnn model.kernel=4": "model.kernel must be one of 1, 3, 5, 7; got 4",
     "model=cnn model.norm=batch": "unknown setting 'model.norm'",
-    "model.norm=bacth": "model.norm must be one of none, layer, batch; got 'bacth'",
+    "model.norm=bacth": "unknown model.norm 'bacth', did you mean 'batch'? Choose from: batch, layer, none",
     "model=residual_mlp depth=0": "model=residual_mlp needs depth >= 1; got 0",
     "model=residual_mlp width=[3,4]": "model=residual_mlp has one width for all layers; got [3, 4]",
     "model=residual_mlp init=fixup model.layers=1": "init 'fixup' needs model.layers >= 2; got 1",

@@ -10,11 +10,11 @@ from conftest import Answer, stored
 
 from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
-from initbench.initializers import LAWS
 from initbench.initializers.conformance import examine
-from initbench.initializers.plugins import from_file
-from initbench.settings.compose import add_plugins, compose, options
-from initbench.settings.request import request
+from initbench.initializers.plugins import law_of
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.request import Request, request
 from initbench.trial import trial_key
 
 Initbench = Callable[..., Answer]
@@ -36,17 +36,22 @@ def half(shape):
 '''
 
 
+def ask(catalogue: Catalogue, *overrides: str) -> Request:
+    return request(compose(overrides, catalogue), catalogue)
+
+
 def write(text: str, name: str = "mine.py") -> Path:
     Path(name).write_text(text, encoding="utf-8")
     return Path(name)
 
 
 def test_every_public_function_of_shape_and_rng_is_an_initializer() -> None:
-    assert add_plugins([write(GOOD)]) == ["triangular"]
-    law = LAWS["triangular"]
+    catalogue = Catalogue.of([write(GOOD)])
+    assert catalogue.laws.keys() - Catalogue().laws.keys() == {"triangular"}
+    law = catalogue.laws["triangular"]
     assert (law.formula, law.source, law.tier) == ("Triangular on ±scale·√(6/fan_in).", "mine.py", 3)
-    assert options("init")["triangular"] == {"name": "triangular", "law": "triangular", "scale": 1.0}
-    cells = request(compose(["init=triangular,he", "init.scale=1,2", "init_output=triangular"])).cells
+    assert catalogue.options("init")["triangular"] == {"name": "triangular", "law": "triangular", "scale": 1.0}
+    cells = ask(catalogue, "init=triangular,he", "init.scale=1,2", "init_output=triangular").cells
     assert [(cell.init.name, dict(cell.init.params).get("scale")) for cell in cells] == [
         ("triangular", 1.0), ("triangular", 2.0), ("he", None),
     ]  # fmt: skip
@@ -55,12 +60,12 @@ def test_every_public_function_of_shape_and_rng_is_an_initializer() -> None:
 def test_the_code_is_part_of_the_key() -> None:
     keys = []
     for text in (GOOD, GOOD, GOOD + "\n# changed\n"):
-        add_plugins([write(text)])
-        (cell,) = request(compose(["init=triangular"])).cells
-        assert cell.identity(0, "x")["init"]["code"] == LAWS["triangular"].code
+        catalogue = Catalogue.of([write(text)])
+        (cell,) = ask(catalogue, "init=triangular").cells
+        assert cell.identity(0, "x")["init"]["code"] == catalogue.laws["triangular"].code
         keys.append(trial_key(cell.identity(0, "x")))
     assert keys[0] == keys[1] != keys[2]
-    (ours,) = request(compose(["init=he"])).cells
+    (ours,) = ask(Catalogue(), "init=he").cells
     assert "code" not in ours.identity(0, "x")["init"]
 
 
@@ -83,7 +88,7 @@ def test_every_initializer_of_ours_has_passing_certificates(initbench: Initbench
     answer = initbench("list", "--check")
     assert answer.code == 0, answer.err
     assert "FAILED" not in answer.out
-    for name, node in options("init").items():
+    for name, node in Catalogue().options("init").items():
         assert (f"{name}: prepares" if node["law"] in DATA_LAWS else f"{name} 128x784 ") in answer.out
     assert "sobol_flat 128x784: nearly low rank" in " ".join(answer.out.split())
 
@@ -208,8 +213,8 @@ def test_a_plugin_that_does_not_exist(initbench: Initbench) -> None:
 def test_the_parameters_of_a_plugin_are_what_their_defaults_are(initbench: Initbench) -> None:
     law = "return rng.random(shape) / 9"
     write(f"def mine(shape, rng, *, k: int = -2, how: str = '', lr: float = 0.0, base: float = 2.0):\n    {law}\n")
-    add_plugins([Path("mine.py")])
-    (cell,) = request(compose(["init=mine", "init.k=0", "init.lr=-1", "init.how=''", "init.base=3"])).cells
+    catalogue = Catalogue.of(["mine.py"])
+    (cell,) = ask(catalogue, "init=mine", "init.k=0", "init.lr=-1", "init.how=''", "init.base=3").cells
     assert dict(cell.init.params) == {"k": 0, "how": "", "lr": -1.0, "base": 3.0}
     for line, message in {"k=1.5": "a whole number; got 1.5", "how=1": "a text; got 1"}.items():
         wrong = initbench("run", "init=mine", f"init.{line}", "--plugin", "mine.py")
@@ -217,8 +222,10 @@ def test_the_parameters_of_a_plugin_are_what_their_defaults_are(initbench: Initb
 
 
 def test_what_a_plugin_prints_is_no_result(initbench: Initbench) -> None:
-    write("print('hello')\ndef mine(shape, rng):\n    print('hello')\n    return rng.random(shape) / 9\n")
+    text = "print('hello')\ndef mine(shape, rng):\n    print('hello')\n    return rng.random(shape) / 9\n"
     for line in (["run", "init=mine", "seeds=1", *SMALL], ["list", "--check"], ["list", "init"]):
+        # The same file is run once in a process.
+        write(f"{text}# {line}\n")
         answer = initbench(*line, "--plugin", "mine.py")
         assert answer.code == 0
         assert "hello" in answer.err
@@ -240,9 +247,10 @@ def test_the_readmes_plugin_works(initbench: Initbench) -> None:
 
 
 def test_what_conformance_finds() -> None:
-    laws = from_file(
-        write(
-            """
+    catalogue = Catalogue.of(
+        [
+            write(
+                """
 import numpy as np
 import random
 
@@ -259,11 +267,13 @@ def counts(shape, rng, _calls=[0]):
     _calls[0] += 1
     return np.full(shape, _calls[0])
 """.replace(", _calls=[0]", "")
-            .replace("_calls[0] += 1", "_calls.append(0)")
-            .replace("_calls[0])", "len(_calls))")
-            .replace("import random\n", "import random\n\n_calls = []\n")
-        )
+                .replace("_calls[0] += 1", "_calls.append(0)")
+                .replace("_calls[0])", "len(_calls))")
+                .replace("import random\n", "import random\n\n_calls = []\n")
+            )
+        ]
     )
+    laws = {name: law for name, law in catalogue.laws.items() if name not in Catalogue().laws}
     found = {name: examine(name, law, {})[0] for name, law in laws.items()}
     assert "it draws from a global generator, not from rng" in found["global_state"].faults
     assert "the same rng gave another weight" in found["python_state"].faults
@@ -282,10 +292,13 @@ def test_an_installed_package_offers_initializers_by_an_entry_point(
     (info / "entry_points.txt").write_text("[initbench.initializers]\nfrom_package = my_inits:spread\n")
     (site / "my_inits.py").write_text("def spread(shape, rng):\n    'Spread.'\n    return rng.random(shape) - 0.5\n")
     monkeypatch.syspath_prepend(str(site))
-    assert add_plugins([]) == []
-    assert (LAWS["from_package"].formula, LAWS["from_package"].source) == ("Spread.", "my-inits")
-    assert request(compose(["init=from_package"])).cells[0].init.code == LAWS["from_package"].code != ""
+    catalogue = Catalogue.of()
+    law = catalogue.laws["from_package"]
+    assert (law.formula, law.source, law.file) == ("Spread.", "my-inits", "package:from_package")
+    (cell,) = ask(catalogue, "init=from_package").cells
+    assert cell.init.code == law.code != ""
+    assert law_of("from_package", cell.init.code, cell.init.file) == law
     (info / "entry_points.txt").write_text("[initbench.initializers]\nfrom_package = my_inits:gone\n")
     sys.modules.pop("my_inits")
     with pytest.raises(InputError, match="initializer 'from_package' of package my-inits: AttributeError"):
-        add_plugins([])
+        Catalogue.of()

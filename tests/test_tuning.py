@@ -173,7 +173,7 @@ def test_a_trial_is_the_same_whatever_it_serves_and_what_it_serves_is_told() -> 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("protocol.lrs=[]", "protocol.lrs is an empty list; write protocol.lrs=[0.01,0.1]"),
+        ("protocol.lrs=[]", "protocol.lrs is an empty list; write protocol.lrs=[0.001,0.003]"),
         ("protocol.lrs=[0.1,-1]", "protocol.lrs must be a finite number > 0; got -1"),
         ("protocol.seeds=0", "protocol.seeds must be a whole number >= 1; got 0"),
         ("protocol.halving=3", "protocol.halving must be true or false; got 3"),

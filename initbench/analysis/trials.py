@@ -177,6 +177,13 @@ def _text(value: Any) -> str:
 
 
 def to_csv(trials: Trials) -> str:
+    """The table of :func:`to_table`, as text."""
+    text = io.StringIO()
+    to_table(trials).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def to_table(trials: Trials) -> pd.DataFrame:
     """One row per trial: its settings, counts, scores and key; accuracies are fractions."""
     frame, columns = trials.frame(), trials.columns
     cell = frame["cell"].to_numpy()
@@ -207,9 +214,7 @@ def to_csv(trials: Trials) -> str:
     devices = pd.Series([chunk.environment.device for chunk in columns.chunks])
     table["device"] = _spread(devices, columns.numbers["chunk"])
     table["key"] = np.char.decode(columns.keys) if len(columns) else []
-    text = io.StringIO()
-    pd.DataFrame(table).to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()
+    return pd.DataFrame(table)
 
 
 def _spread(values: pd.Series, rows: NDArray[Any]) -> Any:

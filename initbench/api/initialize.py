@@ -13,12 +13,13 @@ from torch import nn
 
 from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
-from initbench.initializers import BIASES, Certificate, Law, certify, law_of
+from initbench.initializers import BIASES, Certificate, Law, certify
 from initbench.initializers.network import Part, assign, refusal
 from initbench.initializers.parameters import Parameter
+from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES, NEUTRAL, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
-from initbench.settings.compose import option
+from initbench.settings.catalogue import Catalogue
 from initbench.settings.resolve import bias_policy, initializer, named_activation
 from initbench.trial import Named
 from initbench.values import shown
@@ -185,7 +186,7 @@ def _rules(
         law = Law(spec, "a function of yours", "you")
         return scheme_rules(Draw(name, law, tuple(params.items())), _bias(policy or Named("zeros")), None, pattern)
     given = _node("init", spec)
-    node = option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
+    node = Catalogue().option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
     if node["law"] in DATA_LAWS:
         raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
     biases = policy or bias_policy(None, node, activation)
@@ -193,7 +194,9 @@ def _rules(
     scheme = BRANCHES.get(init.branches)
     if scheme is not None and (why_not := refusal(scheme, found)):
         raise InputError(f"init '{init.name}' {why_not}")
-    return scheme_rules(Draw(init.name, law_of(init.law, init.code), init.params), _bias(biases), scheme, pattern)
+    return scheme_rules(
+        Draw(init.name, law_of(init.law, init.code, init.file), init.params), _bias(biases), scheme, pattern
+    )
 
 
 def _bias(policy: Named) -> Draw:

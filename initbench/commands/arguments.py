@@ -7,22 +7,10 @@ import typer
 
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Options of a group after ``GROUP=``, else the keys. Bash splits words at ``=`` and wants the part behind it."""
-    from initbench.settings.compose import group_names
-    from initbench.settings.request import SETTINGS
+    """What could be written there."""
+    from initbench.settings import completion
 
-    typed = ["", *(ctx.params.get("overrides") or [])]
-    if incomplete == "=":
-        key, equals, start, prefix = typed[-1], "=", "", ""
-    elif typed[-1] == "=":
-        key, equals, start, prefix = typed[-2], "=", incomplete, ""
-    else:
-        key, equals, start = incomplete.rpartition("=")
-        prefix = f"{key}="
-    if equals:
-        done, comma, last = start.rpartition(",")
-        return [f"{prefix}{done}{comma}{name}" for name in group_names().get(key, ()) if name.startswith(last)]
-    return [f"{name}=" for name in sorted({*group_names(), *SETTINGS}) if name.startswith(incomplete)]
+    return completion.complete(ctx.params.get("overrides") or [], incomplete, ctx.params.get("config_dir"))
 
 
 Overrides = Annotated[

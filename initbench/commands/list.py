@@ -14,7 +14,7 @@ def list_(
         str | None,
         typer.Argument(
             help="initializers, frameworks (their names' laws), biases, activations, datasets, models, optimizers, "
-            "protocols or experiments."
+            "protocols, experiments or settings."
         ),
     ] = None,
     config_dir: ConfigDir = None,
@@ -32,18 +32,20 @@ def list_(
     """What can be chosen: names with formula, source and defaults."""
     from initbench.commands.listing import GROUPS, certificates, listing
     from initbench.render.terminal import Terminal, to_terminal
-    from initbench.settings.compose import add_plugins
+    from initbench.settings.catalogue import Catalogue
 
     names = {folder: name for name, (folder, *_) in GROUPS.items()} | {name: name for name in GROUPS}
     if group is not None and group not in names:
         raise unknown("group", group, GROUPS)
-    added = add_plugins(plugin or [], config_dir)
+    catalogue = Catalogue.of(plugin or [], config_dir)
     if check:
         if group is not None and names[group] != "initializers":
             raise InputError("only initializers have certificates; use 'initbench list initializers --check'")
-        blocks, faults = certificates(added, config_dir)
+        # Of packages' laws none is of a file.
+        own = {law for source in catalogue.plugins if plugin and not source.is_package for law in source.laws}
+        blocks, faults = certificates(own, catalogue)
     else:
-        blocks, faults = [listing(name, config_dir) for name in ([names[group]] if group else GROUPS)], []
+        blocks, faults = [listing(name, catalogue) for name in ([names[group]] if group else GROUPS)], []
     with stdout():
         to_terminal(blocks, Terminal())
     if faults:

@@ -2,69 +2,108 @@
 
 import inspect
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
 from initbench.data import SOURCES
-from initbench.data_driven import DATA_LAWS, INITIALIZERS
+from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
-from initbench.initializers import BIASES, LAWS
+from initbench.initializers import BIASES, Law
 from initbench.initializers.conformance import examine
 from initbench.initializers.names import VIEW_SOURCES, VIEWS
 from initbench.initializers.schemes import BRANCHES
 from initbench.models import MODELS
 from initbench.render.blocks import Block, Paragraph, Table
-from initbench.settings.compose import compose, option, option_files, options, quoted
+from initbench.settings.catalogue import Catalogue, defaults
+from initbench.settings.compose import compose
+from initbench.settings.options import option_files
+from initbench.settings.overrides import quoted
 from initbench.settings.request import request
 from initbench.settings.resolve import initializer
+from initbench.settings.schema import SETTINGS, kinds, parameters
 from initbench.trial import Named
+from initbench.values import plain
 
 Node = dict[str, Any]
 
 
-def listing(group: str, config_dir: Path | None = None) -> Table:
+def listing(group: str, catalogue: Catalogue) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
+    if group == "settings":
+        return settings(catalogue)
     folder, header, row = GROUPS[group]
-    nodes = {name: option("init", name) for name in VIEWS} if folder == "framework" else _options(folder, config_dir)
-    rows = [(name, *row(node)) for name, node in nodes.items()]
+    views = {name: catalogue.option("init", name) for name in VIEWS}
+    nodes = views if folder == "framework" else _options(folder, catalogue)
+    rows = [(name, *row(node, catalogue)) for name, node in nodes.items()]
     return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
 
 
-def _options(folder: str, config_dir: Path | None) -> dict[str, Node]:
+def settings(catalogue: Catalogue) -> Table:
+    """Every setting: what it may be, its default, and whether it makes other trials; then those of the options."""
+    default = defaults()
+    rows: list[tuple[str, ...]] = []
+    for name, setting in SETTINGS.items():
+        allowed = f"see list {setting.group}" if setting.group else setting.parameter.allowed
+        identity = "yes" if setting.identity else "no"
+        rows.append((name, allowed, _shown(default.get(name)), identity, setting.parameter.help))
+    for setting in (setting for name, setting in SETTINGS.items() if setting.group == name):
+        found: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+        for kind in kinds(setting.group, catalogue.laws):
+            for p in parameters(setting.group, kind, catalogue.laws) or ():
+                allowed = "see list init" if p.name == "base" and len(p.choices) > 9 else p.allowed
+                default_of = "–" if p.required else _shown(p.default)
+                found.setdefault((f"{setting.group}.{p.name}", allowed, p.help), {}).setdefault(default_of, []).append(
+                    kind
+                )
+        for (name, allowed, about), by_default in sorted(found.items()):
+            names = [kind for kinds_with in by_default.values() for kind in kinds_with]
+            listed = ", ".join(names) if len(names) <= 4 else f"{len(names)} laws"
+            what = f"{about} ({listed})" if about else f"of {listed}"
+            rows.append((name, allowed, ", ".join(by_default), "yes" if setting.identity else "no", what))
+    header = ("setting", "may be", "default", "identity", "what")
+    return Table(header, tuple(rows), left=tuple(range(len(header))))
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else plain(list(value) if isinstance(value, tuple) else value)
+
+
+def _options(folder: str, catalogue: Catalogue) -> dict[str, Node]:
     """The options of a group; a user's files are checked as a run with them would do.
 
     Raises:
         InputError: a user's file that no run accepts.
     """
-    nodes = options(folder, config_dir)
-    for name, file in option_files(folder, config_dir).items():
-        if config_dir and file.is_relative_to(config_dir):
+    nodes, own = catalogue.options(folder), catalogue.config_dir
+    for name, file in option_files(folder, own).items():
+        if own and file.is_relative_to(own):
             node = nodes[name]
             # Rules for residual branches are refused where there are none.
             scheme = BRANCHES.get(str(node.get("branches"))) if isinstance(node, dict) else None
             residual = ["model=residual_mlp"] if scheme and scheme.branches else []
             try:
-                request(compose([f"{folder}={quoted(name)}", *residual], config_dir))
+                request(compose([f"{folder}={quoted(name)}", *residual], catalogue), catalogue)
             except InputError as error:
                 raise InputError(f"{file}: {error}") from error
     return nodes
 
 
-def certificates(only: Collection[str] = (), config_dir: Path | None = None) -> tuple[list[Block], list[str]]:
+def certificates(only: Collection[str], catalogue: Catalogue) -> tuple[list[Block], list[str]]:
     """The certificates of every initializer, or of those named, and what is wrong with the ones that failed.
 
     Gains are those of relu, biases zeros. Of an initializer of whole networks the base law has the certificate.
     """
     rows, faults, notes = [], [], []
-    for name, node in _options("init", config_dir).items():
+    for name, node in _options("init", catalogue).items():
         if only and name not in only:
             continue
-        init = initializer(node, Named("relu"), Named("zeros"))
+        init = initializer(node, Named("relu"), Named("zeros"), catalogue=catalogue)
         if init.law in DATA_LAWS:
             notes.append(f"{name}: prepares a network that is drawn by {dict(init.params)['base']}; see there")
             continue
-        for found in examine(name, LAWS[init.law], dict(init.params)):
+        law = catalogue.laws[init.law]
+        assert isinstance(law, Law)
+        for found in examine(name, law, dict(init.params)):
             shape = "x".join(map(str, found.shape))
             asked = (None, None) if found.promise is None else (found.promise.mean, found.promise.std)
             figures: tuple[float | None, ...] = (asked[0], found.mean, asked[1], found.std, found.maximum)
@@ -98,8 +137,8 @@ def _params(node: Node, *without: str) -> str:
     return " ".join(f"{key}={f'{value:.6g}' if isinstance(value, float) else value}" for key, value in shown.items())
 
 
-def _initializer(node: Node) -> tuple[str, ...]:
-    law = INITIALIZERS[node["law"]]
+def _initializer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
+    law = catalogue.laws[node["law"]]
     formula, params = law.formula, _params(node, "name", "law", "branches") or "–"
     if node.get("branches"):
         rule = BRANCHES[node["branches"]]
@@ -108,12 +147,12 @@ def _initializer(node: Node) -> tuple[str, ...]:
     return str(law.tier), formula, params, VIEW_SOURCES.get(node["name"], law.source)
 
 
-def _bias(node: Node) -> tuple[str, ...]:
+def _bias(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     policy = BIASES[node["name"]]
     return policy.formula, _params(node, "name") or "–", policy.source
 
 
-def _activation(node: Node) -> tuple[str, ...]:
+def _activation(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     name, params = node["name"], {key: value for key, value in node.items() if key != "name"}
     known, critical = torch_gain(name, params), critical_gain(name, 0.0, params)
     return (
@@ -125,25 +164,30 @@ def _activation(node: Node) -> tuple[str, ...]:
     )
 
 
-def _dataset(node: Node) -> tuple[str, ...]:
+def _dataset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     about = inspect.getdoc(SOURCES[node["source"]]) or ""
     return " ".join(about.split("\n\n")[0].split()), _params(node, "name", "source", "sha256")
 
 
-def _preset(node: Node) -> tuple[str, ...]:
+def _model(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
+    return MODELS[node["name"]].about, _params(node, "name") or "–"
+
+
+def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     settings = {f"{key}": value for key, value in node.items() if key not in ("defaults", "sweep")}
     return (_params({**(node.get("sweep") or {}), **settings}).replace(",", ", "),)
 
 
 # Name for the user: folder of the options, further columns, and how to fill them.
-GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node], tuple[str, ...]]]] = {
+GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node, Catalogue], tuple[str, ...]]]] = {
     "initializers": ("init", ("tier", "law", "defaults", "source"), _initializer),
     "frameworks": ("framework", ("tier", "law", "defaults", "source"), _initializer),
     "biases": ("bias", ("policy", "defaults", "source"), _bias),
     "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),
-    "models": ("model", ("what", "defaults"), lambda node: (MODELS[node["name"]].about, _params(node, "name") or "–")),
-    "optimizers": ("optimizer", ("defaults",), lambda node: (_params(node, "name"),)),
-    "protocols": ("protocol", ("defaults",), lambda node: (_params(node, "name") or "lr",)),
+    "models": ("model", ("what", "defaults"), _model),
+    "optimizers": ("optimizer", ("defaults",), lambda node, catalogue: (_params(node, "name"),)),
+    "protocols": ("protocol", ("defaults",), lambda node, catalogue: (_params(node, "name") or "lr",)),
     "experiments": ("experiment", ("settings",), _preset),
+    "settings": ("settings", (), lambda node, catalogue: ()),
 }

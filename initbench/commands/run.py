@@ -61,17 +61,19 @@ def _run(
     from initbench.experiment.plan import lines_of
     from initbench.experiment.progress import say
     from initbench.report.document import Options
-    from initbench.settings.compose import add_plugins, compose
+    from initbench.settings.catalogue import Catalogue
+    from initbench.settings.compose import compose
     from initbench.settings.request import request
 
-    add_plugins(plugins, config_dir)
-    cells = compose(overrides, config_dir)
-    asked = request(cells)
+    catalogue = Catalogue.of(plugins, config_dir)
+    cells = compose(overrides, catalogue)
+    asked = request(cells, catalogue)
     if show_config:
         import yaml
 
+        shown = [{key: value for key, value in cell.items() if key != "options"} for cell in cells]
         with stdout():
-            print(yaml.safe_dump_all(cells, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+            print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return
     if dry_run:
         lines = lines_of(planned(asked)[0])

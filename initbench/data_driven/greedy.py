@@ -4,10 +4,7 @@ The layers are trained one after the other, from the first to the last hidden on
 output layer keeps what it was drawn. What is thrown away afterwards is the way down: the offsets.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from initbench.data_driven.problem import Params, Prepared, Problem, moments
 from initbench.seeding import permutation, stream
@@ -101,41 +98,42 @@ def _greedy(
     problem: Problem, epochs: int, lr: float, batch: int, corruption: float = 0.0, machine: bool = False
 ) -> Prepared:
     from initbench.engine.compiled import blas, unsupervised
+    from initbench.engine.compiled.memory import Inputs, Signals
 
     if problem.n_layers < 2:
         raise ValueError("it trains hidden layers; there are none at depth=0")
     blas.chosen().enter_thread()
     params = Params(problem.params)
-    inputs, seed, n = problem.inputs, problem.seed, len(problem.inputs.x)
-    x: NDArray[Any] = inputs.x
-    mean, by_std = inputs.mean.astype(np.float32), (1 / inputs.std.astype(np.float64)).astype(np.float32)
-    fill, below = inputs.moments
+    given, seed, n = problem.inputs, problem.seed, len(problem.inputs.x)
+    by_std = (1 / given.std.astype(np.float64)).astype(np.float32)
+    inputs, signals = Inputs(given.x, given.mean.astype(np.float32), by_std), Signals(problem.steps, problem.stop)
+    fill, below = given.moments
     per_epoch = -(-n // batch)
     lrs = lr * (1 - np.arange(epochs * per_epoch) / (epochs * per_epoch)).reshape(epochs, per_epoch)
     reconstruction = []
     for index in range(problem.n_layers - 1):
         activation, parameter = ("sigmoid", 0.0) if machine else (problem.activation, problem.parameter)
         name, binary = f"layers.{index}", index > 0 and activation == "sigmoid"
-        layer = unsupervised.layer(params[f"{name}.weight"], params[f"{name}.bias"], activation, parameter, batch)
-        address = blas.chosen().address(layer.params.dtype)
+        weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
+        product, noise = blas.chosen().product(weight.dtype), unsupervised.Noise(corruption, fill)
+        layer = unsupervised.layer(weight, bias, activation, parameter, batch, product)
         for epoch in range(epochs):
             at = f"{name}.epoch.{epoch}"
+            order, rng = permutation(n, seed, "pretrain-order", at), stream(seed, "corruption", at)
             loss = unsupervised.train_epoch(
-                *(address, layer, machine, binary, x, mean, by_std, permutation(n, seed, "pretrain-order", at)),
-                *(lrs[epoch], epoch * per_epoch, corruption, fill, stream(seed, "corruption", at)),
-                *(problem.steps, problem.stop),
+                layer, machine, binary, inputs, order, lrs[epoch], epoch * per_epoch, noise, rng, signals
             )
             if not np.isfinite(loss):
                 raise ValueError(f"the reconstruction by {name} is not finite after {epoch + 1} epochs")
             if problem.stop[0]:
                 return Prepared(params)
-        codes = np.empty((n, len(params[f"{name}.bias"])), np.float32)
-        error = unsupervised.encode(address, layer, binary, x, mean, by_std, codes)
+        codes = np.empty((n, len(bias)), np.float32)
+        error = unsupervised.encode(layer, binary, inputs, codes)
         reconstruction.append((error / n, below))
         weight, bias, _ = unsupervised.parts(layer, layer.params)
         params[f"{name}.weight"], params[f"{name}.bias"] = weight.copy(), bias.copy()
-        x, mean, by_std = codes, np.zeros(codes.shape[1], np.float32), np.ones(codes.shape[1], np.float32)
-        fill, below = moments(codes, mean, by_std)
+        inputs = Inputs(codes, np.zeros(codes.shape[1], np.float32), np.ones(codes.shape[1], np.float32))
+        fill, below = moments(*inputs)
     return Prepared(
         params,
         samples=(problem.n_layers - 1) * (epochs + 1) * n,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from initbench.activations import ACTIVATIONS
 from initbench.data_driven.problem import Params, Prepared, Problem
 from initbench.seeding import stream
 
@@ -172,10 +173,13 @@ def _layer_by_layer(
 
 def _activated(problem: Problem, z: Array) -> tuple[Array, Array]:
     """Activations and slopes."""
-    from initbench.engine.compiled.activations import ACTIVATIONS, activate
+    from initbench.engine.compiled.activations import KERNELS, activate
 
+    if problem.activation not in KERNELS:
+        row = ACTIVATIONS[problem.activation]
+        return row.function(z, **problem.activation_params), row.derivative(z, **problem.activation_params)
     h, slope = z.ravel().copy(), np.empty(z.size)
-    activate(ACTIVATIONS.index(problem.activation), problem.parameter, h, slope)
+    activate(KERNELS.index(problem.activation), problem.parameter, h, slope)
     return h.reshape(z.shape), slope.reshape(z.shape)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from initbench.data import Samples
+
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
@@ -46,18 +48,6 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """The optimizer: ``sgd``, ``adam`` or ``adamw``, with hyperparameters ``[trial]``.
-
-    ``hyper`` holds ``momentum``, or ``beta1``, ``beta2`` and ``eps``; and ``weight_decay`` unless it is zero for all.
-    """
-
-    name: str
-    hyper: Mapping[str, Floats]
-    nesterov: bool = False
-
-
-@dataclass(frozen=True)
 class Schedule:
     """How long and how fast: ``lr`` and ``epochs`` are ``[trial]``, ``warmup`` is in epochs.
 
@@ -91,6 +81,35 @@ def schedule_factor(name: str, step: int, total: int, warmup: int) -> float:
 
 
 @dataclass(frozen=True)
+class Job:
+    """All that an engine is given to train some networks on cross-entropy; it modifies none of it.
+
+    Attributes:
+        samples: the data.
+        networks: with their initial parameters.
+        optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
+        hyper: each of its hyperparameters, ``[trial]``; one that is no float is the same for all trials.
+        schedule: learning rates, epochs and batch size.
+        orders: in which order each trial sees the samples.
+    """
+
+    samples: Samples
+    networks: Networks
+    optimizer: str
+    hyper: Mapping[str, NDArray[Any]]
+    schedule: Schedule
+    orders: Orders
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def lrs(self, trial: int) -> Floats:
+        """The learning rates of a trial, ``[epoch, step]``."""
+        factors = self.schedule.factors(len(self.samples.train), int(self.schedule.epochs[trial]))
+        return np.asarray(self.schedule.lr[trial] * factors)
+
+
+@dataclass(frozen=True)
 class History:
     """What happened to every trial; losses are means per sample, correct counts are integers.
 
@@ -114,9 +133,9 @@ class History:
     params: dict[str, Floats]
 
     @classmethod
-    def empty(cls, networks: Networks, epochs: int) -> "History":
+    def empty(cls, job: Job) -> "History":
         """A history to be filled in."""
-        n = len(networks)
+        n, epochs = len(job), int(job.schedule.epochs.max())
         return cls(
             diverged_at=np.full(n, -1),
             train_loss=np.full((n, epochs), np.nan),
@@ -125,5 +144,5 @@ class History:
             val_correct=np.full((n, epochs + 1), -1),
             test_loss=np.full(n, np.nan),
             test_correct=np.full(n, -1),
-            params={name: np.array(values) for name, values in networks.params.items()},
+            params={name: np.array(values) for name, values in job.networks.params.items()},
         )

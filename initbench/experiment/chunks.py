@@ -8,6 +8,7 @@ import torch
 
 from initbench.data import samples
 from initbench.engine import compiled
+from initbench.engine.choose import choose
 from initbench.experiment import start
 from initbench.experiment.plan import Trial
 from initbench.models import modules
@@ -15,8 +16,6 @@ from initbench.trial import Cell, Init, Named
 
 # A chunk on a CPU is about this much work of its threads: what a kill may cost.
 _CHUNK_SECONDS = 10.0
-# What one thread makes of a network of middling size, compiled and with torch; only the size of a chunk follows.
-_FLOPS_PER_SECOND, _FLOPS_PER_SECOND_WITH_TORCH = 1e11, 2e10
 # The part of a GPU's free memory that one stack may fill, and the most trials of a chunk anywhere.
 _MEMORY_SHARE = 0.6
 _CHUNK_TRIALS = 1024
@@ -30,9 +29,8 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
     """
     shapes: dict[Cell, list[Trial]] = {}
     for trial in todo:
-        shape = replace(
-            trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""), lr=0.0, stage=""
-        )
+        drawn = replace(trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""))
+        shape = replace(drawn, lr=0.0, protocol=Named(""), stage="", chosen=(), settings=())
         shapes.setdefault(shape, []).append(trial)
     result = []
     for cell, trials in shapes.items():
@@ -61,11 +59,11 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
     """
     n_weights = sum(math.prod(shape) for shape in start.shapes(cell).values())
     of = start.architecture(cell)
-    flops, n_outputs = (2 * n_weights, sum(cell.width)) if of.is_plain else modules.cost(of)
+    flops, n_outputs = modules.cost(of)
     if device.type == "cpu":
         # The backward pass is twice the forward pass.
         flops *= 3 * len(samples(cell.dataset).train) * cell.epochs
-        rate = _FLOPS_PER_SECOND if of.is_plain else _FLOPS_PER_SECOND_WITH_TORCH
+        rate = choose(of, cell.optimizer.name, device).flops_per_second
         each = max(1, round(_CHUNK_SECONDS * rate / flops))
         return min(_CHUNK_TRIALS, each * compiled.n_threads())
     # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.

@@ -10,12 +10,13 @@ import torch
 
 from initbench import __version__
 from initbench.data import samples
-from initbench.data_driven import INITIALIZERS
+from initbench.data_driven import DATA_LAWS
 from initbench.engine import compiled
 from initbench.engine.compiled import blas
 from initbench.engine.job import History
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Params, Start, certificate
+from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
 from initbench.trial import Init
@@ -83,7 +84,7 @@ def _about(trial: Trial) -> dict[str, Any]:
 
 
 def _formula(init: Init) -> str:
-    formula = INITIALIZERS[init.law].formula
+    formula = (DATA_LAWS.get(init.law) or law_of(init.law, init.code, init.file)).formula
     return f"{formula}; {BRANCHES[init.branches].formula}" if init.branches else formula
 
 

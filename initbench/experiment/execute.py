@@ -42,7 +42,7 @@ def planned(request: Request, tell: Say = say) -> tuple[Plan, Columns]:
     return plan(request, columns.done(there)), there
 
 
-def execute(request: Request, tell: Say = say, verbose: bool = False) -> Executed:
+def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False) -> Executed:
     """Train whatever of a request has no record yet.
 
     Whoever interrupts it loses the chunk in training; the same request again goes on.
@@ -51,6 +51,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False) -> Execute
         request: what is asked for.
         tell: takes a line for the user.
         verbose: also tell where and how the training is done.
+        quiet: show no progress.
 
     Raises:
         InputError: what is asked for cannot be trained here.
@@ -63,7 +64,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False) -> Execute
     while now.todo:
         # What a user's model or law prints is no result.
         with redirect_stdout(sys.stderr):
-            _train(now, request, tell, verbose)
+            _train(now, request, tell, verbose, quiet)
         trained = {trial.key for trial in now.todo}
         now, there = planned(request, tell=lambda line: None)
         if trained & {trial.key for trial in now.todo}:
@@ -72,7 +73,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False) -> Execute
     return Executed(now, there.of(now.asked().keys()))
 
 
-def _train(now: Plan, request: Request, tell: Say, verbose: bool) -> None:
+def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -> None:
     from initbench.experiment import chunks, start, train
 
     device = train.find_device(request.device)
@@ -88,7 +89,7 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool) -> None:
     if verbose:
         for line in train.how(todo, device):
             tell(line)
-    with progress(sum(map(chunks.n_steps, todo))) as advance:
+    with progress(sum(map(chunks.n_steps, todo)), quiet) as advance:
         for _ in train.run(todo, device, folder, advance):
             pass
 

@@ -22,10 +22,13 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A function that counts work done, out of ``total`` trial-steps, and shows it."""
+def progress(total: int, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A function that counts work done, out of ``total`` trial-steps, and shows it: in a notebook as a bar too."""
+    if quiet:
+        yield lambda amount: None
+        return
     console = Console(stderr=True)
-    with _bar(console, total) if console.is_terminal else _lines(total) as advance:
+    with _bar(console, total) if console.is_terminal or console.is_jupyter else _lines(total) as advance:
         yield advance
 
 

@@ -12,9 +12,10 @@ from initbench.data import Samples, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
-from initbench.initializers import BIASES, Certificate, Law, law_of
+from initbench.initializers import BIASES, Certificate, Law
 from initbench.initializers.conformance import unrepeatable
 from initbench.initializers.network import Part, assign
+from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES, Draw, Rule, scheme_rules
 from initbench.models import MODELS, Architecture, modules
 from initbench.models.roles import parameters
@@ -215,8 +216,8 @@ def _rules(cell: Cell, n_classes: int) -> list[Rule]:
 def _draw(init: Init) -> Draw:
     """What draws a single weight: of an initializer that works on whole networks the base law."""
     if init.law not in DATA_LAWS:
-        return Draw(init.name, law_of(init.law, init.code), init.params)
-    base = law_of(dict(init.params)["base"], init.code)
+        return Draw(init.name, law_of(init.law, init.code, init.file), init.params)
+    base = law_of(dict(init.params)["base"], init.code, init.file)
     return Draw(init.name, base, tuple(base.defaults.items()))
 
 

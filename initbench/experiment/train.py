@@ -1,7 +1,7 @@
 """Train chunks of trials: draw, train, describe, publish."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -11,22 +11,18 @@ import numpy as np
 import torch
 
 from initbench.data import Samples, samples
-from initbench.engine import compiled, stacked
+from initbench.engine import compiled
+from initbench.engine.choose import choose
 from initbench.engine.compiled import blas
-from initbench.engine.job import Networks, Orders, Rule, Schedule
-from initbench.engine.stacked.mlp import MLP
-from initbench.engine.stacked.module import StackedModule
-from initbench.engine.stacked.network import Network
+from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.errors import InputError
 from initbench.experiment import start as drawing
 from initbench.experiment.describe import described, environment, failed
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start
-from initbench.models import Architecture, modules
 from initbench.records.schema import TrialRecord
 from initbench.records.store import publish
 from initbench.seeding import permutation
-from initbench.trial import Named
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +49,9 @@ def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
     if device.type == "cpu":
         rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in blas.rates().items())
         lines.append(f"{compiled.n_threads()} threads, a network each; products by {blas.chosen().name} ({rates})")
+        cells = [chunk[0].cell for chunk in todo]
+        reasons = [choose(drawing.architecture(cell), cell.optimizer.name, device).why for cell in cells]
+        lines += [f"trained by torch: {why}" for why in dict.fromkeys(reasons) if why]
     return lines
 
 
@@ -114,18 +113,13 @@ def _train_from(
     )
     seeds = list(dict.fromkeys(trial.seed for trial in chunk))
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
-    rule = _rule(cell.optimizer, n_trials)
+    hyper = {name: np.full(n_trials, value) for name, value in cell.optimizer.params}
+    job = Job(data, networks, cell.optimizer.name, hyper, schedule, orders)
     of = drawing.architecture(cell)
-    plain = device.type == "cpu" and of.is_plain
-    engine = f"compiled, products by {blas.chosen().name}" if plain else "stacked"
-    _log.info("%d networks of %s on %s, engine: %s", n_trials, of.model, device, engine)
-    if device.type != "cpu":
-        history = stacked.train(data, networks, _build(of), rule, schedule, orders, progress, device)
-    elif plain:
-        history = compiled.train(data, networks, rule, schedule, orders, progress)
-    else:
-        history = stacked.train_each(data, networks, _build(of), rule, schedule, orders, progress)
-    return described(chunk, initial, history)
+    engine = choose(of, job.optimizer, device)
+    more = f"products by {blas.chosen().name}" if engine.name == "compiled" else engine.why
+    _log.info("%d networks of %s on %s, engine: %s%s", n_trials, of.model, device, engine.name, more and f", {more}")
+    return described(chunk, initial, engine.train(job, progress))
 
 
 def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
@@ -135,19 +129,3 @@ def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
         return data.train[permutation(len(data.train), seeds[order], "order", f"epoch.{epoch}")]
 
     return rows
-
-
-def _build(of: Architecture) -> Callable[[Mapping[str, torch.Tensor]], Network]:
-    if of.is_plain:
-        return lambda params: MLP(params, of.activation, dict(of.activation_params))
-    module = modules.template(of)
-    return lambda params: StackedModule(module, params, of.sample_shape)
-
-
-def _rule(named: Named, n_trials: int) -> Rule:
-    hyper = {
-        name: np.full(n_trials, float(value))
-        for name, value in named.params
-        if name != "nesterov" and (name != "weight_decay" or value)
-    }
-    return Rule(named.name, hyper, nesterov=bool(dict(named.params).get("nesterov")))

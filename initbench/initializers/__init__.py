@@ -12,24 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.initializers.biases import BIASES, Bias, draw_bias
-from initbench.initializers.catalogue import LAWS, Law, law_of
+from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.certificates import Certificate, Promise, certify
 from initbench.initializers.fans import fan, fans
 
-__all__ = [
-    "BIASES",
-    "LAWS",
-    "Bias",
-    "Certificate",
-    "Law",
-    "Promise",
-    "certify",
-    "draw",
-    "draw_bias",
-    "fan",
-    "fans",
-    "law_of",
-]
+__all__ = ["BIASES", "LAWS", "Bias", "Certificate", "Law", "Promise", "certify", "draw", "draw_bias", "fan", "fans"]
 
 
 def draw(law: str, shape: Sequence[int], rng: np.random.Generator, **params: Any) -> NDArray[np.float32]:

@@ -57,6 +57,7 @@ class Law:
         tier: 1 needs no data and is in every library, 2 looks at training data, 3 comes from one line of research.
         promise: ``(shape, **params) -> Promise``, what holds of every weight; None promises nothing.
         code: hash of the source code of a law from outside, part of a trial's key; empty for ours, which have tests.
+        file: the plugin it comes from, see :mod:`initbench.initializers.plugins`; empty for ours.
     """
 
     function: Callable[..., NDArray[np.float32]]
@@ -65,6 +66,7 @@ class Law:
     tier: int = 1
     promise: Callable[..., Promise] | None = None
     code: str = ""
+    file: str = ""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -290,8 +292,3 @@ LAWS: dict[str, Law] = {
         _sobol,
     ),
 }
-
-
-def law_of(name: str, code: str = "") -> Law:
-    """The law of this name; ``code`` is the hash of its source where it comes from outside."""
-    return LAWS[name]

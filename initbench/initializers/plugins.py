@@ -4,16 +4,19 @@ In a file every public function ``(shape, rng, *, param=default, ...) -> array``
 its formula the first line of the docstring. A file that wants to say more has a dictionary ``LAWS`` of name to
 :class:`~initbench.initializers.catalogue.Law` instead. A package names its laws in the entry point group
 ``initbench.initializers``, each a function or a ``Law``.
+
+Nothing is added to our own table: a law from outside is found again by the file and the hash of its code, which an
+:class:`~initbench.trial.Init` carries.
 """
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import redirect_stdout
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,77 +26,166 @@ from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.names import ALIASES
 
 ENTRY_POINTS = "initbench.initializers"
+# What stands before the name of an entry point instead of a file.
+_PACKAGE = "package:"
 
 
-def from_file(file: Path, taken: Iterable[str] = ()) -> dict[str, Law]:
-    """The laws of a Python file, which is run.
+@dataclass(frozen=True)
+class Plugin:
+    """Where laws come from.
+
+    Attributes:
+        file: the whole path of a Python file, or ``package:NAME`` for the entry point of this name.
+        code: hash of its source code.
+        laws: the names of its laws.
+    """
+
+    file: str
+    code: str
+    laws: tuple[str, ...]
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is an installed package, and no file of the user's."""
+        return self.file.startswith(_PACKAGE)
+
+
+def law_of(law: str, code: str = "", file: str = "") -> Law:
+    """A law by its name: ours, or where there is a ``file`` the one of that plugin.
 
     Args:
-        file: the plugin.
-        taken: names that are not free.
+        law: the name, as in :class:`~initbench.trial.Init`.
+        code: the hash that the plugin's source code must have; empty for a law of ours.
+        file: a plugin's.
 
     Raises:
-        InputError: the file cannot be run, or has no law, or one that is not as it must be, or whose name is taken.
+        InputError: the plugin has changed since its hash was taken, or cannot be run.
+        KeyError: there is no such law.
     """
-    try:
-        missing = None if file.is_file() else "is a folder" if file.is_dir() else "does not exist"
-    except OSError as error:
-        missing = f"cannot be read: {error.strerror or error}"
-    if missing:
-        raise InputError(f"plugin {file} {missing}")
-    spec = importlib.util.spec_from_file_location(f"initbench_plugin_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"plugin {file} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Where dataclasses, pickles and tracebacks look for it.
-    sys.modules[spec.name] = module
-    try:
-        # What it prints is no result.
-        with redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"plugin {file} cannot be run: {one_line(error)}") from error
-    found = getattr(module, "LAWS", None) or {
+    return _laws(file, code)[law] if file else LAWS[law]
+
+
+def found(files: Iterable[Path], taken: Iterable[str] = ()) -> tuple[Plugin, ...]:
+    """The plugins of installed packages, and those of files, which are run.
+
+    Args:
+        files: Python files.
+        taken: names that are not free; those of our laws and their aliases never are.
+
+    Raises:
+        InputError: a file or package cannot be run, has no law, or one that is not as it must be or whose name is
+            taken.
+    """
+    names = {*taken, *ALIASES, *LAWS}
+    packages = [_from_package(point) for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+    _check_free(packages, names)
+    # A file's law may have the name of a package's, and then comes before it.
+    of_files: list[Plugin] = []
+    for file in files:
+        plugin = from_file(file)
+        _check_free([plugin], names.union(*(other.laws for other in of_files if other != plugin)))
+        of_files += [plugin] if plugin not in of_files else []
+    hidden = {law for plugin in of_files for law in plugin.laws}
+    return (*(plugin for plugin in packages if not hidden.issuperset(plugin.laws)), *of_files)
+
+
+def from_file(file: Path) -> Plugin:
+    """A Python file, which is run, as a plugin.
+
+    Raises:
+        InputError: it cannot be run, or has no law, or one that is not as it must be.
+    """
+    source = _read(file)
+    whole, code = str(file.absolute()), _hash(source)
+    return Plugin(whole, code, tuple(_laws(whole, code)))
+
+
+def check(plugin: Plugin) -> None:
+    """Load a plugin that another process has found.
+
+    Raises:
+        InputError: it is not here, cannot be run, or is not what it was there.
+    """
+    _laws(plugin.file, plugin.code)
+
+
+@lru_cache(maxsize=64)
+def _laws(file: str, code: str) -> Mapping[str, Law]:
+    """The laws of a plugin whose source code has this hash: the bytes that were hashed are the bytes that are run."""
+    if file.startswith(_PACKAGE):
+        name = file.removeprefix(_PACKAGE)
+        for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+            value, package = _load(point)
+            if _hash(_source_of(value)) == code:
+                return {name: _law(name, value, package, code, file)}
+            raise InputError(f"initializer '{name}' of package {package} has changed since the command began")
+        raise InputError(f"no installed package has the initializer '{name}' any more")
+    path = Path(file)
+    source = _read(path)
+    if _hash(source) != code:
+        raise InputError(f"plugin {file} has changed since the command began; run it again")
+    module = _run(path, source, code)
+    values = getattr(module, "LAWS", None) or {
         name: value for name, value in vars(module).items() if _is_law(name, value, module)
     }
-    if not isinstance(found, Mapping) or not found:
+    if not isinstance(values, Mapping) or not values:
         raise InputError(f"plugin {file} has no initializer: write a function (shape, rng, *, ...) -> array")
-    code = _hash(file)
-    return {name: _law(name, value, file.name, code, taken) for name, value in found.items()}
+    return {name: _law(name, value, path.name, code, file) for name, value in values.items()}
 
 
-def from_entry_points(taken: Iterable[str] = ()) -> dict[str, Law]:
-    """The laws that installed packages offer.
-
-    Raises:
-        InputError: a package's entry point cannot be loaded, or is not a law.
-    """
-    laws = {}
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        package = point.dist.name if point.dist else point.module
-        try:
-            with redirect_stdout(sys.stderr):
-                value = point.load()
-        except (Exception, SystemExit) as error:
-            raise InputError(f"initializer '{point.name}' of package {package}: {one_line(error)}") from error
-        source = inspect.getsourcefile(inspect.unwrap(value.function if isinstance(value, Law) else value))
-        laws[point.name] = _law(point.name, value, package, _hash(Path(source or __file__)), taken)
-    return laws
+def _read(file: Path) -> bytes:
+    try:
+        missing = None if file.is_file() else "is a folder" if file.is_dir() else "does not exist"
+        if missing is None and file.suffix == ".py":
+            return file.read_bytes()
+    except OSError as error:
+        missing = f"cannot be read: {error.strerror or error}"
+    raise InputError(f"plugin {file} {missing or 'is no Python file'}")
 
 
-def install(files: Iterable[Path], taken: Iterable[str] = ()) -> list[str]:
-    """Add the laws of files and of installed packages to the catalogue, and return the files' names of laws.
+def _run(file: Path, source: bytes, code: str) -> ModuleType:
+    """The module that these bytes make, whatever byte code lies beside the file."""
+    module = ModuleType(f"initbench_plugin_{file.stem}_{code}")
+    module.__file__ = str(file)
+    # Where dataclasses, pickles and tracebacks look for it.
+    sys.modules[module.__name__] = module
+    with _in_one_line(f"plugin {file} cannot be run"):
+        exec(compile(source, file, "exec"), module.__dict__)
+    return module
 
-    Raises:
-        InputError: as :func:`from_file` and :func:`from_entry_points`.
-    """
-    taken = {*taken, *ALIASES, *(name for name, law in LAWS.items() if not law.code)}
-    LAWS.update(from_entry_points(taken))
-    of_files: dict[str, Law] = {}
-    for file in files:
-        of_files |= from_file(file, taken | set(of_files))
-    LAWS.update(of_files)
-    return list(of_files)
+
+def _from_package(point: importlib.metadata.EntryPoint) -> Plugin:
+    value, package = _load(point)
+    code, file = _hash(_source_of(value)), f"{_PACKAGE}{point.name}"
+    _law(point.name, value, package, code, file)
+    return Plugin(file, code, (point.name,))
+
+
+def _load(point: importlib.metadata.EntryPoint) -> tuple[Any, str]:
+    """What an entry point names, and its package."""
+    package = point.dist.name if point.dist else point.module
+    with _in_one_line(f"initializer '{point.name}' of package {package}"):
+        return point.load(), package
+
+
+def _source_of(value: Any) -> bytes:
+    """Of the file that a law of a package is written in."""
+    function = value.function if isinstance(value, Law) else value
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        file = None
+    return Path(file or __file__).read_bytes()
+
+
+@contextmanager
+def _in_one_line(what: str) -> Iterator[None]:
+    """Someone else's code: what it prints is no result, what it raises is an error in one line."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{what}: {one_line(error)}") from error
 
 
 def _is_law(name: str, value: Any, module: ModuleType) -> bool:
@@ -103,11 +195,17 @@ def _is_law(name: str, value: Any, module: ModuleType) -> bool:
     return list(inspect.signature(value).parameters)[:2] == ["shape", "rng"]
 
 
-def _law(name: Any, value: Any, source: str, code: str, taken: Iterable[str]) -> Law:
+def _check_free(plugins: Iterable[Plugin], taken: Collection[str]) -> None:
+    for plugin in plugins:
+        for name in plugin.laws:
+            if name in taken:
+                source = law_of(name, plugin.code, plugin.file).source
+                raise InputError(f"initializer '{name}' of {source}: the name is taken; choose another")
+
+
+def _law(name: Any, value: Any, source: str, code: str, file: str) -> Law:
     if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
         raise InputError(f"initializer {name!r} of {source}: a name is letters, digits and _")
-    if name in taken:
-        raise InputError(f"initializer '{name}' of {source}: the name is taken; choose another")
     if isinstance(value, Law):
         law = value
     elif callable(value):
@@ -123,8 +221,8 @@ def _law(name: Any, value: Any, source: str, code: str, taken: Iterable[str]) ->
                 f"initializer '{name}' of {source}: parameter '{parameter.name}' must be keyword-only, with a number, "
                 "a text, true or false as its default"
             )
-    return replace(law, code=code)
+    return replace(law, code=code, file=file)
 
 
-def _hash(file: Path) -> str:
-    return hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
+def _hash(source: bytes) -> str:
+    return hashlib.blake2b(source, digest_size=8).hexdigest()

@@ -5,9 +5,10 @@ A new model is a function in a file of this folder that builds one ``nn.Module``
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from initbench.values import Parameter
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Model:
 
     Attributes:
         about: the network in a few words.
-        settings: name to what it may be: names to choose from, or the least whole number.
+        parameters: what can be set of it.
         width: whether the layers have ``width`` units; else ``width`` means nothing here.
         equal: whether all of them must have the same width.
         least_depth: the fewest layers, or residual blocks.
@@ -25,7 +26,7 @@ class Model:
     """
 
     about: str
-    settings: Mapping[str, tuple[Any, ...] | int]
+    parameters: tuple[Parameter, ...]
     width: bool = False
     equal: bool = False
     least_depth: int = 0
@@ -33,14 +34,27 @@ class Model:
     branches: bool = False
 
 
-_CONVOLUTION: dict[str, tuple[Any, ...] | int] = {"channels": 1, "kernel": (1, 3, 5, 7), "stride": 1}
+_NORM = Parameter(
+    "norm",
+    "none",
+    str,
+    choices=("layer", "batch"),
+    optional=True,
+    help="between each hidden layer and its activation",
+)
+_CONVOLUTION = (
+    Parameter("channels", 16, int, least=1, help="of every convolution"),
+    Parameter("kernel", 3, int, choices=(1, 3, 5, 7), help="edge of every convolution, padded to keep the size"),
+    Parameter("stride", 2, int, least=1, help="of the first convolution"),
+)
+_LAYERS = Parameter("layers", 2, int, least=1, help="in the branch F of each block")
 
 MODELS: dict[str, Model] = {
-    "mlp": Model("depth hidden layers of width units", {"norm": ("none", "layer", "batch")}, width=True),
+    "mlp": Model("depth hidden layers of width units", (_NORM,), width=True),
     "cnn": Model("depth convolutions, the first with a stride", _CONVOLUTION, images=True),
     "residual_mlp": Model(
         "depth blocks x + a·F(x), F of some layers of width units",
-        {"layers": 1},
+        (_LAYERS,),
         width=True,
         equal=True,
         least_depth=1,
@@ -48,12 +62,15 @@ MODELS: dict[str, Model] = {
     ),
     "residual_cnn": Model(
         "depth blocks x + a·F(x), F of some convolutions",
-        {**_CONVOLUTION, "layers": 1},
+        (*_CONVOLUTION, _LAYERS),
         least_depth=1,
         images=True,
         branches=True,
     ),
-    "module": Model("your own: a function of a Python file that returns an nn.Module", {}),
+    "module": Model(
+        "your own: a function of a Python file that returns an nn.Module",
+        (Parameter("path", None, str, optional=True, help="FILE.py:FUNCTION of (sample_shape, n_classes)"),),
+    ),
 }
 
 

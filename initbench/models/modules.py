@@ -1,5 +1,7 @@
 """Every model that is an ordinary ``nn.Module``: built from its architecture, checked, described."""
 
+import itertools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +115,10 @@ def cost(of: Architecture) -> tuple[int, int]:
     """Floating-point operations of a forward pass, and numbers its layers put out, per sample."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    if of.is_plain:
+        # Nobody's code is called, nothing need be counted.
+        sizes = [math.prod(of.sample_shape), *of.width, of.n_classes]
+        return 2 * sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes)), sum(of.width)
     module, numbers = build(of), 0
 
     def count(module: nn.Module, x: Any, out: Any) -> None:

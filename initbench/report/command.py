@@ -8,8 +8,7 @@ from typing import Any
 from initbench.analysis.compare import Comparison
 from initbench.analysis.trials import Trial
 from initbench.errors import InputError
-from initbench.settings.compose import option
-from initbench.settings.request import OPTIMIZERS
+from initbench.settings.catalogue import Catalogue
 from initbench.settings.resolve import bias_policy, initializer, named_activation
 from initbench.trial import Named
 from initbench.values import exact
@@ -92,9 +91,9 @@ def _of_group(group: str, node: Mapping[str, Any]) -> dict[str, str]:
 @lru_cache(maxsize=256)
 def _option(group: str, name: str) -> dict[str, Any] | None:
     """What an option brings; None if there is none of the name."""
-    defaults: Mapping[str, Any] = {"dataset": {"test": 0.0}, "optimizer": OPTIMIZERS.get(name, {})}.get(group, {})
+    defaults: Mapping[str, Any] = {"test": 0.0} if group == "dataset" else {}
     try:
-        return {**defaults, **option(group, name)}
+        return {**defaults, **Catalogue().option(group, name)}
     except InputError:
         return None
 

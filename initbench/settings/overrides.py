@@ -1,19 +1,52 @@
 """The override texts of a command line, read by Hydra's grammar: settings and axes of a run, filters of a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from initbench.errors import InputError
 from initbench.initializers.names import canonical
+from initbench.settings.schema import INIT_GROUPS, SETTINGS
+from initbench.values import whole
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Glob
 
-# Settings of the whole command; a sweep over them has no meaning.
-_SINGLE = ("device", "results", "experiment")
 
-# Settings that name an option of the group init.
-INIT_GROUPS = ("init", "init_first", "init_output")
+class Axis(NamedTuple):
+    """The values of one key, one where it is no sweep; ``by_pattern`` where they are the names that match one."""
+
+    values: list[Any]
+    by_pattern: bool = False
+
+
+def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str, Axis]:
+    """The axes of a run, in the order in which their keys first appear; the last override of a key wins.
+
+    Args:
+        overrides: texts.
+        groups: the names that a pattern can match, of every setting that names an option.
+
+    Raises:
+        InputError: an override that cannot be read, or that matches nothing.
+    """
+    from hydra.core.override_parser.types import Glob
+
+    axes: dict[str, Axis] = {}
+    for text in overrides:
+        override = _read(text)
+        key, value = override.key_or_group, override.value()
+        if isinstance(value, Glob):
+            values: list[Any] = value.filter(groups.get(key, []))
+        else:
+            values = _values(override)
+            # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
+            values = [values] if key == "seeds" and override.is_sweep_override() else values
+        if not values:
+            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
+        if len(values) > 1 and key in SETTINGS and SETTINGS[key].single:
+            raise InputError(f"'{key}' takes one value, got {len(values)}")
+        axes[key] = Axis(_canonical(key, values), isinstance(value, Glob))
+    return axes
 
 
 def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
@@ -33,18 +66,31 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
         if isinstance(value, Glob):
             filters[key] = value
             continue
-        if override.is_sweep_override():
-            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-        elif key == "seeds":
-            # As in a run: seeds=10 is 0 to 9, seeds=[3] is that one.
-            values = list(range(value)) if isinstance(value, int) else value if isinstance(value, list) else [value]
-        else:
-            values = [value]
+        values = _values(override)
+        if key == "seeds" and not override.is_sweep_override():
+            values = list(seeds_of(values))
         if key == "width":
             # One size for all layers goes by that size.
             values = [item[0] if isinstance(item, list) and len(set(map(str, item))) == 1 else item for item in values]
         filters[key] = _canonical(key, values)
     return filters
+
+
+def seeds_of(values: Iterable[Any]) -> tuple[int, ...]:
+    """What ``seeds`` means: ``10`` is 0..9, a list is those; 0 is a seed like any other.
+
+    Raises:
+        InputError: a value that is no seed, or none at all.
+    """
+    seeds: dict[int, None] = {}
+    for value in values:
+        if isinstance(value, list):
+            seeds |= dict.fromkeys(whole("seeds", item, 0, 2**64 - 1) for item in value)
+        else:
+            seeds |= dict.fromkeys(range(whole("seeds", value, 1)))
+    if not seeds:
+        raise InputError("seeds is an empty list; write seeds=10 for 0..9, or seeds=[3,7]")
+    return tuple(seeds)
 
 
 def _read(text: str) -> Any:
@@ -71,29 +117,10 @@ def _read(text: str) -> Any:
     return override
 
 
-def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str, list[Any]]:
-    """Key to list of values, one value where it is no sweep, in the order in which the keys first appear."""
-    from hydra.core.override_parser.types import Glob
-
-    axes: dict[str, list[Any]] = {}
-    for text in overrides:
-        override = _read(text)
-        key, value = override.key_or_group, override.value()
-        if isinstance(value, Glob):
-            values: list[Any] = value.filter(groups.get(key, []))
-        elif override.is_sweep_override():
-            values = [getattr(item, "text", item) for item in override.sweep_iterator()]
-            # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
-            values = [values] if key == "seeds" else values
-        else:
-            values = [value]
-        if not values:
-            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
-        values = _canonical(key, values)
-        if len(values) > 1 and key in _SINGLE:
-            raise InputError(f"'{key}' takes one value, got {len(values)}")
-        axes[key] = values
-    return axes
+def _values(override: Any) -> list[Any]:
+    if override.is_sweep_override():
+        return [getattr(item, "text", item) for item in override.sweep_iterator()]
+    return [override.value()]
 
 
 def _canonical(key: str, values: list[Any]) -> list[Any]:
@@ -105,9 +132,8 @@ def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
     return f"; choose from: {', '.join(sorted(groups[key]))}" if key in groups else ""
 
 
-def is_pattern(key: str, texts: Iterable[str]) -> bool:
-    """Whether the last override of a key names its options by a pattern: it then means those that can serve."""
-    from hydra.core.override_parser.types import Glob
+def quoted(text: str) -> str:
+    """As Hydra reads it back: it would take a bare 2024 for a number."""
+    from hydra.core.override_parser.types import Quote, QuotedString
 
-    values = [override.value() for override in map(_read, texts) if override.key_or_group == key]
-    return bool(values) and isinstance(values[-1], Glob)
+    return str(QuotedString(text, Quote.single).with_quotes())

@@ -1,32 +1,65 @@
-"""One option of the groups init, bias and activation, checked, with every gain resolved to a number."""
+"""One option of a group, checked, with every gain resolved to a number."""
 
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
-from initbench.data_driven import DATA_LAWS, INITIALIZERS
+from initbench.data import DatasetSpec
+from initbench.data_driven import DATA_LAWS
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError, unknown
-from initbench.initializers import BIASES, LAWS
+from initbench.initializers import BIASES, LAWS, Law
 from initbench.initializers.conformance import drawn
 from initbench.initializers.schemes import BRANCHES
-from initbench.models import MODELS
+from initbench.models import MODELS, code_hash
 from initbench.seeding import stream
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.schema import COMMON, GAINS, PROTOCOLS, parameters
 from initbench.trial import Init, Named
-from initbench.values import choice, exactly, like, number, text
+from initbench.values import choice, path, shown, text, whole
 
-# A gain by name follows from the activation.
-_GAINS = ("auto", "torch", "critical")
-# Parameters of laws that learn from data.
-_RANGES: dict[str, dict[str, Any]] = {
-    "lr": {"above": 0},
-    "eps": {"above": 0},
-    "momentum": {"least": 0, "below": 1},
-    "corruption": {"least": 0, "below": 1},
-}
 # The popular pair for tanh is σ_w² = 1.76, σ_b² = 0.05.
 _CRITICAL_BIAS_STD = math.sqrt(0.05)
+_OURS = Catalogue()
+
+
+def checked(
+    group: str, kind: str, node: Mapping[str, Any], where: str = "", catalogue: Catalogue = _OURS
+) -> dict[str, Any]:
+    """The parameters of an option, by name: as they are given, else their defaults; names for numbers stay names.
+
+    Args:
+        group: of the option.
+        kind: what decides which parameters it has, see :func:`initbench.settings.schema.parameters`.
+        node: the option.
+        where: the setting that names it, if not the group.
+        catalogue: the laws there are.
+
+    Raises:
+        InputError: a parameter that it does not have, or a value that is not in its range.
+    """
+    found, where = parameters(group, kind, catalogue.laws) or (), where or group
+    names = [parameter.name for parameter in (*COMMON[group], *found)]
+    for key in node:
+        if key not in names:
+            raise unknown("setting", f"{where}.{key}", [f"{where}.{name}" for name in names])
+    for parameter in found:
+        if parameter.required and parameter.name not in node:
+            raise InputError(f"{where} {shown(node.get('name'))} lacks '{parameter.name}'")
+    return {p.name: p.check(node.get(p.name, p.default), f"{where}.{p.name}") for p in found}
+
+
+def _common(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """What every option of a group has, of those that this one has."""
+    return {p.name: p.check(node[p.name], f"{group}.{p.name}") for p in COMMON[group] if p.name in node}
+
+
+def _named(group: str, node: Mapping[str, Any], table: Mapping[str, Any]) -> Named:
+    name = choice(group, node["name"], table)
+    return Named(name, tuple(sorted(checked(group, name, node).items())))
 
 
 def named_activation(node: Mapping[str, Any]) -> Named:
@@ -35,16 +68,16 @@ def named_activation(node: Mapping[str, Any]) -> Named:
     Raises:
         InputError: a name, a parameter or a value that there is not.
     """
-    name = choice("activation", node["name"], ACTIVATIONS)
-    allowed = ACTIVATIONS[name].defaults
-    params = {key: number(f"activation.{key}", value) for key, value in node.items() if key != "name"}
-    for key in params:
-        if key not in allowed:
-            raise unknown("setting", f"activation.{key}", [f"activation.{name}" for name in allowed])
-    return Named(name, tuple(sorted(params.items())))
+    return _named("activation", node, ACTIVATIONS)
 
 
-def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, group: str = "init") -> Init:
+def initializer(
+    node: Mapping[str, Any],
+    activation: Named | None,
+    bias: Named,
+    group: str = "init",
+    catalogue: Catalogue = _OURS,
+) -> Init:
     """An option of the group ``init``, checked, with every gain resolved to a number.
 
     Args:
@@ -52,50 +85,38 @@ def initializer(node: Mapping[str, Any], activation: Named | None, bias: Named, 
         activation: that the gains are for; None where there is none to ask for.
         bias: the policy beside it, which the critical gain depends on.
         group: the setting that names it.
+        catalogue: the laws there are.
 
     Raises:
         InputError: a name, a parameter or a value that the law does not have.
     """
-    law = choice(f"{group}.law", node["law"], INITIALIZERS)
-    if law in DATA_LAWS and group != "init":
-        raise InputError(f"{group}: '{law}' sets all layers of a network; use it as init")
-    defaults = INITIALIZERS[law].defaults
-    own = ("name", "law", "bias", "branches")
-    params = {key: value for key, value in node.items() if key not in own}
-    foreign = law in LAWS and bool(LAWS[law].code)
+    laws = catalogue.laws
+    name = choice(f"{group}.law", node["law"], laws)
+    if name in DATA_LAWS and group != "init":
+        raise InputError(f"{group}: '{name}' sets all layers of a network; use it as init")
+    params = checked("init", name, node, group, catalogue)
     for key, value in params.items():
-        if key not in defaults:
-            raise unknown("setting", f"{group}.{key}", [f"{group}.{name}" for name in (*own, *defaults)])
-        if foreign and (isinstance(defaults[key], str) or (key != "gain" and value not in _GAINS)):
-            # What it may be is the law's to say, whatever a parameter of this name means to ours.
-            params[key] = exactly(f"{group}.{key}", value, type(defaults[key]))
-        elif key == "gain":
-            params[key] = _gain(value, activation, bias, group)
-        elif key == "scale" and value in _GAINS:
-            params[key] = _gain(value, activation, bias, group) ** 2
-        elif key == "kurtosis" and value == "auto":
-            of = _of(activation, f"{group}.{key}=auto")
-            params[key] = kurtosis(of.name, dict(of.params))
-        elif key == "base":
-            params[key] = choice(f"{group}.base", value, LAWS)
-        elif key in _RANGES:
-            params[key] = number(f"{group}.{key}", value, **_RANGES[key])
-        else:
-            params[key] = like(f"{group}.{key}", value, type(defaults[key]))
-    params = defaults | params
-    drawn_by, of_law = (params["base"], LAWS[params["base"]].defaults) if law in DATA_LAWS else (law, params)
-    refusal = None if LAWS[drawn_by].code else _refusal(drawn_by, tuple(of_law.items()))
-    if refusal is not None:
-        raise InputError(f"{group} '{node['name']}': {refusal}")
+        if value in GAINS and key in ("gain", "scale"):
+            params[key] = _gain(value, activation, bias, group) ** (2 if key == "scale" else 1)
+        elif value == "auto" and key == "kurtosis":
+            known = _needed(activation, f"{group}.{key}=auto")
+            params[key] = kurtosis(known.name, dict(known.params))
+    drawn_by = laws[params["base"]] if name in DATA_LAWS else laws[name]
+    assert isinstance(drawn_by, Law)
+    if not drawn_by.code:
+        of_law = drawn_by.defaults if name in DATA_LAWS else params
+        refusal = _refusal(params["base"] if name in DATA_LAWS else name, tuple(of_law.items()))
+        if refusal is not None:
+            raise InputError(f"{group} '{node['name']}': {refusal}")
     branches = "" if node.get("branches") is None else choice(f"{group}.branches", node["branches"], BRANCHES)
     if branches and group != "init" and not BRANCHES[branches].branches:
         branches = ""
     if branches and group != "init":
         raise InputError(f"{group} '{node['name']}' is for the branches of a whole network; use init={node['name']}")
-    if branches and law in DATA_LAWS:
-        raise InputError(f"{group} '{node['name']}': '{law}' has no rule for branches")
-    code = LAWS[drawn_by].code
-    return Init(text(f"{group}.name", node["name"]), law, tuple(sorted(params.items())), code, branches)
+    if branches and name in DATA_LAWS:
+        raise InputError(f"{group} '{node['name']}': '{name}' has no rule for branches")
+    label = text(f"{group}.name", node["name"])
+    return Init(label, name, tuple(sorted(params.items())), drawn_by.code, branches, drawn_by.file)
 
 
 def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> str | None:
@@ -114,20 +135,19 @@ def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> s
     if rule not in BRANCHES or not BRANCHES[rule].branches:
         return None
     if not MODELS[model["name"]].branches:
-        models = " or ".join(f"model={name}" for name, of in MODELS.items() if of.branches)
+        models = " or ".join(f"model={name}" for name, network in MODELS.items() if network.branches)
         return f"init '{name}' is for residual branches, and model={model['name']} has none; use {models}"
     if model["layers"] < BRANCHES[rule].least_layers:
         return f"init '{name}' needs model.layers >= {BRANCHES[rule].least_layers}; got {model['layers']}"
     return None
 
 
-def draws_images(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> bool:
+def draws_images(law: Law, init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> bool:
     """Whether the law of an initializer of ours draws the first convolution of such a model, even for grey images."""
-    law = LAWS.get(init["law"])
-    if law is None or law.code or not MODELS[model["name"]].images or not depth:
+    if law.code or not MODELS[model["name"]].images or not depth:
         return True
     # A gain by name changes no law's mind about a shape.
-    params = {key: init[key] for key in law.defaults if key in init and init[key] not in _GAINS}
+    params = {key: init[key] for key in law.defaults if key in init and init[key] not in GAINS}
     shape = (model["channels"], 1, model["kernel"], model["kernel"])
     return _refusal(init["law"], tuple((law.defaults | params).items()), shape) is None
 
@@ -151,47 +171,124 @@ def bias_policy(node: Mapping[str, Any] | None, init: Mapping[str, Any], activat
     Raises:
         InputError: a name, a parameter or a value that the policy does not have.
     """
-    if node is None:
-        node = {"name": init.get("bias") or "zeros"}
-        if node["name"] == "critical":
-            node["std"] = "auto"
-    name = choice("bias", node["name"], BIASES)
-    defaults = BIASES[name].defaults
-    params = {key: value for key, value in node.items() if key != "name"}
-    for key, value in params.items():
-        if key not in defaults:
-            raise unknown("setting", f"bias.{key}", [f"bias.{name}" for name in ("name", *defaults)])
-        if name == "critical" and value == "auto":
-            has_pair = _critical(_of(activation, "bias.std=auto"), _CRITICAL_BIAS_STD) is not None
-            params[key] = _CRITICAL_BIAS_STD if has_pair else 0.0
-        else:
-            params[key] = number(f"bias.{key}", value, least=0 if key == "std" else None)
-    return Named(name, tuple(sorted((defaults | params).items())))
+    name = choice("bias", (node or {"name": init.get("bias") or "zeros"})["name"], BIASES)
+    params = checked("bias", name, node or {})
+    if params.get("std") == "auto":
+        has_pair = _critical(_needed(activation, "bias.std=auto"), _CRITICAL_BIAS_STD) is not None
+        params["std"] = _CRITICAL_BIAS_STD if has_pair else 0.0
+    return Named(name, tuple(sorted(params.items())))
 
 
-def _gain(value: Any, activation: Named | None, bias: Named, group: str) -> float:
+def dataset(node: Mapping[str, Any]) -> DatasetSpec:
+    """An option of the group ``dataset``, checked.
+
+    Raises:
+        InputError: a source, a setting or a value that there is not.
+    """
+    common = _common("dataset", node)
+    options = checked("dataset", common["source"], node)
+    for key in ("val", "test"):
+        if key in common and common[key] > 1 and not common[key].is_integer():
+            raise InputError(
+                f"dataset.{key} must be a fraction below 1 or a whole number of samples; got {shown(node[key])}"
+            )
+    name = common["name"]
+    if options.get("path") and name == common["source"]:
+        name = Path(options["path"]).stem
+    return DatasetSpec(
+        name=name,
+        source=common["source"],
+        options=tuple(sorted(options.items())),
+        val=common["val"],
+        test=common.get("test", 0.0),
+        standardize=common["standardize"],
+        sha256=common.get("sha256"),
+    )
+
+
+def optimizer(node: Mapping[str, Any]) -> Named:
+    """An option of the group ``optimizer``, checked.
+
+    Raises:
+        InputError: a name, a parameter or a value that there is not.
+    """
+    found = _named("optimizer", node, OPTIMIZERS)
+    refusal = OPTIMIZERS[found.name].refusal(dict(found.params))
+    if refusal is not None:
+        raise InputError(refusal)
+    return found
+
+
+def protocol(node: Mapping[str, Any]) -> Named:
+    """An option of the group ``protocol``, checked.
+
+    Raises:
+        InputError: a name, a parameter or a value that there is not.
+    """
+    return _named("protocol", node, PROTOCOLS)
+
+
+def model(node: Mapping[str, Any]) -> Named:
+    """An option of the group ``model``, checked; a user's function with the hash of the file it is in.
+
+    Raises:
+        InputError: a name, a setting or a value that there is not; a file that cannot be read.
+    """
+    found = _named("model", node, MODELS)
+    if found.name != "module":
+        return found
+    given = dict(found.params)["path"]
+    file, colon, function = (given or "").rpartition(":")
+    if not colon or not function.isidentifier():
+        raise InputError(f"model=module needs model.path=FILE.py:FUNCTION; got {shown(given)}")
+    try:
+        code = code_hash(path("model.path", file).read_bytes())
+    except OSError as error:
+        raise InputError(f"model.path: cannot read {file}: {error.strerror or error}") from error
+    return Named("module", (("code", code), ("function", function), ("path", file)))
+
+
+def width(value: Any, depth: int, model: str) -> tuple[int, ...]:
+    """The units of each layer; nothing in models whose layers have none.
+
+    Raises:
+        InputError: a depth or a width that the model cannot have.
+    """
+    if depth < MODELS[model].least_depth:
+        raise InputError(f"model={model} needs depth >= {MODELS[model].least_depth}; got {depth}")
+    if not MODELS[model].width:
+        return ()
+    if not isinstance(value, list):
+        return (whole("width", value, 1),) * depth
+    widths = tuple(whole("width", item, 1) for item in value)
+    if MODELS[model].equal and len(set(widths)) > 1:
+        raise InputError(f"model={model} has one width for all layers; got {shown(value)}")
+    if len(widths) != depth:
+        raise InputError(f"width lists {len(widths)} layers but depth is {depth}")
+    return widths
+
+
+def _gain(value: str, activation: Named | None, bias: Named, group: str) -> float:
     """``auto`` is the activation's root-mean-square gain, ``torch`` is ``calculate_gain``'s, ``critical`` is σ_w."""
-    if value not in _GAINS:
-        return number(f"{group}.gain", value, also="auto, torch or critical")
-    of = _of(activation, f"{group}.gain={value}")
+    known = _needed(activation, f"{group}.gain={value}")
     if value == "auto":
-        return rms_gain(of.name, dict(of.params))
+        return rms_gain(known.name, dict(known.params))
     if value == "torch":
-        gain = torch_gain(of.name, dict(of.params))
+        gain = torch_gain(known.name, dict(known.params))
         if gain is None:
-            raise InputError(f"torch has no gain for '{of.name}'; use {group}.gain=auto or a number")
+            raise InputError(f"torch has no gain for '{known.name}'; use {group}.gain=auto or a number")
         return gain
     std = BIASES[bias.name].std
     if std is None:
         raise InputError(f"{group}.gain=critical needs biases of mean 0 and one std: zeros, normal or critical")
     bias_std = std(**dict(bias.params))
-    gain = _critical(of, bias_std)
+    gain = _critical(known, bias_std)
     if gain is None:
-        raise InputError(f"'{of.name}' has no critical gain beside biases of std {bias_std:.4g}; use a number")
+        raise InputError(f"'{known.name}' has no critical gain beside biases of std {bias_std:.4g}; use a number")
     return gain
 
 
-def _of(activation: Named | None, what: str) -> Named:
+def _needed(activation: Named | None, what: str) -> Named:
     if activation is None:
         raise InputError(f"{what} needs the activation")
     return activation

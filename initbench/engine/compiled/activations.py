@@ -1,4 +1,7 @@
-"""Compiled activations with their slopes."""
+"""Compiled activations with their slopes.
+
+A new one is a function, its name, and its branch. None is needed: an activation without one is trained by torch.
+"""
 
 import math
 
@@ -55,6 +58,17 @@ def _silu(z, slope, a):
         s = one / (one + exp(-x))
         slope[i] = s * (one + x * (one - s))
         z[i] = x * s
+
+
+@compiled
+def _hardswish(z, slope, a):
+    kind = z.dtype.type
+    zero, half, one, three, by_3, by_6 = kind(0), kind(0.5), kind(1), kind(3), kind(1 / 3), kind(1 / 6)
+    for i in range(len(z)):
+        x = z[i]
+        inside, beyond = abs(x) < three, one if x > zero else zero
+        slope[i] = by_3 * x + half if inside else beyond
+        z[i] = x * (x + three) * by_6 if inside else x * beyond
 
 
 @compiled
@@ -115,10 +129,22 @@ def _identity(z, slope, a):
         slope[i] = one
 
 
-# The names of the activations by their number in compiled code.
-ACTIVATIONS = (
-    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softsign", "softplus", "identity",
-)  # fmt: skip
+# The activations that have compiled code, by their number in it; torch does the work of the others.
+KERNELS = (
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "tanh",
+    "sigmoid",
+    "softsign",
+    "softplus",
+    "identity",
+    "hardswish",
+)
 
 
 @compiled
@@ -126,7 +152,7 @@ def activate(number, a, z, slope):
     """Overwrite pre-activations ``z`` by their activations and fill in the slopes; both flat, of one length.
 
     Args:
-        number: the activation's position in :data:`ACTIVATIONS`.
+        number: the activation's position in :data:`KERNELS`.
         a: its parameter (``negative_slope``, ``alpha``), of the type of ``z``.
         z: pre-activations.
         slope: the derivative at ``z``.
@@ -154,5 +180,7 @@ def activate(number, a, z, slope):
         _softsign(z, slope, a)
     elif number == 10:
         _softplus(z, slope, a)
-    else:
+    elif number == 11:
         _identity(z, slope, a)
+    elif number == 12:
+        _hardswish(z, slope, a)

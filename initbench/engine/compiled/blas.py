@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -46,9 +46,10 @@ class Blas:
     dgemm: int
     enter_thread: Callable[[], object]
 
-    def address(self, dtype: np.dtype[Any]) -> int:
-        """The product of this type of numbers."""
-        return self.sgemm if dtype == np.float32 else self.dgemm
+    def product(self, dtype: np.dtype[Any]) -> "Product":
+        """The product of this type of numbers, with scratch for one thread."""
+        address = self.sgemm if dtype == np.float32 else self.dgemm
+        return Product(address, np.zeros(8, np.int32), np.zeros(2, dtype))
 
 
 @intrinsic
@@ -68,19 +69,30 @@ def _call(typing_context, address, arguments):
     return types.void(types.int64, arguments), generate
 
 
-@njit(inline="always")
-def gemm(address, turn_a, turn_b, m, n, k, a, lda, b, ldb, beta, c, ldc, sizes, scalars):
-    """``C = A B + beta C`` in Fortran's order; ``a``, ``b``, ``c`` are addresses.
+class Product(NamedTuple):
+    """The product of a type of numbers, as compiled code takes it.
 
-    ``sizes`` (int32, 8) and ``scalars`` (2, of the type of the numbers) are scratch: Fortran takes its arguments by
-    reference.
+    Attributes:
+        address: of the function.
+        sizes: scratch, int32: Fortran takes its arguments by reference.
+        scalars: scratch, of the type of the numbers.
     """
+
+    address: int
+    sizes: NDArray[np.int32]
+    scalars: NDArray[Any]
+
+
+@njit(inline="always")
+def gemm(product, turn_a, turn_b, m, n, k, a, lda, b, ldb, beta, c, ldc):
+    """``C = A B + beta C`` in Fortran's order; ``a``, ``b``, ``c`` are addresses."""
+    sizes, scalars = product.sizes, product.scalars
     sizes[0], sizes[1], sizes[2], sizes[3] = m, n, k, lda
     sizes[4], sizes[5], sizes[6], sizes[7] = ldb, ldc, turn_a, turn_b
     scalars[0], scalars[1] = 1, beta
     at, factor = sizes.ctypes.data, scalars.ctypes.data
     _call(  # type: ignore[call-arg]  # The compiler passes the typing context.
-        address,
+        product.address,
         (at + 24, at + 28, at, at + 4, at + 8, factor, a, at + 12, b, at + 16, factor + scalars.itemsize, c, at + 20),
     )
 
@@ -114,18 +126,18 @@ def routes() -> list[Blas]:
 
 
 @njit
-def _repeat(times, address, a, b, c, sizes, scalars):
+def _repeat(times, product, a, b, c):
     """``C = A B`` row by row, so in Fortran's eyes ``Cᵀ = Bᵀ Aᵀ``."""
     m, k, n = a.shape[0], a.shape[1], b.shape[1]
     for _ in range(times):
-        gemm(address, KEEP, KEEP, n, m, k, b.ctypes.data, n, a.ctypes.data, k, 0, c.ctypes.data, n, sizes, scalars)
+        gemm(product, KEEP, KEEP, n, m, k, b.ctypes.data, n, a.ctypes.data, k, 0, c.ctypes.data, n)
 
 
 def product(route: Blas, a: NDArray[np.float32], b: NDArray[np.float32], times: int = 1) -> NDArray[np.float32]:
     """The matrix product by a route, on the calling thread alone."""
     route.enter_thread()
     c = np.empty((len(a), b.shape[1]), a.dtype)
-    _repeat(times, route.address(a.dtype), a, b, c, np.empty(8, np.int32), np.empty(2, a.dtype))
+    _repeat(times, route.product(a.dtype), a, b, c)
     return c
 
 

@@ -37,13 +37,16 @@ def compiled(function: Any) -> Any:
 
 @cache
 def _folder() -> Path | None:
-    """Where machine code is kept: a folder for each version of these sources, or None where none can be written.
+    """Where machine code is kept: a folder for each version of the sources, or None where none can be written.
+
+    The sources are this folder's and the optimizers', all that is ever compiled.
 
     By itself numba would look at a function's own file only, and go on using what was compiled with an older version of
     a function that it calls.
     """
     here = Path(__file__).parent
-    sources = b"".join(file.read_bytes() for file in sorted(here.glob("*.py")))
+    files = [*sorted(here.glob("*.py")), *sorted((here.parent / "optimizers").glob("*.py"))]
+    sources = b"".join(file.read_bytes() for file in files)
     version = f"numba-{hashlib.sha256(sources).hexdigest()[:16]}"
     own = here / "__pycache__"
     for base in [Path(_settings.CACHE_DIR)] if _settings.CACHE_DIR else [own, cache_folder()]:

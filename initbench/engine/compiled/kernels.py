@@ -1,4 +1,4 @@
-"""Compiled loops over the numbers of one network: inputs, loss, biases and updates."""
+"""Compiled loops over the numbers of one network: inputs, biases and loss."""
 
 import math
 
@@ -72,52 +72,3 @@ def cross_entropy(logits, classes, grad):
             grad[i, j] *= share / total
         grad[i, classes[i]] -= share
     return loss, n_correct
-
-
-# Updates of one parameter, flat, as torch makes them; the hyperparameters are float64.
-
-
-@compiled
-def decay_velocity(velocity, param, momentum, weight_decay):
-    """What comes before the gradient is added to the velocity: momentum, and the gradient of the weight decay."""
-    m, decay = param.dtype.type(momentum), param.dtype.type(weight_decay)
-    for i in range(len(param)):
-        velocity[i] = m * velocity[i] + decay * param[i]
-
-
-@compiled
-def descend(param, direction, lr):
-    """``param -= lr · direction``."""
-    rate = param.dtype.type(lr)
-    for i in range(len(param)):
-        param[i] -= rate * direction[i]
-
-
-@compiled
-def nesterov(param, grad, velocity, lr, momentum, weight_decay):
-    """Descend along the gradient plus momentum times the new velocity."""
-    rate, m, decay = param.dtype.type(lr), param.dtype.type(momentum), param.dtype.type(weight_decay)
-    for i in range(len(param)):
-        g = grad[i] + decay * param[i]
-        velocity[i] = m * velocity[i] + g
-        param[i] -= rate * (g + m * velocity[i])
-
-
-@compiled
-def adam(param, grad, first, second, step, lr, beta1, beta2, eps, coupled, decoupled):
-    """Adam with weight decay in the gradient (``coupled``) or beside it (``decoupled``, AdamW).
-
-    References:
-        Kingma & Ba 2015, arXiv:1412.6980, section 2; eps outside the corrected root, as torch has it.
-        Loshchilov & Hutter 2019, arXiv:1711.05101.
-    """
-    kind = param.dtype.type
-    old_1, new_1, rate = kind(beta1), kind(1 - beta1), kind(lr / (1 - math.pow(beta1, step)))
-    old_2, new_2, correction = kind(beta2), kind(1 - beta2), kind(1 / (1 - math.pow(beta2, step)))
-    in_gradient, beside, small = kind(coupled), kind(1 - lr * decoupled), kind(eps)
-    for i in range(len(param)):
-        p = param[i] * beside
-        g = grad[i] + in_gradient * p
-        first[i] = old_1 * first[i] + new_1 * g
-        second[i] = old_2 * second[i] + new_2 * g * g
-        param[i] = p - rate * first[i] / (math.sqrt(second[i] * correction) + small)

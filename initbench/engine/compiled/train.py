@@ -1,89 +1,76 @@
 """Train perceptrons on the CPU: as many at once as there are threads, each by itself."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from initbench.activations import ACTIVATIONS
-from initbench.data import Samples
 from initbench.engine.compiled import blas
-from initbench.engine.compiled.network import (
-    ADAM,
-    ADAMW,
-    NESTEROV,
-    SGD,
-    Rule,
-    evaluate,
-    network,
-    parameters,
-    train_epoch,
-)
-from initbench.engine.job import History, Networks, Orders, Progress, Schedule
-from initbench.engine.job import Rule as Rules
+from initbench.engine.compiled.activations import KERNELS
+from initbench.engine.compiled.memory import Inputs, Signals
+from initbench.engine.compiled.perceptron import evaluate, parameters, train_epoch, workspace
+from initbench.engine.job import History, Job, Progress
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.threads import each
+from initbench.models import Architecture
 
 
-def train(
-    samples: Samples,
-    networks: Networks,
-    rule: Rules,
-    schedule: Schedule,
-    orders: Orders,
-    progress: Progress = lambda n_steps: None,
-    threads: int | None = None,
-) -> History:
-    """Train every network on cross-entropy, each by itself.
+def lack(of: Architecture, optimizer: str) -> str | None:
+    """What keeps this engine from training networks of an architecture, in words; None if nothing does."""
+    if not of.is_plain:
+        return "the compiled engine trains multilayer perceptrons without normalisation only"
+    if of.activation not in KERNELS:
+        return f"the activation '{of.activation}' has no compiled code"
+    if OPTIMIZERS[optimizer].update is None:
+        return f"the optimizer '{optimizer}' has no compiled code"
+    return None
+
+
+def train(job: Job, progress: Progress = lambda n_steps: None, threads: int | None = None) -> History:
+    """Train every network, each by itself.
 
     A network is trained on one thread from start to end, so its numbers depend on nothing but itself.
 
     Args:
-        samples: the data.
-        networks: multilayer perceptrons with their initial parameters; not modified.
-        rule: the optimizer.
-        schedule: learning rates, epochs and batch size.
-        orders: in which order each trial sees the samples.
+        job: of multilayer perceptrons, whose activation and optimizer have compiled code.
         progress: called from the calling thread.
         threads: how many networks to train at once; all processors if None.
 
     Returns:
         The histories and final parameters, in the order of the given networks.
     """
-    history = History.empty(networks, int(schedule.epochs.max()))
-    steps = np.zeros(len(networks), np.int64)
+    history = History.empty(job)
+    samples, networks, schedule, orders = job.samples, job.networks, job.schedule, job.orders
+    steps = np.zeros(len(job), np.int64)
     stop = np.zeros(1, np.int64)
-    by_std = (1 / samples.std.astype(np.float64)).astype(samples.std.dtype)
-    address = blas.chosen().address(samples.mean.dtype)
+    dtype = samples.mean.dtype
+    inputs = Inputs(samples.x, samples.mean, (1 / samples.std.astype(np.float64)).astype(samples.std.dtype))
+    route, n_buffers = blas.chosen(), OPTIMIZERS[job.optimizer].n_buffers
+    parameter = ACTIVATIONS[networks.activation].parameter(networks.activation_params)
 
     def train_one(trial: int) -> None:
-        blas.chosen().enter_thread()
+        route.enter_thread()
         # Of this thread, which ends with the training. The velocities of units that died decay to subnormal numbers,
         # with which a processor is many times slower.
         torch.set_flush_denormal(True)
-        data = (samples.x, samples.y, samples.mean, by_std)
-        one = _rule(rule, trial)
         initial = {name: values[trial] for name, values in networks.params.items()}
-        net = network(
-            initial,
-            networks.activation,
-            ACTIVATIONS[networks.activation].parameter(networks.activation_params),
-            schedule.batch_size,
-            one,
-        )
-        n_epochs, made = int(schedule.epochs[trial]), steps[trial : trial + 1]
-        lrs = schedule.lr[trial] * schedule.factors(len(samples.train), n_epochs)
+        net = workspace(initial, networks.activation, parameter, schedule.batch_size, n_buffers, route.product(dtype))
+        hyper, lrs, signals = _hyper(job, trial), job.lrs(trial), Signals(steps[trial : trial + 1], stop)
 
         def validate(epoch: int) -> bool:
-            loss, n_correct = evaluate(address, net, *data, samples.val)
+            loss, n_correct = evaluate(net, inputs, samples.y, samples.val)
             if np.isfinite(loss):
                 history.val_loss[trial, epoch] = loss / len(samples.val)
                 history.val_correct[trial, epoch] = n_correct
             return bool(np.isfinite(loss))
 
         validate(0)
-        for epoch in range(n_epochs):
+        for epoch in range(len(lrs)):
             order = orders.rows(int(orders.of[trial]), epoch)
             before = epoch * lrs.shape[1]
             loss, n_correct, bad = train_epoch(
-                address, net, one, *data, order, schedule.batch_size, lrs[epoch], before, made, stop
+                net, hyper, inputs, samples.y, order, schedule.batch_size, lrs[epoch], before, signals
             )
             if stop[0]:
                 return
@@ -94,7 +81,7 @@ def train(
                 return
             history.train_loss[trial, epoch] = loss / len(order)
             history.train_correct[trial, epoch] = n_correct
-        loss, n_correct = evaluate(address, net, *data, samples.test)
+        loss, n_correct = evaluate(net, inputs, samples.y, samples.test)
         history.test_loss[trial] = loss / len(samples.test)
         history.test_correct[trial] = n_correct
         for name, values in parameters(net).items():
@@ -105,7 +92,7 @@ def train(
     return history
 
 
-def _rule(rule: Rules, trial: int) -> Rule:
-    kind = {"sgd": NESTEROV if rule.nesterov else SGD, "adam": ADAM, "adamw": ADAMW}[rule.name]
-    hyper = {name: float(values[trial]) for name, values in rule.hyper.items()}
-    return Rule(kind, *(hyper.get(name, 0.0) for name in Rule._fields[1:]))
+def _hyper(job: Job, trial: int) -> Any:
+    """The hyperparameters of one trial, of the type that compiled code knows the optimizer by."""
+    optimizer = OPTIMIZERS[job.optimizer]
+    return optimizer.hyper(**{one.name: one.kind(job.hyper[one.name][trial]) for one in optimizer.parameters})

@@ -9,17 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from initbench.engine.compiled.activations import ACTIVATIONS, activate
-from initbench.engine.compiled.blas import KEEP, TURN, gemm
+from initbench.engine.compiled.activations import KERNELS, activate
+from initbench.engine.compiled.blas import Product
 from initbench.engine.compiled.elementary import compiled, exp
-from initbench.engine.compiled.kernels import adam, add_bias, multiply, standardise, sum_rows
-from initbench.engine.compiled.network import Array, aligned, places
+from initbench.engine.compiled.kernels import add_bias, multiply, standardise, sum_rows
+from initbench.engine.compiled.memory import Array, aligned, places
+from initbench.engine.compiled.products import input_gradients, outputs, weight_gradient
+from initbench.engine.compiled.rules import update
 from initbench.engine.job import Floats
+from initbench.engine.optimizers.adam import Adam
 
-_SIGMOID = ACTIVATIONS.index("sigmoid")
+_SIGMOID = KERNELS.index("sigmoid")
 
-# Adam's other constants, as its authors recommend them: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
-_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
+# As Adam's authors recommend it: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
+_ADAM = Adam(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0)
 
 
 class Layer(NamedTuple):
@@ -28,11 +31,11 @@ class Layer(NamedTuple):
     Attributes:
         at: where weight ``[out, in]``, bias ``[out]`` and offset ``[in]`` begin in ``params``, and where it ends.
         activation: the number of the activation above, and ``parameter`` its parameter.
-        params: all parameters; ``grad``, ``first`` and ``second`` are of the same layout.
+        params: all parameters; ``grad`` and each of Adam's two buffers in ``state`` are of the same layout.
         clean: ``[batch, in]``, what is to be reconstructed; ``seen`` what the layer is shown instead.
         hidden: ``[batch, out]``, what is above; ``slope`` and ``back`` likewise, derivatives and gradients.
         below: ``[batch, in]``, the reconstruction, then its error.
-        ints: scratch of the matrix product, as is ``scalars``.
+        product: the matrix product.
     """
 
     at: Array
@@ -40,20 +43,36 @@ class Layer(NamedTuple):
     parameter: Any
     params: Array
     grad: Array
-    first: Array
-    second: Array
+    state: Array
     clean: Array
     seen: Array
     hidden: Array
     slope: Array
     back: Array
     below: Array
-    ints: Array
-    scalars: Array
+    product: Product
 
 
-def layer(weight: Floats, bias: Floats, activation: str, parameter: float, batch_size: int) -> Layer:
-    """Memory for a layer with the given parameters; its offset is 0."""
+class Noise(NamedTuple):
+    """What is missing from what the autoencoder is shown.
+
+    Attributes:
+        corruption: the probability that an element is missing.
+        fill: ``[in]``, what is in its place.
+    """
+
+    corruption: float
+    fill: Array
+
+
+def layer(weight: Floats, bias: Floats, activation: str, parameter: float, batch_size: int, product: Product) -> Layer:
+    """Memory for a layer with the given parameters; its offset is 0.
+
+    Raises:
+        ValueError: the activation has no compiled code.
+    """
+    if activation not in KERNELS:
+        raise ValueError(f"it trains in compiled code, which has no activation '{activation}'")
     fan_out, fan_in = weight.shape
     dtype = weight.dtype
     at = places([weight.size, fan_out, fan_in], dtype)
@@ -63,20 +82,18 @@ def layer(weight: Floats, bias: Floats, activation: str, parameter: float, batch
 
     result = Layer(
         at=at,
-        activation=ACTIVATIONS.index(activation),
+        activation=KERNELS.index(activation),
         parameter=dtype.type(parameter),
         params=aligned(at[-1], dtype),
         grad=aligned(at[-1], dtype),
-        first=aligned(at[-1], dtype),
-        second=aligned(at[-1], dtype),
+        state=aligned(2 * at[-1], dtype).reshape(2, -1),
         clean=rows(fan_in),
         seen=rows(fan_in),
         hidden=rows(fan_out),
         slope=rows(fan_out),
         back=rows(fan_out),
         below=rows(fan_in),
-        ints=np.zeros(8, np.int32),
-        scalars=np.zeros(2, dtype),
+        product=product,
     )
     for target, values in zip(parts(result, result.params), (weight, bias), strict=False):
         target[...] = values
@@ -91,49 +108,42 @@ def parts(one: Layer, flat: Array) -> tuple[Array, Array, Array]:
 
 
 @compiled
-def _read(one, x, mean, by_std, rows):
+def _read(one, inputs, rows):
     """The samples ``rows``, standardised, as what is to be reconstructed."""
     for i in range(len(rows)):
-        standardise(x[rows[i]], mean, by_std, one.clean[i])
+        standardise(inputs.x[rows[i]], inputs.mean, inputs.by_std, one.clean[i])
 
 
 @compiled
-def corrupt(one, n, corruption, fill, rng):
-    """Show the layer its inputs, each element replaced by that of ``fill`` ``[in]`` with probability ``corruption``."""
-    threshold = np.float32(corruption)
+def corrupt(one, n, noise, rng):
+    """Show the layer its inputs without those elements that are missing."""
+    threshold, fill = np.float32(noise.corruption), noise.fill
     for i in range(n):
         clean, seen = one.clean[i], one.seen[i]
         for j in range(len(fill)):
             seen[j] = clean[j]
-        if corruption:
+        if noise.corruption:
             for j in range(len(fill)):
                 if rng.random(None, np.float32) < threshold:
                     seen[j] = fill[j]
 
 
 @compiled
-def _up(address, one, inputs, out, slope, n, activation):
+def _up(one, inputs, out, slope, n, activation):
     """``out = φ(inputs · Wᵀ + b)`` and the slopes."""
     fan_in, fan_out = one.below.shape[1], one.hidden.shape[1]
-    # Rows here are columns to the BLAS: outᵀ = W · xᵀ with W stored as its transpose.
-    gemm(
-        address, TURN, KEEP, fan_out, n, fan_in, one.params.ctypes.data, fan_in, inputs.ctypes.data, fan_in,
-        0, out.ctypes.data, fan_out, one.ints, one.scalars,
-    )  # fmt: skip
     z = out.reshape(-1)[: n * fan_out]
+    outputs(one.product, inputs.reshape(-1), one.params, z, n, fan_in, fan_out)
     add_bias(z, one.params[one.at[1] : one.at[1] + fan_out], n)
     activate(activation, one.parameter, z, slope.reshape(-1)[: n * fan_out])
 
 
 @compiled
-def _down(address, one, hidden, n, binary):
+def _down(one, hidden, n, binary):
     """``below = hidden · W + c``, or the logistic function of that where what is below lies in 0..1."""
     fan_in, fan_out = one.below.shape[1], one.hidden.shape[1]
-    gemm(
-        address, KEEP, KEEP, fan_in, n, fan_out, one.params.ctypes.data, fan_in, hidden.ctypes.data, fan_out,
-        0, one.below.ctypes.data, fan_in, one.ints, one.scalars,
-    )  # fmt: skip
     z = one.below.reshape(-1)[: n * fan_in]
+    input_gradients(one.product, hidden.reshape(-1), one.params, z, n, fan_in, fan_out)
     add_bias(z, one.params[one.at[2] : one.at[2] + fan_in], n)
     if binary:
         unit = z.dtype.type(1)
@@ -142,25 +152,22 @@ def _down(address, one, hidden, n, binary):
 
 
 @compiled
-def _outer(address, one, above, inputs, keep, n):
+def _outer(one, above, inputs, keep, n):
     """``grad of W = keep · grad of W + aboveᵀ · inputs``."""
     fan_in, fan_out = one.below.shape[1], one.hidden.shape[1]
-    gemm(
-        address, KEEP, TURN, fan_in, fan_out, n, inputs.ctypes.data, fan_in, above.ctypes.data, fan_out,
-        keep, one.grad.ctypes.data, fan_in, one.ints, one.scalars,
-    )  # fmt: skip
+    weight_gradient(one.product, above.reshape(-1), inputs.reshape(-1), keep, one.grad, n, fan_in, fan_out)
 
 
 @compiled
-def autoencoder_gradient(address, one, n, binary):
+def autoencoder_gradient(one, n, binary):
     """The gradient of the reconstruction's loss, averaged over ``n`` samples; and the sum of ‖r − a‖² over them.
 
     With z = Wᵀ φ(W ã + b) + c the loss is ½‖r − a‖², r = z; or, where a lies in 0..1 (``binary``), the cross-entropy of
     a and r = σ(z), summed over the elements. ``one.clean`` holds a, ``one.seen`` ã.
     """
     fan_in, fan_out = one.below.shape[1], one.hidden.shape[1]
-    _up(address, one, one.seen, one.hidden, one.slope, n, one.activation)
-    _down(address, one, one.hidden, n, binary)
+    _up(one, one.seen, one.hidden, one.slope, n, one.activation)
+    _down(one, one.hidden, n, binary)
     # Of both losses the gradient with respect to z is r − a.
     error, clean = one.below.reshape(-1)[: n * fan_in], one.clean.reshape(-1)
     share, loss = error.dtype.type(1.0 / n), 0.0
@@ -170,19 +177,16 @@ def autoencoder_gradient(address, one, n, binary):
         error[i] = share * e
     sum_rows(error, one.grad[one.at[2] : one.at[2] + fan_in])
     back = one.back.reshape(-1)[: n * fan_out]
-    gemm(
-        address, TURN, KEEP, fan_out, n, fan_in, one.params.ctypes.data, fan_in, one.below.ctypes.data, fan_in,
-        0, one.back.ctypes.data, fan_out, one.ints, one.scalars,
-    )  # fmt: skip
+    outputs(one.product, error, one.params, back, n, fan_in, fan_out)
     multiply(back, one.slope.reshape(-1)[: n * fan_out])
     sum_rows(back, one.grad[one.at[1] : one.at[1] + fan_out])
-    _outer(address, one, one.hidden, one.below, 0, n)
-    _outer(address, one, one.back, one.seen, 1, n)
+    _outer(one, one.hidden, one.below, 0, n)
+    _outer(one, one.back, one.seen, 1, n)
     return loss
 
 
 @compiled
-def rbm_gradient(address, one, n, binary, rng):
+def rbm_gradient(one, n, binary, rng):
     """The descent direction of one step of contrastive divergence (CD-1) over ``n`` samples; and the sum of ‖v₁ − v₀‖².
 
     Hidden units are binary. ``one.clean`` holds v₀, visible units that are binary (their probabilities, in 0..1) or
@@ -196,19 +200,19 @@ def rbm_gradient(address, one, n, binary, rng):
     fan_in, fan_out = one.below.shape[1], one.hidden.shape[1]
     kind = one.params.dtype.type
     share, loss = kind(1.0 / n), 0.0
-    _up(address, one, one.clean, one.hidden, one.slope, n, _SIGMOID)
+    _up(one, one.clean, one.hidden, one.slope, n, _SIGMOID)
     first, states = one.hidden.reshape(-1)[: n * fan_out], one.back.reshape(-1)
     for i in range(n * fan_out):
         states[i] = kind(1) if rng.random(None, np.float32) < first[i] else kind(0)
-    _down(address, one, one.back, n, binary)
-    _up(address, one, one.below, one.back, one.slope, n, _SIGMOID)
+    _down(one, one.back, n, binary)
+    _up(one, one.below, one.back, one.slope, n, _SIGMOID)
     second = one.back.reshape(-1)[: n * fan_out]
     # The gradient descends: reconstruction's statistics less the data's.
     for i in range(n * fan_out):
         first[i] *= -share
         second[i] *= share
-    _outer(address, one, one.hidden, one.clean, 0, n)
-    _outer(address, one, one.back, one.below, 1, n)
+    _outer(one, one.hidden, one.clean, 0, n)
+    _outer(one, one.back, one.below, 1, n)
     visible, clean = one.below.reshape(-1)[: n * fan_in], one.clean.reshape(-1)
     for i in range(n * fan_in):
         e = visible[i] - clean[i]
@@ -222,27 +226,20 @@ def rbm_gradient(address, one, n, binary, rng):
 
 
 @compiled
-def train_epoch(
-    address, one, machine, binary, x, mean, by_std, order, lrs, steps_before, corruption, fill, rng, steps, stop
-):
+def train_epoch(one, machine, binary, inputs, order, lrs, steps_before, noise, rng, signals):
     """Train over the samples ``order`` once, by batches as large as the layer's memory.
 
     Args:
-        address: of the matrix product.
         one: the layer, changed in place.
         machine: a restricted Boltzmann machine instead of an autoencoder.
         binary: its visible units are binary.
-        x: all inputs ``[n, in]``.
-        mean: ``[in]``, subtracted from an input.
-        by_std: ``[in]``, what it is then multiplied by.
+        inputs: all of them.
         order: row numbers.
         lrs: ``[step]``, Adam's step sizes.
         steps_before: steps of earlier epochs.
-        corruption: the probability that an element is missing from what the autoencoder is shown.
-        fill: ``[in]``, what is in its place.
-        rng: draws the corruption, or the states of the hidden units.
-        steps: one number, raised by one after each step.
-        stop: one number; training ends early where it is not 0.
+        noise: what is missing from what the autoencoder is shown.
+        rng: draws what is missing, or the states of the hidden units.
+        signals: the steps made, and whether to end early.
 
     Returns:
         The squared error of the reconstruction, summed over the samples as they were seen.
@@ -251,35 +248,34 @@ def train_epoch(
     for step in range(len(lrs)):
         rows = order[step * batch : (step + 1) * batch]
         n = len(rows)
-        _read(one, x, mean, by_std, rows)
+        _read(one, inputs, rows)
         if machine:
-            loss += rbm_gradient(address, one, n, binary, rng)
+            loss += rbm_gradient(one, n, binary, rng)
         else:
-            corrupt(one, n, corruption, fill, rng)
-            loss += autoencoder_gradient(address, one, n, binary)
-        at = steps_before + step + 1
-        adam(one.params, one.grad, one.first, one.second, at, lrs[step], _BETA1, _BETA2, _EPS, 0.0, 0.0)
-        steps[0] += 1
-        if stop[0] or not loss < math.inf:
+            corrupt(one, n, noise, rng)
+            loss += autoencoder_gradient(one, n, binary)
+        update(_ADAM, one.params, one.grad, one.state, lrs[step], steps_before + step + 1)
+        signals.steps[0] += 1
+        if signals.stop[0] or not loss < math.inf:
             break
     return loss
 
 
 @compiled
-def encode(address, one, binary, x, mean, by_std, codes):
+def encode(one, binary, inputs, codes):
     """Fill in the codes φ(W a + b) ``[n, out]`` of all inputs.
 
     Returns:
         The squared error of the reconstruction from these codes, summed over the inputs.
     """
     loss = 0.0
-    for start in range(0, len(x), len(one.clean)):
-        rows = np.arange(start, min(start + len(one.clean), len(x)))
+    for start in range(0, len(inputs.x), len(one.clean)):
+        rows = np.arange(start, min(start + len(one.clean), len(inputs.x)))
         n = len(rows)
-        _read(one, x, mean, by_std, rows)
-        _up(address, one, one.clean, one.hidden, one.slope, n, one.activation)
+        _read(one, inputs, rows)
+        _up(one, one.clean, one.hidden, one.slope, n, one.activation)
         codes[start : start + n] = one.hidden[:n]
-        _down(address, one, one.hidden, n, binary)
+        _down(one, one.hidden, n, binary)
         for i in range(n):
             for j in range(one.below.shape[1]):
                 e = one.below[i, j] - one.clean[i, j]

@@ -26,7 +26,7 @@ def parameters(n_features: int, width: Sequence[int], n_classes: int) -> dict[st
 
 
 class MLP:
-    """A stack of perceptrons; see :class:`initbench.engine.stacked.network.Network`."""
+    """A stack of perceptrons; see :class:`initbench.engine.stacked.stack.Stack`."""
 
     capturable = True
 

@@ -10,7 +10,7 @@ from torch.func import functional_call, vmap
 
 
 class StackedModule:
-    """See :class:`initbench.engine.stacked.network.Network`. A stack of one is run as the module itself would be."""
+    """See :class:`initbench.engine.stacked.stack.Stack`. A stack of one is run as the module itself would be."""
 
     # Anyone's module may look at its data.
     capturable = False

@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib.figure import Figure as Canvas
 
 from initbench.errors import StorageError
 from initbench.render.blocks import Block, Figure
+from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.heat_map import heat_map
 from initbench.render.figures.panels import panels
 from initbench.render.figures.ranking import ranking
@@ -67,6 +67,12 @@ def render(plot: Plot, suffix: str, salt: str = "initbench") -> bytes:
         else:
             canvas.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         return file.getvalue()
+
+
+def draw(plot: Plot) -> Canvas:
+    """A plot as a matplotlib figure, for whoever wants to show or change it."""
+    with mpl.rc_context(STYLE):
+        return _canvas(plot)
 
 
 def _canvas(plot: Plot) -> Canvas:

@@ -3,8 +3,8 @@
 import math
 
 import matplotlib as mpl
-from matplotlib.figure import Figure as Canvas
 
+from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.style import COLORS, short
 from initbench.render.plots import HeatMap
 

@@ -1,8 +1,8 @@
 """A panel per technique on common axes: learning curves, accuracies over a swept setting, performance profiles."""
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
+from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.style import COLORS, short
 from initbench.render.plots import Panel, Panels
 

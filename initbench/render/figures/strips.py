@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
+from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.style import COLORS, short
 from initbench.render.plots import Strip, Strips
 

@@ -1,4 +1,4 @@
-"""What the stacked engine asks of a model: many networks of one shape, as tensors ``[trial, …]``."""
+"""What the stacked engine asks of a model: a stack, many networks of one shape, as tensors ``[trial, …]``."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Network(Protocol):
+class Stack(Protocol):
     """A stack of networks in training."""
 
     @property

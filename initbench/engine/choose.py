@@ -1,0 +1,53 @@
+"""Which engine trains a network: the compiled one where it can, torch everywhere else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from initbench.engine import compiled, stacked
+from initbench.engine.job import History, Job, Progress
+from initbench.engine.stacked.mlp import MLP
+from initbench.engine.stacked.module import StackedModule
+from initbench.models import Architecture, modules
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to train the networks of one architecture.
+
+    Attributes:
+        name: ``compiled`` or ``torch``.
+        why: what the compiled engine lacks, where torch trains on a CPU; empty elsewhere.
+        flops_per_second: what one thread makes of a network of middling size, roughly.
+        train: the engine, from a job and whom to tell of its progress.
+    """
+
+    name: str
+    why: str
+    flops_per_second: float
+    train: Callable[[Job, Progress], History]
+
+
+def choose(of: Architecture, optimizer: str, device: torch.device) -> Engine:
+    """The engine for networks of an architecture.
+
+    Args:
+        of: what they compute.
+        optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
+        device: where they shall be trained.
+    """
+    if device.type != "cpu":
+        return Engine("torch", "", 1e13, lambda job, progress: stacked.train(job, _build(of), progress, device))
+    lack = compiled.lack(of, optimizer)
+    if lack is None:
+        return Engine("compiled", "", 1e11, compiled.train)
+    return Engine("torch", lack, 2e10, lambda job, progress: stacked.train_each(job, _build(of), progress))
+
+
+def _build(of: Architecture) -> stacked.Build:
+    if of.is_plain:
+        return partial(MLP, activation=of.activation, activation_params=dict(of.activation_params))
+    module = modules.template(of)
+    return lambda params: StackedModule(module, params, of.sample_shape)

@@ -1,0 +1,100 @@
+"""From one composition to the cells of a sweep: the product of its axes."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from initbench.errors import InputError, unknown
+from initbench.settings.schema import GROUPS
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What the cells of a sweep are made of.
+
+    Attributes:
+        plain: the value of every setting.
+        swept: of every setting whose options are an axis, what each of them sets; None sets nothing.
+        options: the names of the options in ``plain``.
+    """
+
+    plain: Plain
+    swept: Mapping[str, Mapping[str | None, Any]]
+    options: Mapping[str, str | None]
+
+
+def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[Plain]:
+    """The product of the axes. A parameter of a swept option is set in those options that have it.
+
+    Raises:
+        InputError: a key that there is not, or a reference to something else than the cell's own keys.
+    """
+    paths = {key: key.split(".") for key in axes if key not in GROUPS}
+    _check_keys(composition, paths)
+    cells = []
+    for values in itertools.product(*axes.values()):
+        cell, options = dict(composition.plain), dict(composition.options)
+        point = dict(zip(axes, values, strict=True))
+        for key, nodes in composition.swept.items():
+            cell[key], options[key] = nodes[point[key]], point[key]
+        for key, path in paths.items():
+            _set(cell, path, point[key])
+        cells.append({**_resolved(cell), "options": options})
+    return cells
+
+
+def _check_keys(composition: Composition, keys: Mapping[str, Any]) -> None:
+    known = _dotted(composition.plain)
+    for setting, nodes in composition.swept.items():
+        known |= {f"{setting}.{key}" for node in nodes.values() if isinstance(node, dict) for key in _dotted(node)}
+    for key in keys:
+        if key not in known:
+            parent, dot, last = key.rpartition(".")
+            near = {k for k in known | GROUPS.keys() if k.rpartition(".")[0] == parent and dot in k}
+            # optimizer.lr and model.depth are settings of their own here.
+            whole = {k for k in known | GROUPS.keys() if "." not in k}
+            raise unknown("setting", key, {last} if dot and last in whole else near or whole)
+
+
+def _set(cell: Plain, path: Sequence[str], value: Any) -> None:
+    """Set a value where the path exists, copying the nodes on the way: they are shared between cells."""
+    *parents, last = path
+    for parent in parents:
+        if cell.get(parent) is None:
+            return
+        cell[parent] = dict(cell[parent])
+        cell = cell[parent]
+    if last in cell:
+        cell[last] = deepcopy(value)
+
+
+def _dotted(node: Mapping[str, Any]) -> set[str]:
+    """Every leaf of a nested dictionary as ``a.b.c``."""
+    leaves: set[str] = set()
+    for key, value in node.items():
+        leaves |= {f"{key}.{leaf}" for leaf in _dotted(value)} if isinstance(value, dict) else {key}
+    return leaves
+
+
+def _resolved(cell: Plain) -> Plain:
+    """Replace ``${key}`` by the cell's own value; nothing else, above all no environment variable, can be named."""
+    text = repr(cell)
+    if "${" not in text:
+        return cell
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    # OmegaConf calls a function where there is a colon, with spaces around it or in a reference within.
+    if text.count("${") > len(re.findall(r"\$\{[\w.]+\}", text)):
+        raise InputError("a config may only refer to its own keys, as ${depth}")
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(cell), resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(" ".join(str(error).split())[:200]) from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}

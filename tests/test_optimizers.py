@@ -1,0 +1,85 @@
+"""What every optimizer's file must declare, and that its rule is compiled once and found again."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from training import make_samples, train_many
+
+import initbench
+from initbench.engine import compiled
+from initbench.engine.optimizers import OPTIMIZERS
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_hyperparameters_are_the_fields_of_their_type(name: str) -> None:
+    optimizer = OPTIMIZERS[name]
+    values = optimizer.hyper(**optimizer.defaults)
+    assert type(values)._fields == tuple(parameter.name for parameter in optimizer.parameters)
+    for parameter, value in zip(optimizer.parameters, values, strict=True):
+        assert parameter.check(value, parameter.name) == value
+        assert parameter.help
+
+
+def test_the_types_of_hyperparameters_have_names_of_their_own() -> None:
+    # Compiled code tells them apart by their names.
+    assert len({optimizer.hyper.__name__ for optimizer in OPTIMIZERS.values()}) == len(OPTIMIZERS)
+
+
+def test_nesterov_needs_momentum() -> None:
+    refusal = OPTIMIZERS["sgd"].refusal
+    assert refusal({"momentum": 0.0, "nesterov": True}) == "optimizer.nesterov=true needs optimizer.momentum > 0"
+    assert refusal({"momentum": 0.0, "nesterov": False}) is None
+    assert refusal({"momentum": 0.9, "nesterov": True}) is None
+
+
+def test_the_declarations_need_neither_torch_nor_numba() -> None:
+    code = (
+        "import sys, initbench.engine.optimizers as o; print(len(o.OPTIMIZERS), {'torch', 'numba'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(len(OPTIMIZERS)), "set()"]
+
+
+AGAIN = """
+from training import make_samples, train_many
+from initbench.engine import compiled
+from initbench.engine.compiled import perceptron, rules
+
+history = train_many(compiled.train, make_samples(), (8,), [0], rule="{rule}", epochs=1)
+used = [perceptron.train_epoch, perceptron.evaluate, *rules._UPDATES.values()]
+print(sum(sum(one.stats.cache_misses.values()) for one in used))
+print(sum(perceptron.train_epoch.stats.cache_hits.values()))
+print(repr(float(history.train_loss[0, 0])))
+"""
+
+
+@pytest.mark.parametrize("rule", ["momentum", "adam", "adamw"])
+def test_another_process_does_not_compile_again(rule: str) -> None:
+    here = train_many(compiled.train, make_samples(), (8,), [0], rule=rule, epochs=1)
+    command = [sys.executable, "-c", AGAIN.format(rule=rule)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+    misses, hits, loss = done.stdout.split()
+    assert (misses, hits) == ("0", "1")
+    assert float(loss) == here.train_loss[0, 0]
+
+
+FOLDER = "from initbench.engine.compiled import elementary; print(elementary._folder())"
+
+
+def test_a_changed_rule_is_compiled_anew(tmp_path: Path) -> None:
+    package = Path(initbench.__file__).parent
+    shutil.copytree(package, tmp_path / "initbench", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def folder() -> str:
+        command = [sys.executable, "-c", FOLDER]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    before = folder()
+    assert before.startswith(str(tmp_path))
+    assert folder() == before
+    file = tmp_path / "initbench" / "engine" / "optimizers" / "sgd.py"
+    file.write_text(file.read_text().replace("velocity[i] += grad[i]", "velocity[i] += 2 * grad[i]"))
+    assert folder() != before
