@@ -23,10 +23,14 @@ from initbench.initializers.parameters import ROLES
 from initbench.initializers.schemes import BRANCHES, Draw, Rule, scheme_rules
 from initbench.models import modules
 from initbench.models.roles import parameters
-from initbench.settings.compose import compose, option, option_files
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.options import option_files
 from initbench.settings.request import request
 
-LISTED = [name for name in sorted({*option_files("init"), *VIEWS}) if option("init", name)["law"] not in DATA_LAWS]
+LISTED = [
+    name for name in sorted({*option_files("init"), *VIEWS}) if Catalogue().option("init", name)["law"] not in DATA_LAWS
+]
 
 
 def started(*overrides: str) -> tuple[nn.Module, start.Params]:
@@ -39,7 +43,7 @@ def started(*overrides: str) -> tuple[nn.Module, start.Params]:
 
 @pytest.mark.parametrize("name", LISTED)
 def test_a_run_and_initialize_start_from_the_same_bits(name: str) -> None:
-    residual = BRANCHES[scheme].branches if (scheme := option("init", name).get("branches")) else False
+    residual = BRANCHES[scheme].branches if (scheme := Catalogue().option("init", name).get("branches")) else False
     model = ["model=residual_mlp", "depth=3"] if residual else ["depth=2"]
     module, params = started(f"init='{name}'", "activation=tanh", "width=32", *model)
     for value in module.parameters():

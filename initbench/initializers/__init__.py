@@ -16,19 +16,7 @@ from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.certificates import Certificate, Promise, certify
 from initbench.initializers.fans import fan, fans
 
-__all__ = [
-    "BIASES",
-    "LAWS",
-    "Bias",
-    "Certificate",
-    "Law",
-    "Promise",
-    "certify",
-    "draw",
-    "draw_bias",
-    "fan",
-    "fans",
-]
+__all__ = ["BIASES", "LAWS", "Bias", "Certificate", "Law", "Promise", "certify", "draw", "draw_bias", "fan", "fans"]
 
 
 def draw(law: str, shape: Sequence[int], rng: np.random.Generator, **params: Any) -> NDArray[np.float32]:
