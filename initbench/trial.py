@@ -8,7 +8,7 @@ makes the key; names of initializers and data sets, the protocol and what a sear
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -20,6 +20,9 @@ from initbench.initializers import BIASES
 RECIPE = 2
 
 Params = tuple[tuple[str, Any], ...]
+
+# The settings of a cell that are single values, and no names of options: they can be set by themselves.
+VALUES = ("lr", "schedule", "warmup", "epochs", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,32 @@ class Cell:
     chosen: Params = ()
     settings: tuple[tuple[str, str], ...] = ()
 
+    def value(self, path: str) -> Any:
+        """One of its settings by its name, as ``lr`` or ``optimizer.momentum``.
+
+        Raises:
+            KeyError: it has none of this name, or one that is more than a value.
+        """
+        name, dot, inner = path.partition(".")
+        if dot:
+            return dict(_params(getattr(self, name, None)))[inner]
+        if name not in VALUES:
+            raise KeyError(path)
+        return getattr(self, name)
+
+    def with_values(self, values: Mapping[str, Any]) -> "Cell":
+        """The cell with other values of settings that :meth:`value` knows; nothing follows from them."""
+        changed: dict[str, Any] = {}
+        for path, value in values.items():
+            name, dot, inner = path.partition(".")
+            if dot:
+                group = changed.get(name) or getattr(self, name)
+                params = tuple((key, value if key == inner else old) for key, old in group.params)
+                changed[name] = replace(group, params=params)
+            else:
+                changed[name] = value
+        return replace(self, **changed)
+
     def asked(self) -> Asked:
         """How its trials are asked for."""
         return Asked(
@@ -163,6 +192,10 @@ class Cell:
             "precision": "float32",
             "seed": seed,
         }
+
+
+def _params(group: object) -> Params:
+    return group.params if isinstance(group, Named | Init) else ()
 
 
 def trial_key(identity: Mapping[str, Any]) -> str:

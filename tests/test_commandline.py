@@ -3,13 +3,13 @@
 import json
 import random
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_report_command import SWEEPS
 
+from initbench.search import search_of
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.commandline import overrides, written
 from initbench.settings.compose import compose
@@ -36,7 +36,8 @@ MORE = {
     "images": "init=he,dirac model=cnn,residual_cnn model.channels=8 model.kernel=5 depth=1",
     "no norm": "model.norm=null,none,batch",
     "all numbers": "lr=1e-5,0.30000000000000004,3 warmup=1,0.5",
-    "halving": "init=he protocol=tuned protocol.halving=true protocol.seeds=2 protocol.lrs=0.1",
+    "halving": "init=he protocol=tuned protocol.halving=true protocol.seeds=2 protocol.search.lr=0.1",
+    "a grid": "init=he protocol=tuned protocol.search.lr=null,[0.1,1] protocol.search.optimizer.momentum=[0,0.9]",
     "all optimizers": "optimizer=glob(*) optimizer.eps=1e-6 optimizer.nesterov=true",
     "the critical bias": "init=critical bias=null,critical,normal activation=tanh bias.std=0.1",
     "the layers' own": "init=he init_first=he init_first.gain=auto init_output=critical init_output.gain=1",
@@ -52,8 +53,9 @@ def again(cell: dict[str, Any], catalogue: Catalogue = Catalogue()) -> dict[str,
 
 def typed(cell: dict[str, Any], catalogue: Catalogue = Catalogue()) -> Cell:  # noqa: B008
     (checked,) = request([cell], catalogue).cells
-    # Under the tuned protocol the learning rate of a cell says nothing.
-    return replace(checked, lr=0.0) if checked.protocol.name == "tuned" else checked
+    # What is searched says nothing of a cell.
+    search = search_of(checked.protocol)
+    return checked.with_values({path: values[0] for path, values in search.grid}) if search else checked
 
 
 @pytest.mark.parametrize("sweep", {**SWEEPS, **MORE})

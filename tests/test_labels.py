@@ -1,10 +1,14 @@
 """A name is a label: what is trained under two names is trained once, and shown under both."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import Answer, stored
+
+from initbench.trial import Asked
 
 Initbench = Callable[..., Answer]
 
@@ -39,7 +43,7 @@ def test_a_name_that_is_asked_for_later_is_a_column_and_no_training(initbench: I
 
 
 def test_what_a_search_has_trained_serves_a_fixed_protocol(initbench: Initbench) -> None:
-    tuned = initbench("run", "init=he", "protocol=tuned", "protocol.lrs=[0.1]", "protocol.seeds=1", *SMALL)
+    tuned = initbench("run", "init=he", "protocol=tuned", "protocol.search.lr=[0.1]", "protocol.seeds=1", *SMALL)
     assert "4 trials: 3 already done" not in tuned.err
     fixed = initbench("run", "init=he", "lr=0.1", *SMALL)
     assert "nothing to train" in fixed.err
@@ -58,3 +62,9 @@ def test_records_that_are_copied_without_their_labels_are_still_reported(initben
     again = initbench("run", "init=he", labels, *SMALL)
     assert "3 trials: 0 already done, 3 to train" in again.err
     assert other.exists()
+
+
+def test_what_is_asked_for_in_one_way_is_one_text_whoever_wrote_it() -> None:
+    asked = Asked(dataset="digits", init="he")
+    explicit = {"dataset": "digits", "init": "he", "bias": "zeros", "stage": "final", "protocol": {"name": "fixed"}}
+    assert msgspec.convert(json.loads(json.dumps(explicit)), Asked).text() == asked.text()

@@ -31,7 +31,7 @@ SWEEPS = {
     "models": "init=he model=mlp,residual_mlp",
     "depths": "init=he,xavier depth=0,2,5",
     "schedules": "init=he schedule=linear,cosine warmup=0,2 epochs=3,4 batch_size=32,64",
-    "tuned": "init=he protocol=tuned,fixed protocol.lrs=[0.01,0.1] lr=0.3",
+    "tuned": "init=he protocol=tuned,fixed protocol.search.lr=[0.01,0.1] lr=0.3",
     "views": "init=he_normal@torch,he_normal@keras,default@torch",
 }
 COMPARED = [

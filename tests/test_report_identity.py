@@ -86,7 +86,7 @@ def test_titles_tell_sections_apart_by_every_setting() -> None:
     made = [
         make_record("he", 0, 90, model={"name": "mlp", "norm": norm}, protocol=protocol, stage="final")
         for norm in (None, "batch")
-        for protocol in ("fixed", {"name": "tuned", "halving": True}, {"name": "tuned", "halving": False})
+        for protocol in ("fixed", {"name": "tuned", "lrs": [0.1], "halving": True}, {"name": "tuned", "lrs": [0.1]})
     ]
     titles = compare(trials_of(made)).titles
     assert len(set(titles)) == 6

@@ -51,17 +51,19 @@ def test_the_learning_rate_window_by_head() -> None:
     assert (found["zero"]["window"], found["zero"]["decades"]) == ("none", "–")
 
 
+# As the first format has it.
+TUNED = {"name": "tuned", "lrs": [0.001, 0.01, 0.1]}
+
+
 def test_a_tuned_cell_has_one_section_its_own_rates_and_its_search_elsewhere() -> None:
     best = {"he": 0.1, "xavier": 0.01}
     made = [
-        swept(init, lr, seed, 95 if lr == best[init] else 80, protocol="tuned", stage="search")
+        swept(init, lr, seed, 95 if lr == best[init] else 80, protocol=TUNED, stage="search")
         for init in best
         for lr in (0.001, 0.01, 0.1)
         for seed in (100, 101)
     ]
-    made += [
-        swept(init, lr, seed, 94, protocol="tuned", stage="final") for init, lr in best.items() for seed in range(8)
-    ]
+    made += [swept(init, lr, seed, 94, protocol=TUNED, stage="final") for init, lr in best.items() for seed in range(8)]
     blocks = document(trials_of(made), Options(views=("lr",), baseline="he"))
     comparison = compare(trials_of([record for record in made if record["trial"]["stage"] == "final"]))
     assert comparison.titles == ["digits · mlp depth 2, width 128 · relu · lr tuned"]

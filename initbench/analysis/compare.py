@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import START_GROUPS, Trial, Trials, natural, settings, value_of
+from initbench.analysis.trials import START_GROUPS, Trial, Trials, natural, searched, settings, value_of
 from initbench.errors import InputError, unknown
 from initbench.values import exact
 
@@ -75,16 +75,17 @@ class Comparison:
         return self.trials.cells.iloc[next(iter(self._present[setting].values()))]
 
 
-def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comparison:
+def compare(trials: Trials, by: str = "init", apart: Iterable[str] = (), held: Iterable[str] = ()) -> Comparison:
     """Give every trial its technique, the value of ``by``, and its setting, all the rest but the seed.
 
     ``init`` stands for all that a network starts from: its weights' law, other laws for its first or last layer, and
-    its biases. A learning rate that was tuned is no part of a setting.
+    its biases. What was searched is no part of a setting: every technique has values of its own.
 
     Args:
         trials: what to compare.
         by: the setting whose values are the techniques.
         apart: further settings that are no part of a setting either: trials that differ in them share a section.
+        held: settings that are part of it even where they were searched.
 
     Raises:
         InputError: no trial has such a setting, or its values are not comparable.
@@ -96,9 +97,11 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
     known = {name for code in used for name in settings(trials.identities[code])}
     if by not in known - {"seeds"}:
         raise unknown("setting", by, known - {"seeds"})
-    # A protocol that tunes has no learning rate to be equal in.
-    compared = (*({"init": START_GROUPS, "protocol": ("protocol", "lr")}.get(by, (by,))), *apart)
-    held: dict[str, int] = {}
+    found = dict.fromkeys(path for code in used for path in searched(trials.identities[code]))
+    # A protocol that searches has nothing to be equal in there.
+    protocol = ("protocol", *dict.fromkeys(("lr", *found)))
+    compared = (*({"init": START_GROUPS, "protocol": protocol}.get(by, (by,))), *apart)
+    sections: dict[str, int] = {}
     # What holds a technique's variants together: a setting, and what is apart.
     within: dict[int, str] = {}
     setting_of: dict[int, int] = {}
@@ -110,10 +113,10 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
         identity = trials.identities[code]
         if identity["width"] is None and only_width is not None:
             identity = {**identity, "width": only_width}
-        text = json.dumps(shared(identity, compared), sort_keys=True)
-        setting_of[code] = held.setdefault(text, len(held))
+        text = json.dumps(shared(identity, compared, held), sort_keys=True)
+        setting_of[code] = sections.setdefault(text, len(sections))
         within[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
-        told[code] = _told(identity, by)
+        told[code] = _told(identity, by, protocol[1:])
     labels = _labels(told, within)
     techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
     technique_of = {code: techniques.index(label) for code, label in labels.items()}
@@ -122,7 +125,7 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = ()) -> Comp
         cells.setdefault((setting_of[code], technique_of[code]), int(code))
     frame = trials.frame()
     frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
-    plain = [json.loads(text) for text in held]
+    plain = [json.loads(text) for text in sections]
     return Comparison(by, trials, frame, plain, _titles(plain, compared), techniques, cells)
 
 
@@ -139,9 +142,9 @@ def baseline_of(comparison: Comparison, name: str | None) -> int | None:
     return comparison.techniques.index(name)
 
 
-def shared(identity: Trial, without: Iterable[str]) -> Trial:
-    """An identity without some of its settings; one that was tuned has no learning rate of its own."""
-    dropped = {*without, "chosen"} | ({"lr"} if value_of(identity, "protocol") != "fixed" else set())
+def shared(identity: Trial, without: Iterable[str], held: Iterable[str] = ()) -> Trial:
+    """An identity without some of its settings, and without what was searched unless it is ``held``."""
+    dropped = {*without, "chosen", *searched(identity)} - {*held}
     kept = {key: value for key, value in identity.items() if key not in dropped}
     for key in dropped:
         group, dot, inner = key.partition(".")
@@ -157,13 +160,14 @@ def _in_order(trials: Trials) -> list[int]:
     return [int(codes[row]) for row in np.sort(first)]
 
 
-def _told(identity: Trial, by: str) -> dict[str, str]:
-    """What can tell one technique from another, the name first."""
+def _told(identity: Trial, by: str, search: Sequence[str]) -> dict[str, str]:
+    """What can tell one technique from another, the name first; what others search, where nothing is searched."""
     if by != "init":
         node: Any = identity
         for part in by.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        return _flat(node) | ({"lr": exact(identity["lr"])} if by == "protocol" and node == "fixed" else {})
+        own = search if by == "protocol" and not searched(identity) else ()
+        return _flat(node) | {path: exact(value_of(identity, path)) for path in own}
     told = _flat(identity["init"]) | {"law": identity["init"]["law"]}
     for key in ("init_first", "init_output"):
         if identity[key] is not None:
@@ -236,4 +240,6 @@ def _title(identity: Trial, compared: Sequence[str]) -> str:
     parts += [value_of(identity, key) for key in ("activation", "init")]
     if "lr" not in compared:
         parts.append(f"lr {exact(identity['lr'])}" if "lr" in identity else "lr tuned")
+    tuned = [path for path in searched(identity) if path not in ("lr", *compared)]
+    parts += [f"{path} tuned" for path in tuned if value_of(identity, path) is None]
     return " · ".join(str(part) for part in parts if part)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from initbench.analysis.compare import Comparison, compare
 from initbench.analysis.summaries import DIVERGED, OK, STUCK
-from initbench.analysis.trials import Trials, value_of
+from initbench.analysis.trials import Trials, searched, value_of
 
 
 @dataclass(frozen=True)
@@ -157,14 +157,16 @@ def learning_rates(trials: Trials, by: str) -> list[LearningRates]:
     """Sweeps over the learning rate: of trials at rates given, and of the trials of searches."""
     if not len(trials) or by == "lr":
         return []
-    comparison = compare(trials, by, apart=("lr", "stage"))
+    # Learning rates are compared where all else is equal, whatever else was searched.
+    others = {path for identity in trials.identities for path in searched(identity)} - {"lr"}
+    comparison = compare(trials, by, apart=("lr", "stage"), held=others)
     cells = trials.columns.numbers["cell"]
-    searched = (trials.cells["stage"] == "search").to_numpy()[cells]
-    tuned = (trials.cells["protocol"] != "fixed").to_numpy()[cells]
-    final = comparison.frame[tuned & ~searched].drop_duplicates(["setting", "technique"])
+    search = (trials.cells["stage"] == "search").to_numpy()[cells]
+    tuned = np.array(["lr" in searched(identity) for identity in trials.identities], dtype=bool)[cells]
+    final = comparison.frame[tuned & ~search].drop_duplicates(["setting", "technique"])
     rates = trials.cells["lr"].to_numpy(float)[final["cell"]]
     chosen = dict(zip(zip(final["setting"], final["technique"], strict=True), map(float, rates), strict=True))
-    return [_learning_rates(sweep, chosen) for sweep in _sweeps(comparison, searched | ~tuned, "lr", "val_accuracy")]
+    return [_learning_rates(sweep, chosen) for sweep in _sweeps(comparison, search | ~tuned, "lr", "val_accuracy")]
 
 
 def _learning_rates(sweep: Sweep, chosen: dict[tuple[int, int], float]) -> LearningRates:
@@ -176,8 +178,8 @@ def _learning_rates(sweep: Sweep, chosen: dict[tuple[int, int], float]) -> Learn
         if rate is not None:
             tried = [sweep.values[place] for place in sweep.tried(technique)]
             best[technique] = BestRate(rate, None if halved else rate in (tried[0], tried[-1]))
-    searched = any((sweep.setting, technique) in chosen for technique in sweep.techniques)
-    return LearningRates(sweep, best, searched, halved)
+    by_search = any((sweep.setting, technique) in chosen for technique in sweep.techniques)
+    return LearningRates(sweep, best, by_search, halved)
 
 
 def highest(sweep: Sweep, technique: int) -> Any:

@@ -274,6 +274,13 @@ def settings(identity: Mapping[str, Any]) -> set[str]:
     return names | inner | {"seeds"}
 
 
+def searched(identity: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings that a protocol searched, so that every technique has values of its own."""
+    protocol = identity.get("protocol")
+    keys = protocol if isinstance(protocol, Mapping) else ()
+    return tuple(key.removeprefix("search.") for key in keys if key.startswith("search."))
+
+
 def _filtered(identity: Trial, key: str) -> Any:
     """A setting as a filter names it: one that is there and off is ``none``."""
     value = value_of(identity, key)

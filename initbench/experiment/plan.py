@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from initbench.data import pinned
-from initbench.experiment.search import Tuning, rounds, tune
+from initbench.search import Search, Tuning, rounds, search_of, tune
 from initbench.settings.request import Request
 from initbench.trial import Cell, trial_key
 
@@ -28,8 +28,8 @@ class Plan:
     """All trials of a request, and those of them that no record has yet.
 
     A trial that is asked for under several names is among ``trials`` once for each, and once in ``todo``. ``tunings``
-    says of each cell of the tuned protocol how far its search has come; its final trials are known, and
-    among ``trials``, once that is complete.
+    says of each cell whose protocol searches how far that has come; its final trials are known, and among ``trials``,
+    once that is complete.
     """
 
     trials: tuple[Trial, ...]
@@ -67,7 +67,7 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     for asked in request.cells:
         cell = replace(asked, dataset=datasets[asked.dataset])
         wanted = [(cell, seed) for seed in request.seeds]
-        if cell.protocol.name == "tuned":
+        if search_of(cell.protocol):
             tunings[cell] = tune(cell, request.seeds, score)
             wanted = list(tunings[cell].trials)
         for one in wanted:
@@ -77,28 +77,42 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     return Plan(tuple(trials.values()), tuple(reversed(todo.values())), tunings)
 
 
+# What a line for people calls a setting.
+_WHAT = {"lr": "learning rate"}
+
+
 def budget(planned: Plan) -> list[str]:
-    """What the tuned protocol spends, in one line."""
+    """What searches spend, in one line."""
     if not planned.tunings:
         return []
-    searching = sum(tuning.lr is None for tuning in planned.tunings.values())
-    if not searching:
-        return [
-            f"tuned: learning rates chosen for {_counted(len(planned.tunings), 'cell')}; fresh seeds train with them"
-        ]
     cell = next(iter(planned.tunings))
-    params = dict(cell.protocol.params)
-    grid = len(params["lrs"])
-    spent = sum(n * epochs for n, epochs in rounds(grid, cell.epochs, params["halving"]))
-    how = f", by successive halving ({spent} epochs a seed, not {grid * cell.epochs})"
-    if spent == grid * cell.epochs:
-        # One learning rate has no edge to extend.
-        more = 0 if params["halving"] or grid == 1 else params["extend"]
-        how = f", and up to {more} more where the best is the first or the last" if more else ""
+    search = search_of(cell.protocol)
+    assert search is not None
+    name, searching = cell.protocol.name, sum(tuning.chosen is None for tuning in planned.tunings.values())
+    if not searching:
+        what = " and ".join(f"{_WHAT[path]}s" if path in _WHAT else path for path in search.paths)
+        return [f"{name}: {what} chosen for {_counted(len(planned.tunings), 'cell')}; fresh seeds train with them"]
+    tried = " x ".join(_values(path, len(values)) for path, values in search.grid)
     return [
-        f"tuned: {_counted(grid, 'learning rate')} x {_counted(params['seeds'], 'seed')} for each of "
-        f"{_counted(len(planned.tunings), 'cell')}{how}; {searching} still to be chosen"
+        f"{name}: {tried} x {_counted(search.seeds, 'seed')} for each of "
+        f"{_counted(len(planned.tunings), 'cell')}{_how(search, cell.epochs)}; {searching} still to be chosen"
     ]
+
+
+def _how(search: Search, epochs: int) -> str:
+    """By which way a search spends less, or may spend more, than its grid."""
+    whole = search.n_points * epochs
+    spent = sum(n * part for n, part in rounds(search.n_points, epochs, search.halving))
+    if spent != whole:
+        return f", by successive halving ({spent} epochs a seed, not {whole})"
+    if not search.extended:
+        return ""
+    of = f" of {' and of '.join(search.extended)}" if len(search.grid) > 1 else ""
+    return f", and up to {search.extend} more{of} where the best is the first or the last"
+
+
+def _values(path: str, number: int) -> str:
+    return _counted(number, _WHAT[path]) if path in _WHAT else f"{_counted(number, 'value')} of {path}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -119,9 +133,12 @@ def lines_of(planned: Plan) -> list[str]:
         parts += [f"init_first={cell.init_first.name}"] if cell.init_first else []
         parts += [f"init_output={cell.init_output.name}"] if cell.init_output else []
         parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
+        search = search_of(cell.protocol)
+        own = [f"{path}={cell.value(path)}" for path in (search.paths if search else ()) if path != "lr"]
+        own = [f"lr={cell.lr:g}", *own, *(["(search)"] if cell.stage == "search" else [])]
         lines.append(
             f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
-            f"{' '.join(parts)} {cell.optimizer.name} lr={cell.lr:g}{' (search)' if cell.stage == 'search' else ''}: "
+            f"{' '.join(parts)} {cell.optimizer.name} {' '.join(own)}: "
             f"{n_done} done, {n_todo} to do"
         )
     n_done = sum(trial.key not in todo for trial in planned.trials)

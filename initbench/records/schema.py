@@ -229,9 +229,12 @@ def split(old: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     trial["bias"] = {"law": {"critical": "normal"}.get(asked["bias"], asked["bias"]), **bias}
     trial["model"] = {"name": trial["model"]} if isinstance(trial.get("model"), str) else trial.get("model")
     protocol = trial.pop("protocol", "fixed")
-    asked["protocol"] = protocol if isinstance(protocol, Mapping) else {"name": protocol}
+    protocol = dict(protocol) if isinstance(protocol, Mapping) else {"name": protocol}
+    if "lrs" in protocol:
+        protocol |= {"search.lr": protocol.pop("lrs"), "geometric": ["lr"]}
+    asked["protocol"] = protocol
     asked["stage"] = trial.pop("stage", "final")
-    if asked["protocol"]["name"] != "fixed" and asked["stage"] == "final":
+    if "search.lr" in protocol and asked["stage"] == "final":
         asked["chosen"] = {"lr": trial["lr"]}
     return trial, asked
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from initbench.analysis.compare import Comparison
-from initbench.analysis.trials import Trial
+from initbench.analysis.trials import Trial, searched
 from initbench.errors import InputError
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.resolve import bias_policy, initializer, named_activation
@@ -65,11 +65,17 @@ def overrides(cell: Trial) -> dict[str, str]:
         result["model.path"] = f"FILE.py:{cell['model'].get('function', 'FUNCTION')}"
     result |= {key: exact(cell[key]) for key in ("depth", "width") if cell[key] is not None}
     result |= {"activation": activation.name, **_differing("activation", cell["activation"], {})}
-    tuned = isinstance(cell["protocol"], Mapping)
-    result |= {key: exact(cell[key]) for key in ("lr", "epochs", "batch_size") if key != "lr" or not tuned}
+    result |= {key: exact(cell[key]) for key in ("lr", "epochs", "batch_size")}
     result |= _of_group("optimizer", cell["optimizer"])
     result |= {key: exact(cell[key]) for key in ("schedule", "warmup")}
-    return result | (_of_group("protocol", cell["protocol"]) if tuned else {})
+    own = searched(cell)
+    result = {key: text for key, text in result.items() if key not in own}
+    if not own:
+        return result
+    # What the option searches and this one did not.
+    left_out = {key for key in _option("protocol", cell["protocol"]["name"]) or {} if key.startswith("search.")}
+    result |= {f"protocol.{key}": "null" for key in sorted(left_out - cell["protocol"].keys())}
+    return result | _of_group("protocol", cell["protocol"])
 
 
 def _named(node: Mapping[str, Any]) -> Named:

@@ -3,20 +3,25 @@
 import pandas as pd
 
 from initbench.analysis.compare import Comparison
+from initbench.analysis.trials import searched, value_of
 from initbench.render.blocks import Table
 from initbench.render.text import NONE
+from initbench.values import plain
 
 
 def laws(comparison: Comparison, setting: int) -> Table:
-    """The laws of one setting, what they cost, and the learning rate that each technique was tuned to."""
+    """The laws of one setting, what they cost, and what a search chose for each technique."""
     present, cells = comparison.present(setting), comparison.trials.cells
     about = {technique: cells.iloc[comparison.cells[setting, technique]] for technique in present}
     rows = {technique: [comparison.techniques[technique], *_law(row)] for technique, row in about.items()}
     header = [comparison.what, "law of the weights", "parameters", "biases"]
-    if any(row["protocol"] != "fixed" for row in about.values()) and comparison.by != "lr":
-        header.append("lr")
-        for technique, row in about.items():
-            rows[technique].append(f"{row['lr']:g}")
+    identities = {t: comparison.trials.identities[comparison.cells[setting, t]] for t in present}
+    for path in dict.fromkeys(path for identity in identities.values() for path in searched(identity)):
+        if path != comparison.by:
+            header.append(path)
+            for technique, identity in identities.items():
+                value = value_of(identity, path)
+                rows[technique].append(f"{value:g}" if isinstance(value, float) else plain(value))
     trials = comparison.section(setting)
     if trials["init_samples"].notna().any():
         header.append("cost before training, per run")

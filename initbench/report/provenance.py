@@ -1,12 +1,12 @@
 """Under what rules the numbers were made, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from initbench.analysis.compare import Comparison
-from initbench.analysis.trials import Trials
+from initbench.analysis.compare import Comparison, shared
+from initbench.analysis.trials import Trials, named, searched
 from initbench.records import Environment
 from initbench.render.text import NONE, counted, percent
 from initbench.values import exact
@@ -16,15 +16,16 @@ def protocol(comparison: Comparison, setting: int) -> str:
     """What was equal for all trials of a setting, and what was compared."""
     row, identity, by = comparison.about(setting), comparison.settings[setting], comparison.by
     name = "compared" if by == "protocol" else _protocol(identity.get("protocol", row["protocol"]))
-    optimizer = "the optimizer compared" if by.split(".")[0] == "optimizer" else row["optimizer"]
-    tuned = row["protocol"] != "fixed"
-    rate = "for each the learning rate that was best on validation data" if tuned else f"lr {row['lr']:g}"
-    rate = "the learning rates compared" if by in ("lr", "protocol") else rate
-    schedule = "the schedules compared" if by == "schedule" else row["schedule"]
+    whole = comparison.trials.identities[comparison.cells[setting, comparison.present(setting)[0]]]
+    tuned = searched(whole)
+    optimizer = "the optimizer compared" if by.split(".")[0] == "optimizer" else named(shared(whole, ())["optimizer"])
+    rate = "the learning rates compared" if by in ("lr", "protocol") else _rate(row["lr"], tuned)
+    schedule = "the schedules compared" if by == "schedule" else _own("schedule", row["schedule"], tuned)
     warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
     warmup = " after the warm-up compared" if by == "warmup" else warmup
-    epochs = "the epochs compared" if by == "epochs" else counted(row["epochs"], "epoch")
-    batches = "the sizes compared" if by == "batch_size" else row["batch_size"]
+    warmup = " after the warm-up chosen" if "warmup" in tuned else warmup
+    epochs = "the epochs compared" if by == "epochs" else _own("epochs", counted(row["epochs"], "epoch"), tuned)
+    batches = "the sizes compared" if by == "batch_size" else _own("batch_size", str(row["batch_size"]), tuned)
     data = identity.get("dataset")
     content = f" (content {data['sha256'][:12]}), inputs standardised ({data['standardize']})" if data else ""
     # No class is empty: a majority of none is one that nobody recorded.
@@ -36,12 +37,27 @@ def protocol(comparison: Comparison, setting: int) -> str:
     )
 
 
+def _rate(lr: float, tuned: Sequence[str]) -> str:
+    """The learning rate, and what was chosen for each technique."""
+    chosen = ["learning rate" if path == "lr" else path for path in tuned]
+    best = f"for each the {' and '.join(chosen)} that {'was' if len(chosen) == 1 else 'were'} best on validation data"
+    return ", ".join([*([] if "lr" in tuned else [f"lr {lr:g}"]), *([best] if chosen else [])])
+
+
+def _own(setting: str, text: str, tuned: Sequence[str]) -> str:
+    return f"the {setting} chosen" if setting in tuned else text
+
+
 def _protocol(node: Any) -> str:
-    """A protocol's name, with what a search spends."""
+    """A protocol's name, with what was searched and what that spends."""
     if not isinstance(node, Mapping):
         return str(node)
-    spent = [f"{key} {exact(value)}" for key, value in node.items() if key != "name" and value is not False]
-    return f"{node['name']} ({', '.join(spent)})" if spent else str(node["name"])
+    paths = searched({"protocol": node})
+    told = [f"{path} {exact(node[f'search.{path}'])}" for path in paths]
+    others = {key: value for key, value in node.items() if not key.startswith("search.")}
+    left_out = ("name", "geometric") if others.get("geometric") in (None, [], ["lr"]) else ("name",)
+    told += [f"{key} {exact(value)}" for key, value in others.items() if key not in left_out and value is not False]
+    return f"{node['name']} ({', '.join(told)})" if told else str(node["name"])
 
 
 def made_with(trials: Trials) -> str:

@@ -14,7 +14,7 @@ from initbench.initializers import Law, plugins
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import Plugin, law_of
 from initbench.settings.options import config_folder, option_files, read
-from initbench.settings.schema import GROUPS, KIND, parameters
+from initbench.settings.schema import GROUPS, KIND, SEARCH, parameters
 
 Plain = dict[str, Any]
 
@@ -92,6 +92,8 @@ class Catalogue:
         found = parameters(group, kind, self.laws) if isinstance(kind, str) and group in GROUPS.values() else None
         if found is None:
             return node
+        if group == "protocol" and isinstance(node.get("search"), dict):
+            node = {key: value for key, value in node.items() if key != "search"} | _flat(node["search"], SEARCH)
         defaults = {p.name: p.default for p in found if not p.required}
         return {key: node[key] for key in ("name", "law") if key in node} | defaults | node
 
@@ -111,6 +113,15 @@ def _option(catalogue: Catalogue, group: str, name: str) -> Plain:
     if name not in files and name not in extra:
         raise unknown(group, name, VIEWS if group == "init" and "@" in name else catalogue.groups()[group])
     return dict(catalogue.complete(group, extra.get(name) or read(files[name])))
+
+
+def _flat(node: Mapping[str, Any], prefix: str) -> Plain:
+    """Nested settings by their dotted names."""
+    found: Plain = {}
+    for key, value in node.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {}
+        found |= inner or {f"{prefix}{key}": value}
+    return found
 
 
 def _code(folder: Path) -> str:

@@ -9,7 +9,7 @@ from initbench.errors import InputError
 from initbench.models import MODELS
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.overrides import quoted
-from initbench.settings.schema import GROUPS, KIND, SETTINGS, own_value
+from initbench.settings.schema import GROUPS, KIND, SEARCH, SETTINGS, own_value
 from initbench.values import exact
 
 # What Hydra reads as a text without quotes, and no other word for a value.
@@ -45,13 +45,14 @@ def _one_size(width: Any) -> Any:
 
 def _means_nothing(name: str, cell: Mapping[str, Any]) -> bool:
     """Whether a setting has no say in this cell: it is left to init, or the model or protocol has no use for it."""
-    model, protocol = cell["model"]["name"], cell["protocol"]["name"]
+    model = cell["model"]["name"]
+    searched = [key for key, values in cell["protocol"].items() if key.startswith(SEARCH) and values is not None]
     return (
         (cell[name] is None and SETTINGS[name].group != "")
         or (name == "width" and (not MODELS[model].width or cell["depth"] == 0))
         or (name == "depth" and model == "module")
-        or (name == "lr" and protocol == "tuned")
-        or (name == "protocol" and protocol == "fixed")
+        or f"{SEARCH}{name}" in searched
+        or (name == "protocol" and not searched)
     )
 
 

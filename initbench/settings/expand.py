@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from initbench.errors import InputError, unknown
-from initbench.settings.schema import GROUPS
+from initbench.settings.schema import GROUPS, SEARCH
 
 Plain = dict[str, Any]
+
+_SEARCHED = f"protocol.{SEARCH}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[
     Raises:
         InputError: a key that there is not, or a reference to something else than the cell's own keys.
     """
-    paths = {key: key.split(".") for key in axes if key not in GROUPS}
+    paths = {key: _path(key) for key in axes if key not in GROUPS}
     _check_keys(composition, paths)
     cells = []
     for values in itertools.product(*axes.values()):
@@ -48,12 +50,18 @@ def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[
     return cells
 
 
+def _path(key: str) -> list[str]:
+    """What is searched is one name, with points in it."""
+    return ["protocol", key.removeprefix("protocol.")] if key.startswith(_SEARCHED) else key.split(".")
+
+
 def _check_keys(composition: Composition, keys: Mapping[str, Any]) -> None:
     known = _dotted(composition.plain)
     for setting, nodes in composition.swept.items():
         known |= {f"{setting}.{key}" for node in nodes.values() if isinstance(node, dict) for key in _dotted(node)}
+    searches = any(key.startswith(_SEARCHED) for key in known)
     for key in keys:
-        if key not in known:
+        if key not in known and not (searches and key.startswith(_SEARCHED)):
             parent, dot, last = key.rpartition(".")
             near = {k for k in known | GROUPS.keys() if k.rpartition(".")[0] == parent and dot in k}
             # optimizer.lr and model.depth are settings of their own here.
@@ -69,7 +77,8 @@ def _set(cell: Plain, path: Sequence[str], value: Any) -> None:
             return
         cell[parent] = dict(cell[parent])
         cell = cell[parent]
-    if last in cell:
+    # What is searched may be any setting, where anything is searched.
+    if last in cell or (last.startswith(SEARCH) and any(key.startswith(SEARCH) for key in cell)):
         cell[last] = deepcopy(value)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from initbench.errors import InputError, unknown
-from initbench.experiment.search import search_seeds
+from initbench.search import search_seeds
 from initbench.settings import resolve
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
-from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SETTINGS, own_value
+from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SEARCH, SETTINGS, own_value
+from initbench.settings.searching import check_searches, searching
 from initbench.trial import Cell
 from initbench.values import shown, text
 
@@ -97,9 +98,8 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     results = Path(SETTINGS["results"].parameter.check(first["results"], "results")).expanduser()
     experiment = first["experiment"] or "run"
     checked = tuple(dict.fromkeys(_cell(cell, catalogue) for cell in cells))
-    if len({str(cell["lr"]) for cell in cells if cell["protocol"]["name"] == "tuned"}) > 1:
-        raise InputError("protocol=tuned chooses the learning rate; list the ones to try as protocol.lrs=[0.01,0.1]")
-    taken = {seed for cell in checked if cell.protocol.name == "tuned" for seed in search_seeds(cell)}
+    check_searches(checked)
+    taken = {seed for cell in checked for seed in search_seeds(cell)}
     if taken & set(seeds):
         raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
     return Request(checked, seeds, device, results, experiment, catalogue)
@@ -140,6 +140,9 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         raise InputError(refusal)
     if cell.warmup > cell.epochs:
         raise InputError(f"warmup ({cell.warmup} epochs) is longer than the training ({cell.epochs} epochs)")
+    if any(key.startswith(SEARCH) for key in plain["protocol"]):
+        fixed = {"protocol": {"name": "fixed"}, "options": None}
+        return searching(cell, plain, lambda other: _cell({**other, **fixed}, catalogue))
     return cell
 
 

@@ -17,7 +17,7 @@ from initbench.initializers.schemes import BRANCHES
 from initbench.models import MODELS, code_hash
 from initbench.seeding import stream
 from initbench.settings.catalogue import Catalogue
-from initbench.settings.schema import COMMON, GAINS, PROTOCOLS, parameters
+from initbench.settings.schema import COMMON, GAINS, PROTOCOLS, SEARCH, parameters
 from initbench.trial import Init, Named
 from initbench.values import choice, path, shown, text, whole
 
@@ -220,12 +220,12 @@ def optimizer(node: Mapping[str, Any]) -> Named:
 
 
 def protocol(node: Mapping[str, Any]) -> Named:
-    """An option of the group ``protocol``, checked.
+    """An option of the group ``protocol``, checked but for what it searches, see :func:`.searching.searching`.
 
     Raises:
         InputError: a name, a parameter or a value that there is not.
     """
-    return _named("protocol", node, PROTOCOLS)
+    return _named("protocol", {key: value for key, value in node.items() if not key.startswith(SEARCH)}, PROTOCOLS)
 
 
 def model(node: Mapping[str, Any]) -> Named:

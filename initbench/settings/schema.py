@@ -95,18 +95,14 @@ GROUPS = {name: setting.group for name, setting in SETTINGS.items() if setting.g
 INIT_GROUPS = tuple(name for name, group in GROUPS.items() if group == "init")
 
 
+# Beside its parameters a protocol that searches has lists of values, by ``search.SETTING``.
+SEARCH = "search."
 PROTOCOLS: dict[str, tuple[Parameter, ...]] = {
     "fixed": (),
     "tuned": (
-        Parameter(
-            "lrs",
-            (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-            above=0,
-            many=True,
-            help="learning rates, searched by all alike",
-        ),
         Parameter("seeds", 3, int, least=1, help="of the search; the final ones are the setting seeds, and others"),
-        Parameter("extend", 2, int, least=0, help="points added where the best one is the first or the last"),
+        Parameter("extend", 2, int, least=0, help="values added to each geometric setting whose best is at an edge"),
+        Parameter("geometric", ("lr",), str, many=True, help="settings whose values go on by their own ratio"),
         Parameter("halving", False, bool, help="all for a part of the epochs, the better half for twice as many, ..."),
     ),
 }
