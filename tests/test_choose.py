@@ -75,6 +75,7 @@ def chosen(of: Architecture) -> Callable[..., History]:
     return train
 
 
+@pytest.mark.full
 def test_an_activation_without_compiled_code_is_trained_by_torch(logsigmoid: str) -> None:
     of = architecture(activation=logsigmoid)
     assert choose(of, "sgd", CPU).why == "the activation 'logsigmoid' has no compiled code"
@@ -86,6 +87,7 @@ def test_an_optimizer_without_compiled_code_is_trained_by_torch(without_a_rule: 
     assert_equal_to_plain(chosen(architecture()), (17, 33), "relu", "adam", 0.002, 31, 10)
 
 
+@pytest.mark.full
 def test_such_an_activation_runs_from_the_command_line(
     logsigmoid: str, initbench: Callable[..., Any], tmp_path: Path
 ) -> None:

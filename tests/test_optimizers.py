@@ -56,6 +56,7 @@ print(repr(float(history.train_loss[0, 0])))
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rule", ["momentum", "adam", "adamw"])
 def test_another_process_does_not_compile_again(rule: str) -> None:
     here = train_many(compiled.train, make_samples(), (8,), [0], rule=rule, epochs=1)
@@ -69,6 +70,7 @@ def test_another_process_does_not_compile_again(rule: str) -> None:
 FOLDER = "from initbench.engine.compiled import elementary; print(elementary._folder())"
 
 
+@pytest.mark.full
 def test_a_changed_rule_is_compiled_anew(tmp_path: Path) -> None:
     package = Path(initbench.__file__).parent
     shutil.copytree(package, tmp_path / "initbench", ignore=shutil.ignore_patterns("__pycache__"))
