@@ -21,6 +21,9 @@ RECIPE = 2
 
 Params = tuple[tuple[str, Any], ...]
 
+# The groups that say what a network starts from: what is compared unless the user says otherwise.
+START_GROUPS = ("init", "init_first", "init_output", "bias")
+
 # The settings of a cell that are single values, and no names of options: they can be set by themselves.
 VALUES = ("lr", "schedule", "warmup", "epochs", "batch_size")
 
@@ -58,6 +61,20 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stage: str = "final"
     chosen: dict[str, Any] = msgspec.field(default_factory=dict)
     settings: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def start(self) -> dict[str, str]:
+        """The part of the settings that says what a network starts from, the initializer's name first."""
+        return {key: value for key, value in self.settings.items() if key.partition(".")[0] in START_GROUPS}
+
+    @property
+    def label(self) -> str:
+        """What to call a network that starts so: ``he``, ``gaussian std=0.05``, ``he bias=normal``.
+
+        It is made of the settings alone, whatever else there is beside it; where these are not known, it is the name.
+        """
+        parts = [f"{key.removeprefix('init.')}={value}" for key, value in self.start.items() if key != "init"]
+        return " ".join([self.start.get("init", self.init), *parts])
 
     def text(self) -> bytes:
         """In canonical JSON: equal for what was asked for in one way."""

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from conftest import Answer, stored
+from conftest import Answer, asked, stored
+from handmade import make_record, recorded, write_lines
 
-from initbench.trial import Asked
+from initbench import records
 
 Initbench = Callable[..., Answer]
 
@@ -68,3 +70,46 @@ def test_what_is_asked_for_in_one_way_is_one_text_whoever_wrote_it() -> None:
     asked = Asked(dataset="digits", init="he")
     explicit = {"dataset": "digits", "init": "he", "bias": "zeros", "stage": "final", "protocol": {"name": "fixed"}}
     assert msgspec.convert(json.loads(json.dumps(explicit)), Asked).text() == asked.text()
+
+
+def test_a_label_is_what_was_asked_for_whatever_else_is_there(initbench: Initbench) -> None:
+    initbench("run", "init=he,orthogonal", *SMALL)
+    initbench("run", "init=he", "bias=normal", *SMALL)
+    initbench("run", "init=gaussian", "init.std=0.05,0.01", *SMALL)
+    initbench("run", "init=orthogonal", "init.gain=auto,torch,1", *SMALL)
+    initbench("run", "init=he", "init_output=null,zero", *SMALL)
+    labels = {one.label for one in asked()}
+    assert labels == {
+        *("he", "he bias=normal", "he init_output=zero", "gaussian", "gaussian std=0.05"),
+        *("orthogonal", "orthogonal gain=auto", "orthogonal gain=torch"),
+    }
+    assert initbench("report", "--baseline", "he").code == 0
+
+
+def test_a_record_of_the_first_format_is_one_with_what_is_asked_for_today(initbench: Initbench) -> None:
+    initbench("run", "init=he", *SMALL)
+    (file,) = Path("results").rglob("*.jsonl")
+    _, *lines = [json.loads(line) for line in file.read_text().splitlines()[:-1]]
+    old = [line | {"trial": schema_1(line)} for line in lines]
+    file.unlink()
+    write_lines(file, {"format": 1, "finished": ""}, *old)
+    assert [one.settings for one in asked()] == [{}, {}, {}]
+    again = initbench("run", "init=he", *SMALL)
+    assert "nothing to train" in again.err
+    assert len(asked()) == 3
+    assert all(one.settings["init"] == "he" for one in asked())
+
+
+def schema_1(line: dict[str, Any]) -> dict[str, Any]:
+    """The identity as it was: with names, protocol and stage."""
+    trial = line["trial"]
+    named = {"dataset": {"name": "synthetic"} | trial["dataset"], "init": {"name": "he"} | trial["init"]}
+    return trial | named | {"bias": {"name": "zeros"}, "protocol": "fixed", "stage": "final"}
+
+
+def test_trials_that_are_trained_again_under_another_name_are_a_file_of_their_own(tmp_path: Path) -> None:
+    (one,) = recorded([make_record()])
+    other = msgspec.structs.replace(one, asked=msgspec.structs.replace(one.asked, init="other"))
+    assert records.publish(tmp_path, [one]) == records.publish(tmp_path, [one])
+    assert records.publish(tmp_path, [one]) != records.publish(tmp_path, [other])
+    assert {way.init for way in asked(tmp_path)} == {"he", "other"}

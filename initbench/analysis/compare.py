@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import START_GROUPS, Trial, Trials, natural, searched, settings, value_of
+from initbench.analysis.trials import Trial, Trials, natural, searched, settings, value_of
 from initbench.errors import InputError, unknown
+from initbench.trial import START_GROUPS
 from initbench.values import exact
 
 
@@ -103,9 +104,10 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = (), held: I
     compared = (*({"init": START_GROUPS, "protocol": protocol}.get(by, (by,))), *apart)
     sections: dict[str, int] = {}
     # What holds a technique's variants together: a setting, and what is apart.
-    within: dict[int, str] = {}
+    together: dict[int, str] = {}
     setting_of: dict[int, int] = {}
-    told: dict[int, dict[str, str]] = {}
+    names: dict[int, str] = {}
+    parameters: dict[int, dict[str, str]] = {}
     widths = {json.dumps(trials.identities[code]["width"]) for code in used} - {"null"}
     # Where depths are compared, a net without hidden layers goes with the width of the others, if they have one.
     only_width = json.loads(widths.pop()) if "depth" in compared and len(widths) == 1 else None
@@ -115,9 +117,11 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = (), held: I
             identity = {**identity, "width": only_width}
         text = json.dumps(shared(identity, compared, held), sort_keys=True)
         setting_of[code] = sections.setdefault(text, len(sections))
-        within[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
-        told[code] = _told(identity, by, protocol[1:])
-    labels = _labels(told, within)
+        together[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
+        names[code], parameters[code] = _technique(identity, by, protocol[1:])
+        if by == "init":
+            names[code] = trials.columns.cells[code].asked.label
+    labels = _labels(names, parameters, together)
     techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
     technique_of = {code: techniques.index(label) for code, label in labels.items()}
     cells: dict[tuple[int, int], int] = {}
@@ -160,40 +164,49 @@ def _in_order(trials: Trials) -> list[int]:
     return [int(codes[row]) for row in np.sort(first)]
 
 
-def _told(identity: Trial, by: str, search: Sequence[str]) -> dict[str, str]:
-    """What can tell one technique from another, the name first; what others search, where nothing is searched."""
+def _technique(identity: Trial, by: str, search: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The name of what is compared, and its parameters; what others search, where nothing is searched."""
     if by != "init":
         node: Any = identity
         for part in by.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
         own = search if by == "protocol" and not searched(identity) else ()
-        return _flat(node) | {path: exact(value_of(identity, path)) for path in own}
-    told = _flat(identity["init"]) | {"law": identity["init"]["law"]}
-    for key in ("init_first", "init_output"):
+        name, inner = _named_parameters(node)
+        return name, inner | {path: exact(value_of(identity, path)) for path in own}
+    name, found = _named_parameters(identity["init"])
+    found |= {"law": identity["init"]["law"]}
+    for key in START_GROUPS[1:]:
         if identity[key] is not None:
-            told |= {f"{key}{'.' if inner else ''}{inner}": text for inner, text in _flat(identity[key]).items()}
-    return told | {f"bias{'.' if inner else ''}{inner}": text for inner, text in _flat(identity["bias"]).items()}
+            of_group, inner = _named_parameters(identity[key])
+            found |= {key: of_group} | {f"{key}.{parameter}": text for parameter, text in inner.items()}
+    return name, found
 
 
-def _flat(node: Any) -> dict[str, str]:
+def _named_parameters(node: Any) -> tuple[str, dict[str, str]]:
     if not isinstance(node, Mapping):
-        return {"": exact(node)}
-    inner = {key: exact(value) for key, value in sorted(node.items()) if key not in ("name", "law")}
-    return {"": node["name"]} | inner
+        return exact(node), {}
+    return node["name"], {key: exact(value) for key, value in sorted(node.items()) if key not in ("name", "law")}
 
 
-def _labels(told: Mapping[int, dict[str, str]], within: Mapping[int, str]) -> dict[int, str]:
-    """The name, and where one name stands for several techniques in one place also what tells them apart."""
+def _labels(
+    names: Mapping[int, str], parameters: Mapping[int, dict[str, str]], together: Mapping[int, str]
+) -> dict[int, str]:
+    """The name, and where one name stands for several techniques in one place also what tells them apart.
+
+    Records say how they were asked for and are told apart by that. Those of the first format, and others' that do not
+    say, are told apart by their parameters.
+    """
     seen: dict[tuple[str, str], dict[str, set[str | None]]] = {}
-    keys = {key for parts in told.values() for key in parts if key}
-    for code, parts in told.items():
+    keys = {key for own in parameters.values() for key in own}
+    for code, own in parameters.items():
         for key in keys:
-            seen.setdefault((parts[""], key), {}).setdefault(within[code], set()).add(parts.get(key))
+            seen.setdefault((names[code], key), {}).setdefault(together[code], set()).add(own.get(key))
     differing = {pair for pair, values in seen.items() if any(len(found) > 1 for found in values.values())}
-    return {
-        code: " ".join([parts[""], *(f"{key}={text}" for key, text in parts.items() if (parts[""], key) in differing)])
-        for code, parts in told.items()
+    telling = {
+        code: [f"{key}={text}" for key, text in own.items() if (names[code], key) in differing]
+        for code, own in parameters.items()
     }
+    return {code: " ".join([names[code], *parts]) for code, parts in telling.items()}
 
 
 def _shown_order(name: str) -> tuple[int, str]:

@@ -15,12 +15,11 @@ from initbench.errors import InputError, unknown
 from initbench.records.columns import Columns, Setting, from_records
 from initbench.records.schema import SPLITS, Counts, TrialRecord
 from initbench.records.schema import settings as settings_of
+from initbench.trial import START_GROUPS
 from initbench.values import plain
 
 Trial = dict[str, Any]
 
-# The groups that say what a network starts from: what is compared unless the user says otherwise.
-START_GROUPS = ("init", "init_first", "init_output", "bias")
 _NOT_SETTINGS = ("recipe", "precision")
 _ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "whole")
 

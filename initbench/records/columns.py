@@ -115,17 +115,33 @@ def from_records(kept: Iterable[TrialRecord], header: Header | None = None) -> C
 
 
 def first_of_each(columns: Columns) -> Columns:
-    """Of several records of a trial that was asked for in one way the one finished first, then the one read first."""
+    """Of several records of a trial that was asked for in one way the one finished first, then the one read first.
+
+    One that does not say by which settings it was asked for stands back behind one of the same names that does.
+    """
     if not pd.Series(columns.keys).duplicated().any():
         return columns
-    texts: dict[bytes, int] = {}
-    asked = np.array([texts.setdefault(cell.asked.text(), len(texts)) for cell in columns.cells])
-    _, which = np.unique(columns.keys, return_inverse=True)
-    which = which * len(texts) + asked[columns.numbers["cell"]]
+    _, trial = np.unique(columns.keys, return_inverse=True)
+    silent = np.array([not cell.asked.settings for cell in columns.cells])
+    if silent.any() and not silent.all():
+        named = _codes(msgspec.structs.replace(cell.asked, settings={}).text() for cell in columns.cells)
+        alike = trial * len(named) + named[columns.numbers["cell"]]
+        silently = silent[columns.numbers["cell"]]
+        kept = ~(silently & np.isin(alike, alike[~silently]))
+        if not kept.all():
+            return first_of_each(columns.take(kept))
+    asked = _codes(cell.asked.text() for cell in columns.cells)
+    which = trial * len(asked) + asked[columns.numbers["cell"]]
     finished = np.array([chunk.finished for chunk in columns.chunks])[columns.numbers["chunk"]]
     order = np.lexsort((np.arange(len(columns)), finished, which))
     winners = order[np.concatenate([[True], np.diff(which[order]) > 0])]
     return columns if len(winners) == len(columns) else columns.take(np.sort(winners))
+
+
+def _codes(texts: Iterable[bytes]) -> NDArray[np.int64]:
+    """A number for each text, the same for equal ones."""
+    known: dict[bytes, int] = {}
+    return np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
 
 
 def with_labels(columns: Columns, labels: Sequence[Labels]) -> Columns:

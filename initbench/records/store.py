@@ -59,9 +59,10 @@ def publish(
         StorageError: the folder cannot be written; nothing is left behind.
     """
     written = [json.dumps(plain(line), allow_nan=False) for line in lines]
-    trials = [line.key for line in lines if isinstance(line, TrialRecord)]
-    content = "".join(trials or written)
-    chunk = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    # A chunk goes by its trials and how they were asked for: whoever finishes it, and however often, it is one file.
+    trials = [line.key.encode() + line.asked.text() for line in lines if isinstance(line, TrialRecord)]
+    content = b"".join(trials) if trials else "".join(written).encode()
+    chunk = hashlib.blake2b(content, digest_size=16).hexdigest()
     header = Header(
         format=FORMAT,
         chunk=chunk,

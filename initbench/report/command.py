@@ -1,31 +1,32 @@
-"""The commands that train the trials of a section: every setting that its option does not bring by itself."""
+"""The commands that train the trials of a section, as they were asked for."""
 
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
 
 from initbench.analysis.compare import Comparison
 from initbench.analysis.trials import Trial, searched
-from initbench.errors import InputError
-from initbench.settings.catalogue import Catalogue
-from initbench.settings.resolve import bias_policy, initializer, named_activation
-from initbench.trial import Named
+from initbench.settings.schema import SETTINGS
+from initbench.trial import Asked
 from initbench.values import exact
 
+# What no command line could say.
+_UNTOLD = ("name", "law", "sha256", "code", "function", "branches", "geometric")
 # Of each setting the values it takes; a command trains all combinations.
 Product = dict[str, tuple[str, ...]]
 
 
 def command(comparison: Comparison, setting: int) -> str:
     """One line for every product of settings that the section's trials are made of; seeds are those of any of them."""
-    cells = [comparison.trials.identities[comparison.cells[setting, t]] for t in comparison.present(setting)]
+    trials = comparison.trials
+    cells = [comparison.cells[setting, technique] for technique in comparison.present(setting)]
     seeds = sorted(int(seed) for seed in comparison.section(setting)["seed"].unique())
     listed = f"seeds={len(seeds)}" if seeds == list(range(len(seeds))) else f"seeds={exact(seeds)}"
     # The seeds of a search follow from the protocol.
-    last = [] if cells[0]["stage"] == "search" else [listed]
+    asked = [trials.columns.cells[cell].asked for cell in cells]
+    last = [] if asked[0].stage == "search" else [listed]
     lines = []
-    for product in merged([{key: (value,) for key, value in overrides(cell).items()} for cell in cells]):
+    settings = [overrides(one, trials.identities[cell]) for one, cell in zip(asked, cells, strict=True)]
+    for product in merged([{key: (value,) for key, value in one.items()} for one in settings]):
         parts = [f"{key}={','.join(values)}" for key, values in product.items()]
         lines.append("initbench run " + " ".join(map(shlex.quote, [*parts, *last])))
     return "\n".join(lines)
@@ -48,79 +49,22 @@ def merged(products: Sequence[Product]) -> list[Product]:
     return result if len(result) == len(products) else merged(result)
 
 
-def overrides(cell: Trial) -> dict[str, str]:
-    """The settings of a trial as the command line has them: names, and what differs from the options of these names."""
-    activation = _named(cell["activation"])
-    bias = _named(cell["bias"])
-    result = _of_group("dataset", cell["dataset"])
-    for group in ("init", "init_first", "init_output"):
-        if cell[group] is not None:
-            name = cell[group]["name"]
-            result |= {group: name, **_differing(group, cell[group], _default_init(name, activation, bias))}
-    own_bias = {"name": bias.name, **dict(bias.params)}
-    if own_bias != _default_bias(None, cell["init"]["name"], activation):
-        result |= {"bias": bias.name, **_differing("bias", own_bias, _default_bias(bias.name, "", activation))}
-    result |= _of_group("model", cell["model"])
-    if cell["model"]["name"] == "module":
-        result["model.path"] = f"FILE.py:{cell['model'].get('function', 'FUNCTION')}"
-    result |= {key: exact(cell[key]) for key in ("depth", "width") if cell[key] is not None}
-    result |= {"activation": activation.name, **_differing("activation", cell["activation"], {})}
-    result |= {key: exact(cell[key]) for key in ("lr", "epochs", "batch_size")}
-    result |= _of_group("optimizer", cell["optimizer"])
-    result |= {key: exact(cell[key]) for key in ("schedule", "warmup")}
-    own = searched(cell)
-    result = {key: text for key, text in result.items() if key not in own}
-    if not own:
-        return result
-    # What the option searches and this one did not.
-    left_out = {key for key in _option("protocol", cell["protocol"]["name"]) or {} if key.startswith("search.")}
-    result |= {f"protocol.{key}": "null" for key in sorted(left_out - cell["protocol"].keys())}
-    return result | _of_group("protocol", cell["protocol"])
+def overrides(asked: Asked, identity: Trial) -> dict[str, str]:
+    """The settings of a trial as the command line has them, as they were asked for.
 
-
-def _named(node: Mapping[str, Any]) -> Named:
-    return Named(node["name"], tuple(sorted((key, value) for key, value in node.items() if key not in ("name", "law"))))
-
-
-def _differing(group: str, node: Mapping[str, Any], brought: Mapping[str, Any] | None) -> dict[str, str]:
-    """What a group's option does not bring; nothing where the option is not known here, as a user's own file."""
-    if brought is None:
-        return {}
-    own = {key: exact(value) for key, value in node.items() if key not in ("name", "sha256", "code", "function")}
-    return {f"{group}.{key}": text for key, text in own.items() if key not in brought or exact(brought[key]) != text}
-
-
-def _of_group(group: str, node: Mapping[str, Any]) -> dict[str, str]:
-    return {group: node["name"], **_differing(group, node, _option(group, node["name"]))}
-
-
-@lru_cache(maxsize=256)
-def _option(group: str, name: str) -> dict[str, Any] | None:
-    """What an option brings; None if there is none of the name."""
-    defaults: Mapping[str, Any] = {"test": 0.0} if group == "dataset" else {}
-    try:
-        return {**defaults, **Catalogue().option(group, name)}
-    except InputError:
-        return None
-
-
-@lru_cache(maxsize=1024)
-def _default_init(name: str, activation: Named, bias: Named) -> dict[str, Any] | None:
-    """An option's identity with every gain resolved; None if there is none of the name, or it cannot serve here."""
-    node = _option("init", name)
-    try:
-        return node and initializer(node, _checked(activation), bias).identity()
-    except InputError:
-        return None
-
-
-@lru_cache(maxsize=1024)
-def _default_bias(policy: str | None, init: str, activation: Named) -> dict[str, Any]:
-    """The identity of a policy by its name, or of the one that an initializer brings."""
-    node = _option("bias", policy) if policy else None
-    found = bias_policy(node, _option("init", init) or {}, _checked(activation))
-    return {"name": found.name, **dict(found.params)}
-
-
-def _checked(activation: Named) -> Named:
-    return named_activation({"name": activation.name, **dict(activation.params)})
+    Of a record that does not say how, every parameter is spelled out, under the names that it has.
+    """
+    if asked.settings:
+        return dict(asked.settings)
+    own, found = searched(identity), dict[str, str]()
+    for key in SETTINGS:
+        node = identity.get(key)
+        if node is None or key in own or (key == "protocol" and not own):
+            continue
+        if isinstance(node, Mapping):
+            found[key] = str(node["name"])
+            inner = {name: value for name, value in node.items() if name not in _UNTOLD}
+            found |= {f"{key}.{name}": exact(value) for name, value in inner.items()}
+        else:
+            found[key] = exact(node)
+    return found

@@ -15,6 +15,9 @@ from initbench.values import exact
 # What Hydra reads as a text without quotes, and no other word for a value.
 _BARE = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_/][A-Za-z0-9_/.:@+-]*", re.IGNORECASE)
 
+# Where a data set is looked for is another machine's business.
+_ELSEWHERE = {("dataset", "root")}
+
 
 def overrides(cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:
     """Key to value, as a command line has them: every option by its name, and then only what differs from it.
@@ -62,7 +65,11 @@ def _option(name: str, cell: Mapping[str, Any], catalogue: Catalogue) -> dict[st
     option = cell["options"].get(name) or _like(group, node, catalogue)
     brought = {"branches": None} if group == "init" else {}
     brought |= catalogue.option(group, option)
-    own = {key: value for key, value in node.items() if not _same(brought.get(key, math.nan), value)}
+    own = {
+        key: value
+        for key, value in node.items()
+        if not _same(brought.get(key, math.nan), value) and (group, key) not in _ELSEWHERE
+    }
     return {name: written(option)} | {f"{name}.{key}": written(value) for key, value in own.items()}
 
 
