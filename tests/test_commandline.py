@@ -58,6 +58,7 @@ def typed(cell: dict[str, Any], catalogue: Catalogue = Catalogue()) -> Cell:  # 
     return checked.with_values({path: values[0] for path, values in search.grid}) if search else checked
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sweep", {**SWEEPS, **MORE})
 def test_the_overrides_of_a_cell_compose_it_again(sweep: str) -> None:
     cells = compose(_words((SWEEPS | MORE)[sweep]))
@@ -73,6 +74,7 @@ def _words(line: str) -> list[str]:
     return re.split(r" (?=[a-z0-9_.]+=)", line)
 
 
+@pytest.mark.full
 def test_any_mixture_of_settings_comes_back() -> None:
     choose = random.Random(1)
     for _ in range(40):

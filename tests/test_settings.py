@@ -169,6 +169,7 @@ def worker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", WORKER, *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.full
 def test_a_request_means_the_same_in_another_process(initbench: Initbench) -> None:
     Path("own/init").mkdir(parents=True)
     Path("own/init/small.yaml").write_text("name: small\nlaw: normal\nstd: 0.01\n")
