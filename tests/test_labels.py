@@ -11,6 +11,7 @@ from conftest import Answer, asked, stored
 from handmade import make_record, recorded, write_lines
 
 from initbench import records
+from initbench.trial import Asked
 
 Initbench = Callable[..., Answer]
 
@@ -67,9 +68,9 @@ def test_records_that_are_copied_without_their_labels_are_still_reported(initben
 
 
 def test_what_is_asked_for_in_one_way_is_one_text_whoever_wrote_it() -> None:
-    asked = Asked(dataset="digits", init="he")
+    one = Asked(dataset="digits", init="he")
     explicit = {"dataset": "digits", "init": "he", "bias": "zeros", "stage": "final", "protocol": {"name": "fixed"}}
-    assert msgspec.convert(json.loads(json.dumps(explicit)), Asked).text() == asked.text()
+    assert msgspec.convert(json.loads(json.dumps(explicit)), Asked).text() == one.text()
 
 
 def test_a_label_is_what_was_asked_for_whatever_else_is_there(initbench: Initbench) -> None:
