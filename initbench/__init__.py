@@ -8,14 +8,14 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from initbench.version import __version__
+
 if TYPE_CHECKING:
     from initbench.api.initialize import initialize
     from initbench.api.results import Results, load
     from initbench.api.run import run
 
 __all__ = ["Results", "__version__", "initialize", "load", "run"]
-
-__version__ = "0.1.0"
 
 # Silent unless a program configures this logger, or the command line is asked to debug.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

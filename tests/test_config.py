@@ -34,7 +34,7 @@ def test_defaults() -> None:
     )
     assert (cell.depth, cell.width, cell.lr, cell.epochs) == (2, (128, 128), 0.1, 30)
     assert ask().seeds == tuple(range(10))
-    assert ask().experiment == "run"
+    assert ask().name == "run"
 
 
 def test_comma_lists_are_axes_and_the_last_override_wins() -> None:
@@ -172,7 +172,7 @@ def test_experiments_set_axes_and_values_and_the_command_line_wins() -> None:
         "random", "zero", "gaussian", "xavier", "he", "orthogonal", "sparse", "uniform", "constant", "positive",
     ]  # fmt: skip
     smoke = ask("experiment=smoke")
-    assert (smoke.seeds, smoke.cells[0].dataset.name, smoke.experiment) == ((0, 1), "synthetic", "smoke")
+    assert (smoke.seeds, smoke.cells[0].dataset.name, smoke.name) == ((0, 1), "synthetic", "smoke")
     changed = ask("experiment=smoke", "init=he", "epochs=7", "dataset=digits")
     assert {(c.init.name, c.epochs, c.dataset.name) for c in changed.cells} == {("he", 7, "digits")}
 

@@ -61,8 +61,9 @@ def test_the_glossary_has_each_word_once_in_order() -> None:
 def test_the_versions_are_one() -> None:
     import tomllib
 
-    project = tomllib.loads(read("pyproject.toml"))["project"]
-    assert project["version"] == initbench.__version__
+    project = tomllib.loads(read("pyproject.toml"))
+    assert "version" in project["project"]["dynamic"]
+    assert f'__version__ = "{initbench.__version__}"' in read(project["tool"]["hatch"]["version"]["path"])
     newest = re.findall(r"^## (.+)$", read("CHANGELOG.md"), re.MULTILINE)
     assert newest[0] == "Unreleased"
     assert newest[1].startswith(initbench.__version__)

@@ -3,13 +3,16 @@
 import itertools
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from initbench.commands.arguments import Debug
+from initbench.commands.arguments import ConfigDir, Debug, Plugins
 from initbench.commands.console import print_report, say_all
 from initbench.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from initbench.settings.request import Request
 
 Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
 View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "article", "all"])
@@ -42,18 +45,30 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Take KEY=VALUE as 'run' does: the trials that this run asks for, and no others."),
+    ] = False,
+    config_dir: ConfigDir = None,
+    plugin: Plugins = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Tables of the records there are: one per setting, a column per technique, a row per run."""
+    """Tables of the records there are: one per setting, a column per technique, a row per run.
+
+    name=NAME takes the trials that the runs of this name asked for, wherever they were trained.
+    """
     from initbench.analysis.trials import select, to_trials
+    from initbench.experiment.requests import exactly, kept
     from initbench.records import index
     from initbench.report import output
     from initbench.report.document import VIEWS, Options
     from initbench.settings.overrides import parse_filters
     from initbench.values import path
 
-    wanted = parse_filters([text for text in what or [] if "=" in text])
+    texts = [text for text in what or [] if "=" in text]
+    asked = _asked(texts, plugin or [], config_dir) if exact else None
+    wanted = parse_filters([text for text in texts if asked is None or text.startswith("results=")])
     folders = [Path(text) for text in what or [] if "=" not in text]
     if len(folders) > 2:
         raise InputError(f"two folders are compared, got {len(folders)}; results=A,B,C reports on all as one")
@@ -61,6 +76,7 @@ def report(
         raise InputError("two folders are compared in a report of its own, without --baseline, --view and --figures")
     if folders and "results" in wanted:
         raise InputError(f"results= is for a report without a folder, and here is {folders[0]}; give one of them")
+    names = wanted.pop("name", [])
     named = wanted.pop("results", ["results"])
     if not isinstance(named, list):
         raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
@@ -79,6 +95,11 @@ def report(
         if not len(loaded):
             shown = ", ".join(map(str, together))
             raise InputError(f"no records in {shown}; 'initbench reproduce results={together[0]}' makes some")
+        requests = [asked] if asked else [one for name in names for place in together for one in kept(place, str(name))]
+        if requests:
+            loaded = exactly(requests, loaded)
+        if not len(loaded):
+            raise InputError("nothing of this is trained yet; 'initbench run' with the same settings trains it")
         chosen.append(select(to_trials(loaded, target), wanted))
     views = VIEWS if View.all in (view or ()) else tuple(view or ())
     options = Options(by=by, baseline=baseline, views=views)
@@ -86,3 +107,13 @@ def report(
     if figures is not None:
         output.figures(chosen[0], options, figures)
     print_report(chosen[0], options, form, out, other)
+
+
+def _asked(overrides: list[str], plugins: list[Path], config_dir: Path | None) -> "Request":
+    """The request that a run with these overrides would make."""
+    from initbench.settings.catalogue import Catalogue
+    from initbench.settings.compose import compose
+    from initbench.settings.request import request
+
+    catalogue = Catalogue.of(plugins, config_dir)
+    return request(compose(overrides, catalogue), catalogue)

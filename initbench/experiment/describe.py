@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from initbench import __version__
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
 from initbench.engine import compiled
@@ -20,6 +19,7 @@ from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
 from initbench.trial import Init
+from initbench.version import __version__
 
 
 def environment(device: torch.device) -> Environment:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from initbench.errors import StorageError
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
+from initbench.experiment.requests import keep
 from initbench.records import columns, index, store
 from initbench.records.columns import Columns
 from initbench.records.schema import Labels
@@ -58,6 +59,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
         StorageError: the results folder cannot be read or written.
     """
     now, there = planned(request, tell)
+    keep(request)
     if not now.todo:
         tell(f"nothing to train: all {len(now.trials)} trials have their records in {request.results}")
     # Where a protocol searches, what is to do next follows from what was done.

@@ -35,7 +35,7 @@ class Request:
     seeds: tuple[int, ...]
     device: str
     results: Path
-    experiment: str
+    name: str
     catalogue: Catalogue = _OURS
 
     def to_json(self) -> bytes:
@@ -45,8 +45,12 @@ class Request:
         return msgspec.json.encode(self, enc_hook=str)
 
     @classmethod
-    def from_json(cls, encoded: bytes) -> "Request":
+    def from_json(cls, encoded: bytes, check: bool = True) -> "Request":
         """The request that another process wrote.
+
+        Args:
+            encoded: what :meth:`to_json` gave.
+            check: whether its plugins must be here as they were, as whoever trains it needs them.
 
         Raises:
             InputError: it is none, or a plugin it needs is not here or has changed since.
@@ -57,14 +61,15 @@ class Request:
             asked = msgspec.json.decode(encoded, type=cls, dec_hook=lambda kind, value: kind(value))
         except msgspec.DecodeError as error:
             raise InputError(f"this is no request of initbench: {error}") from error
-        asked.catalogue.check()
+        if check:
+            asked.catalogue.check()
         frozen: Request = _frozen(asked)
         return frozen
 
     @property
     def folder(self) -> Path:
         """Where its records are written."""
-        return self.results / self.experiment / "records"
+        return self.results / self.name / "records"
 
 
 def _frozen(value: Any) -> Any:
@@ -96,13 +101,15 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     if device not in ("auto", "cpu", "cuda") and not (number != device and number.isdecimal()):
         raise InputError(f"device must be auto, cpu, cuda or cuda:N; got '{device}'")
     results = Path(SETTINGS["results"].parameter.check(first["results"], "results")).expanduser()
-    experiment = first["experiment"] or "run"
+    run = SETTINGS["name"].parameter.check(first["name"], "name") or first["experiment"] or "run"
+    if run in (".", "..") or Path(run).name != run:
+        raise InputError(f"name must be that of a folder in {results}, without / in it; got {shown(run)}")
     checked = tuple(dict.fromkeys(_cell(cell, catalogue) for cell in cells))
     check_searches(checked)
     taken = {seed for cell in checked for seed in search_seeds(cell)}
     if taken & set(seeds):
         raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
-    return Request(checked, seeds, device, results, experiment, catalogue)
+    return Request(checked, seeds, device, results, run, catalogue)
 
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:

@@ -83,6 +83,7 @@ SETTINGS: dict[str, Setting] = {
         _value("warmup", float, "warm-up", "epochs over which lr rises linearly to its value first", least=0),
         replace(_option("protocol", "protocol", "what is held equal, and what is searched"), identity=False),
         _of_command(_option("experiment", "preset", "settings and a sweep from a file", optional=True)),
+        _of_command(_value("name", str, "run", "of the run and its folder; null: the preset's, or run", optional=True)),
         _value("seeds", int, "run", "10 means 0 to 9, [3,7] means those two", least=1),
         _of_command(_value("device", str, "device", "auto, cpu, cuda or cuda:N")),
         _of_command(_value("results", Path, "results", "folder of the records, for run and report alike")),

@@ -1,0 +1,65 @@
+"""What was asked for under a name: each request is kept beside its records, so that its results can be addressed.
+
+One immutable file per request, ``<results>/<name>/requests/<hash>.json``. Records do not depend on it: it only says
+which of them, and under which labels, one command asked for, wherever under ``<results>`` they were trained.
+"""
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from initbench.errors import InputError, StorageError
+from initbench.experiment.plan import plan
+from initbench.records.columns import Columns, done
+from initbench.settings.request import Request
+
+
+def keep(request: Request) -> Path:
+    """Write a request once, whole or not at all.
+
+    Raises:
+        StorageError: its folder cannot be written.
+    """
+    content = request.to_json()
+    folder = request.folder.with_name("requests")
+    target = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
+    temporary = folder / f".{target.stem}.{uuid.uuid4().hex}.tmp"
+    try:
+        if target.exists():
+            return target
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return target
+
+
+def kept(results: Path, name: str) -> list[Request]:
+    """The requests that were made under a name.
+
+    Raises:
+        InputError: there is none, or a file that is no request.
+        StorageError: one cannot be read.
+    """
+    files = sorted((results / name / "requests").glob("*.json"))
+    if not files:
+        names = sorted(path.parent.name for path in results.glob("*/requests"))
+        there = f"; there are: {', '.join(names)}" if names else ""
+        raise InputError(f"nothing was asked for under the name '{name}' in {results}{there}")
+    try:
+        return [Request.from_json(path.read_bytes(), check=False) for path in files]
+    except OSError as error:
+        raise StorageError(f"cannot read {error.filename}: {error.strerror or error}") from error
+
+
+def exactly(requests: Iterable[Request], columns: Columns) -> Columns:
+    """Of some records those that requests ask for, under their labels; what is not trained yet is missing."""
+    known = done(columns)
+    return columns.of({pair for request in requests for pair in plan(request, known).asked()})
