@@ -6,6 +6,7 @@ import pytest
 
 from initbench.analysis.articles import D4
 from initbench.analysis.trials import select, to_csv, to_trials
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.records import index
 from initbench.render.terminal import to_markdown
 from initbench.render.text import points
@@ -77,6 +78,24 @@ def test_the_learning_rate_table_is_the_published_records() -> None:
     assert max(range(5), key=both.__getitem__) == 3
     shown = [f"**{100 * mean:.2f}**" if i == 3 else f"{100 * mean:.2f}" for i, mean in enumerate(both)]
     assert f"| mean | {' | '.join(shown)} |" in (TOP / "results" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
+def test_the_learning_rates_of_other_optimizers_are_those_of_the_published_records(optimizer: str) -> None:
+    loaded = to_trials(index.load([PUBLISHED / "optimizers"])[0])
+    text, lrs = (TOP / "results" / "README.md").read_text(encoding="utf-8"), (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)
+    means = []
+    for dataset in ("digits", "mnist"):
+        cells = []
+        for lr in lrs:
+            chosen = select(loaded, {"optimizer": [optimizer], "dataset": [dataset], "lr": [lr]}).frame()
+            assert len(chosen) == 15
+            assert chosen["test_accuracy"].notna().all()
+            cells.append(float(chosen.groupby("cell")["val_accuracy"].mean().mean()))
+        means.append(cells)
+        assert f"| {optimizer}, {dataset} | {' | '.join(f'{100 * cell:.2f}' for cell in cells)} |" in text
+    both = [sum(pair) / 2 for pair in zip(*means, strict=True)]
+    assert lrs[max(range(len(lrs)), key=both.__getitem__)] == OPTIMIZERS[optimizer].lr
 
 
 def test_the_table_of_halving_is_the_published_records() -> None:
