@@ -27,18 +27,18 @@ def trials(*overrides: str) -> list[Trial]:
     return list(plan(request(compose(["seeds=1", *overrides])), ()).trials)
 
 
-def start_of(trial: Trial) -> drawing.Params:
+def start_of(trial: Trial) -> drawing.ParamArrays:
     (start,) = drawing.starts([trial])
     if isinstance(start, InputError):
         raise start
     return start.params
 
 
-def drawn(*overrides: str) -> tuple[nn.Module, drawing.Params]:
+def drawn(*overrides: str) -> tuple[nn.Module, drawing.ParamArrays]:
     """The network of one trial with its initial parameters, and these."""
     (trial,) = trials(*overrides)
     params = start_of(trial)
-    module = copy.deepcopy(modules.template(drawing.architecture(trial.cell)))
+    module = copy.deepcopy(modules.template(drawing.architecture_of(trial.cell)))
     module.load_state_dict({name: torch.tensor(value) for name, value in params.items()})
     return module, params
 

@@ -33,12 +33,12 @@ LISTED = [
 ]
 
 
-def started(*overrides: str) -> tuple[nn.Module, start.Params]:
+def started(*overrides: str) -> tuple[nn.Module, start.ParamArrays]:
     """The module of one trial as it is built, and where the trial starts."""
     (trial,) = plan(request(compose(["seeds=[3]", *overrides])), ()).trials
     (found,) = start.starts([trial])
     assert isinstance(found, start.Start)
-    return copy.deepcopy(modules.template(start.architecture(trial.cell))), found.params
+    return copy.deepcopy(modules.template(start.architecture_of(trial.cell))), found.params
 
 
 @pytest.mark.parametrize("name", LISTED)

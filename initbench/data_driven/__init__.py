@@ -7,6 +7,6 @@ one function and one line in :data:`DATA_LAWS`, and a YAML of two lines in ``con
 
 from initbench.data_driven.catalogue import DATA_LAWS, INITIALIZERS, DataLaw
 from initbench.data_driven.prepare import Task, prepare
-from initbench.data_driven.problem import Inputs, Params, Prepared, Problem
+from initbench.data_driven.problem import Inputs, ParamArrays, Prepared, Problem
 
-__all__ = ["DATA_LAWS", "INITIALIZERS", "DataLaw", "Inputs", "Params", "Prepared", "Problem", "Task", "prepare"]
+__all__ = ["DATA_LAWS", "INITIALIZERS", "DataLaw", "Inputs", "ParamArrays", "Prepared", "Problem", "Task", "prepare"]

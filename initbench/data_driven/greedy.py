@@ -6,7 +6,7 @@ output layer keeps what it was drawn. What is thrown away afterwards is the way 
 
 import numpy as np
 
-from initbench.data_driven.problem import Params, Prepared, Problem, moments
+from initbench.data_driven.problem import ParamArrays, Prepared, Problem, moments
 from initbench.seeding import permutation, stream
 
 
@@ -103,7 +103,7 @@ def _greedy(
     if problem.n_layers < 2:
         raise ValueError("it trains hidden layers; there are none at depth=0")
     blas.chosen().enter_thread()
-    params = Params(problem.params)
+    params = ParamArrays(problem.params)
     given, seed, n = problem.inputs, problem.seed, len(problem.inputs.x)
     by_std = (1 / given.std.astype(np.float64)).astype(np.float32)
     inputs, signals = Inputs(given.x, given.mean.astype(np.float32), by_std), Signals(problem.steps, problem.stop)

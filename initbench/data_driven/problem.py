@@ -12,7 +12,7 @@ from initbench.activations import ACTIVATIONS
 from initbench.seeding import permutation
 
 Floats = NDArray[np.floating[Any]]
-Params = dict[str, NDArray[np.float32]]
+ParamArrays = dict[str, NDArray[np.float32]]
 
 
 def moments(x: NDArray[Any], mean: Floats, by_std: Floats) -> tuple[NDArray[np.float32], float]:
@@ -69,7 +69,7 @@ class Problem:
         stop: one number; where it is not 0, long work should end early, its result is not wanted any more.
     """
 
-    params: Params
+    params: ParamArrays
     inputs: Inputs
     activation: str
     activation_params: Mapping[str, float]
@@ -101,7 +101,7 @@ class Prepared:
         seconds: on the wall.
     """
 
-    params: Params
+    params: ParamArrays
     samples: int = 0
     steps: int = 0
     reconstruction: tuple[tuple[float, float], ...] = ()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.activations import ACTIVATIONS
-from initbench.data_driven.problem import Params, Prepared, Problem
+from initbench.data_driven.problem import ParamArrays, Prepared, Problem
 from initbench.seeding import stream
 
 Array = NDArray[np.float64]
@@ -156,7 +156,7 @@ def _layer_by_layer(
 ) -> Prepared:
     """Set each layer by a rule (weight, bias, products W·h) -> (weight, bias), the output layer too."""
     h = problem.inputs.batch(batch, problem.seed)
-    n_samples, params = len(h), Params()
+    n_samples, params = len(h), ParamArrays()
     for layer in range(problem.n_layers):
         weight, bias = (problem.params[f"layers.{layer}.{kind}"].astype(np.float64) for kind in ("weight", "bias"))
         try:

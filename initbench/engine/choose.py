@@ -30,24 +30,26 @@ class Engine:
     train: Callable[[Job, Progress], History]
 
 
-def choose(of: Architecture, optimizer: str, device: torch.device) -> Engine:
+def choose(architecture: Architecture, optimizer: str, device: torch.device) -> Engine:
     """The engine for networks of an architecture.
 
     Args:
-        of: what they compute.
+        architecture: what they compute.
         optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
         device: where they shall be trained.
     """
     if device.type != "cpu":
-        return Engine("torch", "", 1e13, lambda job, progress: stacked.train(job, _build(of), progress, device))
-    lack = compiled.lack(of, optimizer)
+        return Engine(
+            "torch", "", 1e13, lambda job, progress: stacked.train(job, _build(architecture), progress, device)
+        )
+    lack = compiled.lack(architecture, optimizer)
     if lack is None:
         return Engine("compiled", "", 1e11, compiled.train)
-    return Engine("torch", lack, 2e10, lambda job, progress: stacked.train_each(job, _build(of), progress))
+    return Engine("torch", lack, 2e10, lambda job, progress: stacked.train_each(job, _build(architecture), progress))
 
 
-def _build(of: Architecture) -> stacked.Build:
-    if of.is_plain:
-        return partial(MLP, activation=of.activation, activation_params=dict(of.activation_params))
-    module = modules.template(of)
-    return lambda params: StackedModule(module, params, of.sample_shape)
+def _build(architecture: Architecture) -> stacked.Build:
+    if architecture.is_plain:
+        return partial(MLP, activation=architecture.activation, activation_params=dict(architecture.activation_params))
+    module = modules.template(architecture)
+    return lambda params: StackedModule(module, params, architecture.sample_shape)

@@ -40,16 +40,16 @@ def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progres
 def _each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progress, threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
         pending: set[Future[None]] = {pool.submit(work, trial) for trial in range(len(steps))}
-        told = 0
+        reported = 0
         try:
             while pending:
                 done, pending = wait(pending, _SECONDS_BETWEEN_PROGRESS, FIRST_EXCEPTION)
                 for future in done:
                     future.result()
                 made = int(steps.sum())
-                if made > told:
-                    progress(made - told)
-                    told = made
+                if made > reported:
+                    progress(made - reported)
+                    reported = made
         except BaseException:
             stop[0] = 1
             pool.shutdown(wait=False, cancel_futures=True)

@@ -58,12 +58,12 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
     stack, as large as the memory allows.
     """
     n_weights = sum(math.prod(shape) for shape in start.shapes(cell).values())
-    of = start.architecture(cell)
-    flops, n_outputs = modules.cost(of)
+    architecture = start.architecture_of(cell)
+    flops, n_outputs = modules.cost(architecture)
     if device.type == "cpu":
         # The backward pass is twice the forward pass.
         flops *= 3 * len(samples(cell.dataset).train) * cell.epochs
-        rate = choose(of, cell.optimizer.name, device).flops_per_second
+        rate = choose(architecture, cell.optimizer.name, device).flops_per_second
         each = max(1, round(_CHUNK_SECONDS * rate / flops))
         return min(_CHUNK_TRIALS, each * compiled.n_threads())
     # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.

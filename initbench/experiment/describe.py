@@ -14,7 +14,7 @@ from initbench.engine import compiled
 from initbench.engine.compiled import blas
 from initbench.engine.job import History
 from initbench.experiment.plan import Trial
-from initbench.experiment.start import Params, Start, certificate
+from initbench.experiment.start import ParamArrays, Start, certificate
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import BRANCHES
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
@@ -93,7 +93,7 @@ def _number(value: float) -> Any:
     return None if value == -1 or not np.isfinite(value) else value
 
 
-def _hash(params: Params) -> str:
+def _hash(params: ParamArrays) -> str:
     """16 hex digits of the parameters' bytes: the cheapest check of reproducibility there is."""
     digest = hashlib.sha256()
     for values in params.values():

@@ -21,7 +21,7 @@ from initbench.models import MODELS, Architecture, modules
 from initbench.models.roles import parameters
 from initbench.trial import Cell, Init
 
-Params = dict[str, NDArray[Any]]
+ParamArrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class Start:
         cost: ``samples`` read, optimizer ``steps`` and wall ``seconds`` of an initializer that works on the network.
     """
 
-    params: Params
+    params: ParamArrays
     cost: dict[str, float] | None = None
 
 
-def architecture(cell: Cell) -> Architecture:
+def architecture_of(cell: Cell) -> Architecture:
     """What the networks of a cell compute.
 
     Raises:
@@ -68,7 +68,7 @@ def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: as :func:`architecture`, or a user's module cannot be built.
     """
-    module = modules.template(architecture(cell))
+    module = modules.template(architecture_of(cell))
     return {parameter.name: tuple(parameter.tensor.shape) for parameter in parameters(module)}
 
 
@@ -115,7 +115,7 @@ def n_steps(cell: Cell) -> int:
     return DATA_LAWS[init.law].steps(len(samples(cell.dataset).train), cell.depth + 1, dict(init.params))
 
 
-def initial(trial: Trial) -> Params:
+def initial(trial: Trial) -> ParamArrays:
     """Name to initial value of every parameter, and of what else the network keeps, as running statistics.
 
     Weights are drawn by the initializer, or by the base law of one that works on whole networks; biases by the bias
@@ -124,7 +124,7 @@ def initial(trial: Trial) -> Params:
     Raises:
         InputError: the law fails, refuses a layer's shape, or draws something that is not finite.
     """
-    module = modules.template(architecture(trial.cell), trial.seed)
+    module = modules.template(architecture_of(trial.cell), trial.seed)
     own = dict(module.named_parameters())
     params = {
         part.name: np.array(own[part.name].detach().numpy())
@@ -149,11 +149,11 @@ def check(trials: Iterable[Trial]) -> list[str]:
         if trial.cell in cells:
             continue
         cells.add(trial.cell)
-        cell, of = trial.cell, architecture(trial.cell)
-        if not of.is_plain and (of, cell.dataset, cell.batch_size) not in run:
-            run.add((of, cell.dataset, cell.batch_size))
+        cell, architecture = trial.cell, architecture_of(trial.cell)
+        if not architecture.is_plain and (architecture, cell.dataset, cell.batch_size) not in run:
+            run.add((architecture, cell.dataset, cell.batch_size))
             n_train = len(samples(cell.dataset).train)
-            modules.check(of, n_train % cell.batch_size or cell.batch_size)
+            modules.check(architecture, n_train % cell.batch_size or cell.batch_size)
         for part in _parts(cell):
             asked = (part.draws or part.name, part.factors, tuple(block.shape for block in part.parameter.blocks))
             if asked in seen:
@@ -172,7 +172,7 @@ def check(trials: Iterable[Trial]) -> list[str]:
     return notes
 
 
-def certificate(cell: Cell, params: Params) -> dict[str, tuple[float | None, float]]:
+def certificate(cell: Cell, params: ParamArrays) -> dict[str, tuple[float | None, float]]:
     """Of every weight the standard deviation that its law promises, if it does, and the one it has; four digits."""
     found = {}
     for part in _parts(cell):
@@ -191,10 +191,10 @@ def _parts(cell: Cell) -> tuple[Part, ...]:
     Raises:
         InputError: as :func:`architecture`, or there is nothing that an initializer could draw.
     """
-    of = architecture(cell)
-    parts = assign(parameters(modules.template(of)), _rules(cell, of.n_classes))
+    architecture = architecture_of(cell)
+    parts = assign(parameters(modules.template(architecture)), _rules(cell, architecture.n_classes))
     if not any(part.draws and "weight" in part.parameter.roles for part in parts):
-        raise InputError(f"{modules.where(of)} has no weight that an initializer could draw")
+        raise InputError(f"{modules.where(architecture)} has no weight that an initializer could draw")
     return tuple(parts)
 
 

@@ -16,10 +16,9 @@ from initbench.engine.choose import choose
 from initbench.engine.compiled import blas
 from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.errors import InputError
-from initbench.experiment import start as drawing
 from initbench.experiment.describe import described, environment, failed
 from initbench.experiment.plan import Trial
-from initbench.experiment.start import Start
+from initbench.experiment.start import Start, architecture_of, starts
 from initbench.records.schema import TrialRecord
 from initbench.records.store import publish
 from initbench.seeding import permutation
@@ -50,7 +49,7 @@ def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
         rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in blas.rates().items())
         lines.append(f"{compiled.n_threads()} threads, a network each; products by {blas.chosen().name} ({rates})")
         cells = [chunk[0].cell for chunk in todo]
-        reasons = [choose(drawing.architecture(cell), cell.optimizer.name, device).why for cell in cells]
+        reasons = [choose(architecture_of(cell), cell.optimizer.name, device).why for cell in cells]
         lines += [f"trained by torch: {why}" for why in dict.fromkeys(reasons) if why]
     return lines
 
@@ -83,7 +82,7 @@ def _now() -> str:
 def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[TrialRecord]:
     """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
     initial, could_not, drawn = [], [], []
-    for trial, start in zip(chunk, drawing.starts(chunk, progress), strict=True):
+    for trial, start in zip(chunk, starts(chunk, progress), strict=True):
         if isinstance(start, InputError):
             _log.info("trial %s cannot start", trial.key, exc_info=start)
             could_not.append(failed(trial, str(start)))
@@ -115,10 +114,12 @@ def _train_from(
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
     hyper = {name: np.full(n_trials, value) for name, value in cell.optimizer.params}
     job = Job(data, networks, cell.optimizer.name, hyper, schedule, orders)
-    of = drawing.architecture(cell)
-    engine = choose(of, job.optimizer, device)
+    architecture = architecture_of(cell)
+    engine = choose(architecture, job.optimizer, device)
     more = f"products by {blas.chosen().name}" if engine.name == "compiled" else engine.why
-    _log.info("%d networks of %s on %s, engine: %s%s", n_trials, of.model, device, engine.name, more and f", {more}")
+    _log.info(
+        "%d networks of %s on %s, engine: %s%s", n_trials, architecture.model, device, engine.name, more and f", {more}"
+    )
     return described(chunk, initial, engine.train(job, progress))
 
 

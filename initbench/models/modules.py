@@ -23,26 +23,37 @@ from initbench.models.residual import residual_cnn, residual_mlp
 from initbench.seeding import stream
 
 
-def _mlp(of: Architecture, activation: Callable[[Tensor], Tensor], norm: str | None) -> nn.Module:
-    return Perceptron(of.sample_shape[0], of.n_classes, of.width, norm, activation)
+def _mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], norm: str | None) -> nn.Module:
+    return Perceptron(architecture.sample_shape[0], architecture.n_classes, architecture.width, norm, activation)
 
 
-def _cnn(of: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
-    channels, height, width = of.sample_shape
-    return CNN((channels, height, width), of.n_classes, of.depth, activation=activation, **settings)
+def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
+    channels, height, width = architecture.sample_shape
+    return CNN((channels, height, width), architecture.n_classes, architecture.depth, activation=activation, **settings)
 
 
-def _residual_mlp(of: Architecture, activation: Callable[[Tensor], Tensor], layers: int) -> nn.Module:
-    return residual_mlp(of.sample_shape[0], of.n_classes, of.depth, of.width[0], layers, activation)
+def _residual_mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], layers: int) -> nn.Module:
+    return residual_mlp(
+        architecture.sample_shape[0],
+        architecture.n_classes,
+        architecture.depth,
+        architecture.width[0],
+        layers,
+        activation,
+    )
 
 
-def _residual_cnn(of: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
-    channels, height, width = of.sample_shape
-    return residual_cnn((channels, height, width), of.n_classes, of.depth, activation=activation, **settings)
+def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
+    channels, height, width = architecture.sample_shape
+    return residual_cnn(
+        (channels, height, width), architecture.n_classes, architecture.depth, activation=activation, **settings
+    )
 
 
-def _own(of: Architecture, activation: Callable[[Tensor], Tensor], path: str, function: str, code: str) -> nn.Module:
-    module = _loaded(path, code, function)(of.sample_shape, of.n_classes)
+def _own(
+    architecture: Architecture, activation: Callable[[Tensor], Tensor], path: str, function: str, code: str
+) -> nn.Module:
+    module = _loaded(path, code, function)(architecture.sample_shape, architecture.n_classes)
     if not isinstance(module, nn.Module):
         raise InputError(f"{path}:{function} must return an nn.Module; got {type(module).__name__}")
     return module
@@ -57,69 +68,70 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build(of: Architecture, seed: int = 0) -> nn.Module:
+def build(architecture: Architecture, seed: int = 0) -> nn.Module:
     """A module of this architecture on the CPU, its own initial values drawn from the stream ``(seed, "module")``.
 
     Raises:
         InputError: a user's file or function fails, or the network does not fit into memory.
     """
-    activation = torch_function(of.activation, dict(of.activation_params))
-    with _own_generator(seed), _told(where(of)):
-        return BUILDERS[of.model](of, activation, **dict(of.settings))
+    activation = torch_function(architecture.activation, dict(architecture.activation_params))
+    with _own_generator(seed), _told(where(architecture)):
+        return BUILDERS[architecture.model](architecture, activation, **dict(architecture.settings))
 
 
-def template(of: Architecture, seed: int = 0) -> nn.Module:
+def template(architecture: Architecture, seed: int = 0) -> nn.Module:
     """The module of :func:`build`, to be copied and not changed: ours is one for all seeds, as all of it is drawn."""
-    return _template(of, seed if of.model == "module" else 0)
+    return _template(architecture, seed if architecture.model == "module" else 0)
 
 
 @lru_cache(maxsize=16)
-def _template(of: Architecture, seed: int) -> nn.Module:
-    return build(of, seed)
+def _template(architecture: Architecture, seed: int) -> nn.Module:
+    return build(architecture, seed)
 
 
-def check(of: Architecture, batch: int) -> None:
+def check(architecture: Architecture, batch: int) -> None:
     """Train and evaluate the module once, on as few samples as it will ever be trained on.
 
     Raises:
         InputError: it fails, answers in another shape, or draws random numbers, which no trial could reproduce.
     """
+    name = where(architecture)
     # A user's file has now been run, and is not again.
-    template(of)
+    template(architecture)
     before = global_states()
-    module = build(of)
+    module = build(architecture)
     other = [name for name, p in module.named_parameters() if p.dtype != torch.float32]
     if other:
-        raise InputError(f"{where(of)}: {other[0]} is not of type float32")
+        raise InputError(f"{name}: {other[0]} is not of type float32")
     trained = [p for p in module.parameters() if p.requires_grad]
-    x, expected = torch.zeros(batch, *of.sample_shape), (batch, of.n_classes)
+    x, expected = torch.zeros(batch, *architecture.sample_shape), (batch, architecture.n_classes)
     with _own_generator(0):
         state = torch.get_rng_state()
         for training in (True, False):
-            with _told(f"{where(of)} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
+            with _told(f"{name} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
                 logits = module.train(training)(x)
             if not isinstance(logits, Tensor) or logits.shape != expected:
                 got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise InputError(f"{where(of)} must return logits of shape {expected}; got {got}")
+                raise InputError(f"{name} must return logits of shape {expected}; got {got}")
             if training and trained:
-                with _told(f"{where(of)} cannot be trained"):
+                with _told(f"{name} cannot be trained"):
                     torch.autograd.grad(logits, trained, torch.ones_like(logits), allow_unused=True)
         drew = not torch.equal(state, torch.get_rng_state())
     if drew:
-        raise InputError(f"{where(of)} draws random numbers in training (dropout?); its trials could not be repeated")
+        raise InputError(f"{name} draws random numbers in training (dropout?); its trials could not be repeated")
     if before != global_states():
-        raise InputError(f"{where(of)} draws from NumPy's or Python's generator; its trials could not be repeated")
+        raise InputError(f"{name} draws from NumPy's or Python's generator; its trials could not be repeated")
 
 
-def cost(of: Architecture) -> tuple[int, int]:
+def cost(architecture: Architecture) -> tuple[int, int]:
     """Floating-point operations of a forward pass, and numbers its layers put out, per sample."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    if of.is_plain:
+    if architecture.is_plain:
         # Nobody's code is called, nothing need be counted.
-        sizes = [math.prod(of.sample_shape), *of.width, of.n_classes]
-        return 2 * sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes)), sum(of.width)
-    module, numbers = build(of), 0
+        sizes = [math.prod(architecture.sample_shape), *architecture.width, architecture.n_classes]
+        return 2 * sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes)), sum(architecture.width)
+    module, numbers = build(architecture), 0
 
     def count(module: nn.Module, x: Any, out: Any) -> None:
         nonlocal numbers
@@ -129,17 +141,21 @@ def cost(of: Architecture) -> tuple[int, int]:
         part.register_forward_hook(count)
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            module.eval()(torch.zeros(1, *of.sample_shape))
+            module.eval()(torch.zeros(1, *architecture.sample_shape))
     # A module of a user's need not serve a single sample: then a product for each weight must do.
     except Exception:
         return 2 * sum(param.numel() for param in module.parameters()), numbers
     return counter.get_total_flops(), numbers
 
 
-def where(of: Architecture) -> str:
+def where(architecture: Architecture) -> str:
     """The model in a message."""
-    settings = dict(of.settings)
-    return f"{settings['path']}:{settings['function']}" if of.model == "module" else f"model={of.model}"
+    settings = dict(architecture.settings)
+    return (
+        f"{settings['path']}:{settings['function']}"
+        if architecture.model == "module"
+        else f"model={architecture.model}"
+    )
 
 
 @lru_cache(maxsize=16)

@@ -53,11 +53,11 @@ def _protocol(node: Any) -> str:
     if not isinstance(node, Mapping):
         return str(node)
     paths = searched({"protocol": node})
-    told = [f"{path} {exact(node[f'search.{path}'])}" for path in paths]
+    parts = [f"{path} {exact(node[f'search.{path}'])}" for path in paths]
     others = {key: value for key, value in node.items() if not key.startswith("search.")}
     left_out = ("name", "geometric") if others.get("geometric") in (None, [], ["lr"]) else ("name",)
-    told += [f"{key} {exact(value)}" for key, value in others.items() if key not in left_out and value is not False]
-    return f"{node['name']} ({', '.join(told)})" if told else str(node["name"])
+    parts += [f"{key} {exact(value)}" for key, value in others.items() if key not in left_out and value is not False]
+    return f"{node['name']} ({', '.join(parts)})" if parts else str(node["name"])
 
 
 def made_with(trials: Trials) -> str:

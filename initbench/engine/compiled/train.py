@@ -16,12 +16,12 @@ from initbench.engine.threads import each
 from initbench.models import Architecture
 
 
-def lack(of: Architecture, optimizer: str) -> str | None:
+def lack(architecture: Architecture, optimizer: str) -> str | None:
     """What keeps this engine from training networks of an architecture, in words; None if nothing does."""
-    if not of.is_plain:
+    if not architecture.is_plain:
         return "the compiled engine trains multilayer perceptrons without normalisation only"
-    if of.activation not in KERNELS:
-        return f"the activation '{of.activation}' has no compiled code"
+    if architecture.activation not in KERNELS:
+        return f"the activation '{architecture.activation}' has no compiled code"
     if OPTIMIZERS[optimizer].update is None:
         return f"the optimizer '{optimizer}' has no compiled code"
     return None
