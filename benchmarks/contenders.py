@@ -20,7 +20,7 @@ from initbench.data import Samples
 from initbench.engine import compiled, stacked
 from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.engine.optimizers import OPTIMIZERS
-from initbench.engine.stacked.mlp import MLP, parameters
+from initbench.engine.stacked.perceptrons import MLP, parameters
 from initbench.initializers import draw
 from initbench.seeding import permutation, stream
 

@@ -27,7 +27,7 @@ from initbench.engine import compiled
 from initbench.engine.compiled import blas
 from initbench.engine.job import History
 from initbench.engine.optimizers import OPTIMIZERS
-from initbench.engine.stacked.mlp import MLP
+from initbench.engine.stacked.perceptrons import MLP
 
 
 # 150 training rows in batches of 31 are 5 steps an epoch: 40 epochs are 200 steps.

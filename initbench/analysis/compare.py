@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import Trial, Trials, natural, searched, settings, value_of
+from initbench.analysis.trials import Identity, Trials, natural, searched, settings, value_of
 from initbench.errors import InputError, unknown
 from initbench.trial import START_GROUPS
 from initbench.values import exact
@@ -35,7 +35,7 @@ class Comparison:
     by: str
     trials: Trials
     frame: pd.DataFrame
-    settings: list[Trial]
+    settings: list[Identity]
     titles: list[str]
     techniques: list[str]
     cells: dict[tuple[int, int], int]
@@ -146,7 +146,7 @@ def baseline_of(comparison: Comparison, name: str | None) -> int | None:
     return comparison.techniques.index(name)
 
 
-def shared(identity: Trial, without: Iterable[str], held: Iterable[str] = ()) -> Trial:
+def shared(identity: Identity, without: Iterable[str], held: Iterable[str] = ()) -> Identity:
     """An identity without some of its settings, and without what was searched unless it is ``held``."""
     dropped = {*without, "chosen", *searched(identity)} - {*held}
     kept = {key: value for key, value in identity.items() if key not in dropped}
@@ -164,7 +164,7 @@ def _in_order(trials: Trials) -> list[int]:
     return [int(codes[row]) for row in np.sort(first)]
 
 
-def _technique(identity: Trial, by: str, search: Sequence[str]) -> tuple[str, dict[str, str]]:
+def _technique(identity: Identity, by: str, search: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The name of what is compared, and its parameters; what others search, where nothing is searched."""
     if by != "init":
         node: Any = identity
@@ -215,7 +215,7 @@ def _shown_order(name: str) -> tuple[int, str]:
     return (list(D4).index(plain) if plain in D4 else len(D4), name)
 
 
-def _titles(held: Sequence[Trial], compared: Sequence[str]) -> list[str]:
+def _titles(held: Sequence[Identity], compared: Sequence[str]) -> list[str]:
     """The usual settings, and where they do not suffice what else tells sections of one title apart."""
     usual, leaves = [_title(identity, compared) for identity in held], [_leaves(identity) for identity in held]
     alike: dict[str, list[dict[str, str]]] = {}
@@ -235,7 +235,7 @@ def _named(key: str, value: str) -> str:
     return f"{key} {value}" if "." not in key else f"{key.removesuffix('.name')}={value}"
 
 
-def _leaves(identity: Trial) -> dict[str, str]:
+def _leaves(identity: Identity) -> dict[str, str]:
     """Every setting by its dotted name, as exact text."""
     leaves: dict[str, str] = {}
     for key, node in identity.items():
@@ -246,7 +246,7 @@ def _leaves(identity: Trial) -> dict[str, str]:
     return leaves
 
 
-def _title(identity: Trial, compared: Sequence[str]) -> str:
+def _title(identity: Identity, compared: Sequence[str]) -> str:
     parts = [value_of(identity, "dataset")]
     layers = [f"{key} {exact(identity[key])}" for key in ("depth", "width") if identity.get(key) is not None]
     parts.append(" ".join(filter(None, [value_of(identity, "model"), ", ".join(layers)])))

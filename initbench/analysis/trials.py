@@ -18,7 +18,7 @@ from initbench.records.schema import settings as settings_of
 from initbench.trial import START_GROUPS
 from initbench.values import plain
 
-Trial = dict[str, Any]
+Identity = dict[str, Any]
 
 _NOT_SETTINGS = ("recipe", "precision")
 _ORDER = ("dataset", "model", "activation", "depth", "width", "lr", "setting", "init", "init_params", "whole")
@@ -49,7 +49,7 @@ class Trials:
 
     columns: Columns
     cells: pd.DataFrame
-    identities: list[Trial]
+    identities: list[Identity]
     target: float | None = None
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ def finals(trials: Trials) -> Trials:
     return trials.take(final) if final.any() else trials
 
 
-def _identity(cell: Setting) -> Trial:
+def _identity(cell: Setting) -> Identity:
     """All settings of a cell; one width for all layers is that number, none is None."""
     identity = settings_of(cell.trial, cell.asked)
     width = identity["width"] or None
@@ -119,7 +119,7 @@ def _identity(cell: Setting) -> Trial:
 
 
 def _cell(
-    cell: Setting, identity: Trial, totals: Mapping[str, tuple[Counts, int]], target: float | None
+    cell: Setting, identity: Identity, totals: Mapping[str, tuple[Counts, int]], target: float | None
 ) -> dict[str, Any]:
     init, width = identity["init"], cell.trial["width"]
     dataset = identity["dataset"]["name"]
@@ -280,7 +280,7 @@ def searched(identity: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(key.removeprefix("search.") for key in keys if key.startswith("search."))
 
 
-def _filtered(identity: Trial, key: str) -> Any:
+def _filtered(identity: Identity, key: str) -> Any:
     """A setting as a filter names it: one that is there and off is ``none``."""
     value = value_of(identity, key)
     known = key in identity or key in settings(identity)

@@ -5,7 +5,7 @@ weights it starts from. Labels, and the rows of the validation and test split, a
 one function and one line in :data:`DATA_LAWS`, and a YAML of two lines in ``configs/init/``.
 """
 
-from initbench.data_driven.catalogue import DATA_LAWS, INITIALIZERS, DataLaw
+from initbench.data_driven.data_laws import DATA_LAWS, INITIALIZERS, DataLaw
 from initbench.data_driven.prepare import Task, prepare
 from initbench.data_driven.problem import Inputs, ParamArrays, Prepared, Problem
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from initbench.data_driven.catalogue import DATA_LAWS
+from initbench.data_driven.data_laws import DATA_LAWS
 from initbench.data_driven.problem import Prepared, Problem
 
 

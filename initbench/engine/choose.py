@@ -8,8 +8,8 @@ import torch
 
 from initbench.engine import compiled, stacked
 from initbench.engine.job import History, Job, Progress
-from initbench.engine.stacked.mlp import MLP
 from initbench.engine.stacked.module import StackedModule
+from initbench.engine.stacked.perceptrons import MLP
 from initbench.models import Architecture, modules
 
 

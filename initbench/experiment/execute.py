@@ -59,8 +59,8 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
         StorageError: the results folder cannot be read or written.
     """
     now, there = planned(request, tell)
-    keep(request)
     if not now.todo:
+        keep(request)
         tell(f"nothing to train: all {len(now.trials)} trials have their records in {request.results}")
     # Where a protocol searches, what is to do next follows from what was done.
     while now.todo:
@@ -84,6 +84,7 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
     todo = chunks.chunks(now.todo, device)
     folder = request.folder
     store.check_writable(folder)
+    keep(request)
     for line in budget(now):
         tell(line)
     n_distinct = len({trial.key for trial in now.trials})

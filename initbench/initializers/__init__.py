@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.initializers.biases import BIASES, Bias, draw_bias
-from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.certificates import Certificate, Promise, certify
 from initbench.initializers.fans import fan, fans
+from initbench.initializers.laws import LAWS, Law
 
 __all__ = ["BIASES", "LAWS", "Bias", "Certificate", "Law", "Promise", "certify", "draw", "draw_bias", "fan", "fans"]
 

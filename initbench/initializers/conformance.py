@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.errors import one_line
-from initbench.initializers.catalogue import Law
 from initbench.initializers.certificates import Certificate, certify
+from initbench.initializers.laws import Law
 from initbench.seeding import stream
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 In a file every public function ``(shape, rng, *, param=default, ...) -> array`` is a law; its name is the function's,
 its formula the first line of the docstring. A file that wants to say more has a dictionary ``LAWS`` of name to
-:class:`~initbench.initializers.catalogue.Law` instead. A package names its laws in the entry point group
+:class:`~initbench.initializers.laws.Law` instead. A package names its laws in the entry point group
 ``initbench.initializers``, each a function or a ``Law``.
 
 Nothing is added to our own table: a law from outside is found again by the file and the hash of its code, which an
@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from initbench.errors import InputError, one_line
-from initbench.initializers.catalogue import LAWS, Law
+from initbench.initializers.laws import LAWS, Law
 from initbench.initializers.names import ALIASES
 
 ENTRY_POINTS = "initbench.initializers"

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from initbench.initializers import unscaled
 from initbench.initializers.biases import BIASES, Bias, Frequencies
-from initbench.initializers.catalogue import LAWS, Law
 from initbench.initializers.certificates import Promise
 from initbench.initializers.conformance import drawn
 from initbench.initializers.fans import fans
+from initbench.initializers.laws import LAWS, Law
 from initbench.initializers.parameters import ROLES, ParameterBlock
 
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from initbench.analysis.compare import Comparison
-from initbench.analysis.trials import Trial, searched
+from initbench.analysis.trials import Identity, searched
 from initbench.settings.schema import SETTINGS
 from initbench.trial import Asked
 from initbench.values import exact
@@ -49,7 +49,7 @@ def merged(products: Sequence[Product]) -> list[Product]:
     return result if len(result) == len(products) else merged(result)
 
 
-def overrides(asked: Asked, identity: Trial) -> dict[str, str]:
+def overrides(asked: Asked, identity: Identity) -> dict[str, str]:
     """The settings of a trial as the command line has them, as they were asked for.
 
     Of a record that does not say how, every parameter is spelled out, under the names that it has.

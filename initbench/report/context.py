@@ -12,24 +12,13 @@ from initbench.analysis.trials import Trials, natural
 from initbench.render.blocks import Block, Figure, Table
 from initbench.render.text import NONE, counted, span
 from initbench.report import provenance
+from initbench.settings.schema import SETTINGS
+from initbench.trial import START_GROUPS
 from initbench.values import plain
 
 # With more of them than this a table of their own says it better.
 _MOST_LAWS = 12
 _MOST_VALUES = 8
-_HELD = {
-    "dataset": "data",
-    "model": "model",
-    "depth": "depth",
-    "width": "width",
-    "activation": "activation",
-    "optimizer": "optimizer",
-    "lr": "lr",
-    "schedule": "schedule",
-    "epochs": "epochs",
-    "batch_size": "batch size",
-    "protocol": "protocol",
-}
 
 
 def with_context(blocks: Iterable[Block], context: str) -> list[Block]:
@@ -59,9 +48,9 @@ def of_section(comparison: Comparison, setting: int, found: Sequence[Summary], l
 def of_all(trials: Trials) -> str:
     """The context of tables that go across settings: which values each setting has among the trials."""
     cells = trials.cells.iloc[np.unique(trials.columns.numbers["cell"])]
-    held = "; ".join(
-        f"{name} {_values(cells[column])}" for column, name in _HELD.items() if (cells[column] != "").any()
-    )
+    # Of settings that name a start, the laws say more.
+    names = [name for name in SETTINGS if name in cells and name not in START_GROUPS and (cells[name] != "").any()]
+    held = "; ".join(f"{SETTINGS[name].label} {_values(cells[name])}" for name in names)
     failed = int((trials.columns.numbers["outcome"] > 0).sum())
     columns = zip(cells["init"], cells["init_formula"], cells["bias"], strict=True)
     laws = [(init, formula or NONE, NONE, bias) for init, formula, bias in columns]

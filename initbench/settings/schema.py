@@ -58,7 +58,7 @@ def _of_command(setting: Setting) -> Setting:
 SETTINGS: dict[str, Setting] = {
     setting.parameter.name: setting
     for setting in (
-        _option("dataset", "data set", "what is learned"),
+        _option("dataset", "data", "what is learned"),
         _option("init", "initializer", "what draws the weights"),
         _option("init", "first layer", "draws the first layer; null: as init", "init_first", optional=True),
         _option("init", "output layer", "draws the output layer; null: as init", "init_output", optional=True),
@@ -68,9 +68,7 @@ SETTINGS: dict[str, Setting] = {
         _value("width", int, "width", "units per hidden layer; a list gives each layer its own", least=1),
         _option("activation", "activation", "what comes after each hidden layer"),
         _option("optimizer", "optimizer", "what turns gradients into steps"),
-        _value(
-            "lr", float, "learning rate", "of a step, at its highest; null: the optimizer's own", above=0, optional=True
-        ),
+        _value("lr", float, "lr", "of a step, at its highest; null: the optimizer's own", above=0, optional=True),
         _value("epochs", int, "epochs", "passes over the data; null: the data set's own", least=1, optional=True),
         _value("batch_size", int, "batch size", "samples of a step", least=1),
         _value(
