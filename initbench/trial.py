@@ -86,8 +86,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Init:
     """An initializer: the name it goes by, its law, and the law's resolved parameters.
 
-    ``code`` is the hash of the law's source code where it comes from a plugin; ``branches`` is the rule for residual
-    branches, a key of :data:`initbench.initializers.schemes.BRANCHES`, or empty; ``file`` is where the plugin is
+    ``code`` is the hash of the law's source code where it comes from a plugin; ``scheme`` says what differs from
+    layer to layer, a key of :data:`initbench.initializers.schemes.SCHEMES`, or empty; ``file`` is where the plugin is
     found, see :func:`initbench.initializers.plugins.law_of`, and no part of the identity.
     """
 
@@ -95,12 +95,12 @@ class Init:
     law: str
     params: Params = ()
     code: str = ""
-    branches: str = ""
+    scheme: str = ""
     file: str = ""
 
     def identity(self) -> dict[str, Any]:
         """What it draws, as plain JSON values; its name is a label."""
-        more = {"code": self.code, "branches": self.branches}
+        more = {"code": self.code, "scheme": self.scheme}
         return {"law": self.law, **dict(self.params), **{key: value for key, value in more.items() if value}}
 
 

@@ -24,14 +24,13 @@ MORE = {
     "a scale by name": "init=variance_scaling init.scale=auto,2",
     "a kurtosis by name": "init=random_walk activation=tanh,relu",
     "other names": "init=he init.name=mine dataset.name=other",
-    "branches": "init=he init.branches=rezero model=residual_mlp",
+    "scheme": "init=he init.scheme=rezero model=residual_mlp",
     "laws that learn": "init=lsuv,pretrain_rbm init.base=he_normal,normal,lecun_normal",
     "no epochs": "epochs=null,3 dataset=digits,synthetic",
     "all data": "dataset=synthetic dataset.samples=300 dataset.noise=0.5 dataset.val=0.25 dataset.test=100",
     "a hash": "dataset.sha256=null",
     "a table": "dataset=csv dataset.path='my data.csv' dataset.label='a,b',3,null dataset.header=false,true",
     "odd texts": "dataset=csv dataset.path='it\\'s [1] {2}.csv','2024','null','é: ü','\\\\\\\\','a  b','${depth}x'",
-    "a root": "dataset=mnist dataset.root=/tmp/data,null",
     "softmax regression": "depth=0,1 width=32",
     "images": "init=he,dirac model=cnn,residual_cnn model.channels=8 model.kernel=5 depth=1",
     "no norm": "model.norm=null,none,batch",
@@ -123,9 +122,15 @@ def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
 def test_every_setting_is_told_or_is_of_the_command() -> None:
     (cell,) = compose(["protocol=tuned", "init_first=he", "init_output=he", "bias=zeros"])
     named = overrides(cell, Catalogue())
-    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "results", "experiment"}
+    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "results", "experiment", "name"}
     assert [key for key in named if key in SETTINGS] == [name for name in SETTINGS if name in named]
     assert set(GROUPS) <= {*named, "experiment"}
+
+
+def test_where_a_data_set_is_looked_for_is_not_told() -> None:
+    (cell,) = compose(["dataset=mnist", "dataset.root=/tmp/data"])
+    assert overrides(cell, Catalogue())["dataset"] == "mnist"
+    assert not [key for key in overrides(cell, Catalogue()) if key.startswith("dataset.")]
 
 
 def test_written_values_are_read_back() -> None:

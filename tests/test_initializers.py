@@ -372,7 +372,7 @@ def test_laws_that_count_fans_refuse_vectors(law: str) -> None:
 def test_every_option_names_a_law_and_parameters_that_it_has(name: str) -> None:
     node = Catalogue().options("init")[name]
     assert node["name"] == name
-    assert set(node) - {"bias", "branches"} == {"name", "law", *INITIALIZERS[node["law"]].defaults}
+    assert set(node) - {"bias", "scheme"} == {"name", "law", *INITIALIZERS[node["law"]].defaults}
 
 
 def test_the_list_has_more_than_35_initializers_that_differ() -> None:

@@ -9,7 +9,7 @@ from conftest import Answer, stored
 from conftest import asked as ways
 
 from initbench.initializers import LAWS, draw
-from initbench.initializers.schemes import BRANCHES
+from initbench.initializers.schemes import SCHEMES
 from initbench.seeding import stream
 from initbench.settings.options import option_files
 
@@ -54,8 +54,8 @@ def test_every_initializer_and_every_bias_trains_five_layers(initbench: Initbenc
     assert initbench("run", "bias=glob(*)", "activation=tanh", *setting).code == 0
     # A pattern names what can serve: a plain network has no residual branches to scale.
     files = option_files("init").items()
-    schemes = {name: BRANCHES.get(yaml.safe_load(file.read_text()).get("branches", "")) for name, file in files}
-    for_any_model = {name for name, scheme in schemes.items() if scheme is None or not scheme.branches}
+    schemes = {name: SCHEMES.get(yaml.safe_load(file.read_text()).get("scheme", "")) for name, file in files}
+    for_any_model = {name for name, scheme in schemes.items() if scheme is None or not scheme.residual}
     assert {one.init for one in ways()} == for_any_model
     assert {one.bias for one in ways()} == set(option_files("bias"))
     assert {record["outcome"] for record in stored().values()} <= {"ok", "diverged"}

@@ -92,7 +92,7 @@ BAD = {
     "model=residual_mlp width=[3,4]": "model=residual_mlp has one width for all layers; got [3, 4]",
     "model=residual_mlp init=fixup model.layers=1": "init 'fixup' needs model.layers >= 2; got 1",
     "init=fixup": "init 'fixup' is for residual branches, and model=mlp has none; use model=residual_mlp or model=res",
-    "init.branches=zero": "unknown init.branches 'zero', did you mean 'rezero'? Choose from: fixup, last_zero",
+    "init.scheme=zero": "unknown init.scheme 'zero', did you mean 'rezero'? Choose from: fixup, last_zero",
     "init_first=rezero": "init_first 'rezero' is for the branches of a whole network; use init=rezero",
     "model.norm=batch batch_size=1": "model=mlp on 1 sample: ValueError: Expected more than 1 value per channel",
     # 1,150 training samples.

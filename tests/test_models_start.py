@@ -17,7 +17,7 @@ from torch import nn
 from initbench.errors import InputError
 from initbench.experiment import start as drawing
 from initbench.experiment.plan import Trial, plan
-from initbench.initializers.schemes import BRANCHES
+from initbench.initializers.schemes import SCHEMES
 from initbench.models import modules
 from initbench.settings.compose import compose
 from initbench.settings.request import request
@@ -109,12 +109,12 @@ def test_the_other_rules_for_branches() -> None:
         _, params = drawn("model=residual_mlp", "depth=4", f"init={init}")
         for name, value in params.items():
             assert (value == (multiplier if name.endswith("multiplier") else he[name])).all()
-    _, params = drawn("model=residual_mlp", "depth=4", "init=zero_hadamard", "init.branches=last_zero")
+    _, params = drawn("model=residual_mlp", "depth=4", "init=zero_hadamard", "init.scheme=last_zero")
     assert (params["blocks.3.layers.0.weight"] == np.eye(128)).all()
     assert (params["blocks.3.layers.1.weight"] == 0).all()
     _, params = drawn("model=residual_mlp", "init=fixup", "init_output=he")
     assert params["output.weight"].all()
-    assert {name for name, scheme in BRANCHES.items() if scheme.branches} == {
+    assert {name for name, scheme in SCHEMES.items() if scheme.residual} == {
         "fixup", "rezero", "skipinit", "last_zero",
     }  # fmt: skip
 

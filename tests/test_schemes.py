@@ -20,7 +20,7 @@ from initbench.initializers import BIASES, LAWS
 from initbench.initializers.names import VIEWS
 from initbench.initializers.network import assign
 from initbench.initializers.parameters import ROLES
-from initbench.initializers.schemes import BRANCHES, Draw, Rule, scheme_rules
+from initbench.initializers.schemes import SCHEMES, Draw, Rule, scheme_rules
 from initbench.models import modules
 from initbench.models.roles import parameters
 from initbench.settings.catalogue import Catalogue
@@ -43,7 +43,7 @@ def started(*overrides: str) -> tuple[nn.Module, start.ParamArrays]:
 
 @pytest.mark.parametrize("name", LISTED)
 def test_a_run_and_initialize_start_from_the_same_bits(name: str) -> None:
-    residual = BRANCHES[scheme].branches if (scheme := Catalogue().option("init", name).get("branches")) else False
+    residual = SCHEMES[scheme].residual if (scheme := Catalogue().option("init", name).get("scheme")) else False
     model = ["model=residual_mlp", "depth=3"] if residual else ["depth=2"]
     module, params = started(f"init='{name}'", "activation=tanh", "width=32", *model)
     for value in module.parameters():
@@ -271,7 +271,7 @@ def test_torch_default_may_have_other_biases_and_is_a_run_of_its_own_on_a_users_
     for key, value in module.state_dict().items():
         assert (value.numpy() == params[key]).all(), key
     assert np.abs(params["rnn.weight_ih_l0"]).max() == pytest.approx(1 / 4, rel=0.02)
-    assert request(compose(["init=torch_default"])).cells[0].init.branches == ""
+    assert request(compose(["init=torch_default"])).cells[0].init.scheme == ""
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -367,7 +367,7 @@ def test_what_no_engine_has_is_refused_in_one_line(what: str, asked: dict[str, f
 def test_a_role_that_there_is_not_is_refused_and_every_rule_names_one() -> None:
     with pytest.raises(ValueError, match="role must be one of weight, input, hidden"):
         Rule("queries")
-    assert {rule.role for scheme in BRANCHES.values() for rule in scheme.rules} <= set(ROLES)
+    assert {rule.role for scheme in SCHEMES.values() for rule in scheme.rules} <= set(ROLES)
 
 
 def test_patterns_bring_their_own_biases_unless_one_policy_is_given() -> None:

@@ -17,7 +17,7 @@ from initbench.initializers import BIASES, Certificate, Law, certify
 from initbench.initializers.network import Part, assign, refusal
 from initbench.initializers.parameters import Parameter
 from initbench.initializers.plugins import law_of
-from initbench.initializers.schemes import BRANCHES, NEUTRAL, Draw, Rule, scheme_rules
+from initbench.initializers.schemes import NEUTRAL, SCHEMES, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.resolve import bias_policy, initializer, named_activation
@@ -191,7 +191,7 @@ def _rules(
         raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
     biases = policy or bias_policy(None, node, activation)
     init = initializer(node, activation, biases)
-    scheme = BRANCHES.get(init.branches)
+    scheme = SCHEMES.get(init.scheme)
     if scheme is not None and (why_not := refusal(scheme, found)):
         raise InputError(f"init '{init.name}' {why_not}")
     return scheme_rules(

@@ -7,11 +7,12 @@ from typing import Any
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
 from initbench.data import SOURCES
 from initbench.data_driven import DATA_LAWS
+from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError
 from initbench.initializers import BIASES, Law
 from initbench.initializers.conformance import examine
 from initbench.initializers.names import VIEW_SOURCES, VIEWS
-from initbench.initializers.schemes import BRANCHES
+from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS
 from initbench.render.blocks import Block, Paragraph, Table
 from initbench.settings.catalogue import Catalogue, defaults
@@ -31,6 +32,9 @@ def listing(group: str, catalogue: Catalogue) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
     if group == "settings":
         return settings(catalogue)
+    if group == "schemes":
+        schemes = tuple((name, scheme.formula, scheme.source) for name, scheme in SCHEMES.items())
+        return Table(("init.scheme", "what differs from layer to layer", "source"), schemes, left=(0, 1, 2))
     folder, header, row = GROUPS[group]
     views = {name: catalogue.option("init", name) for name in VIEWS}
     nodes = views if folder == "framework" else _options(folder, catalogue)
@@ -79,8 +83,8 @@ def _options(folder: str, catalogue: Catalogue) -> dict[str, Node]:
         if own and file.is_relative_to(own):
             node = nodes[name]
             # Rules for residual branches are refused where there are none.
-            scheme = BRANCHES.get(str(node.get("branches"))) if isinstance(node, dict) else None
-            residual = ["model=residual_mlp"] if scheme and scheme.branches else []
+            scheme = SCHEMES.get(str(node.get("scheme"))) if isinstance(node, dict) else None
+            residual = ["model=residual_mlp"] if scheme and scheme.residual else []
             try:
                 request(compose([f"{folder}={quoted(name)}", *residual], catalogue), catalogue)
             except InputError as error:
@@ -139,11 +143,11 @@ def _params(node: Node, *without: str) -> str:
 
 def _initializer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     law = catalogue.laws[node["law"]]
-    formula, params = law.formula, _params(node, "name", "law", "branches") or "–"
-    if node.get("branches"):
-        rule = BRANCHES[node["branches"]]
-        source = rule.source if rule.branches else VIEW_SOURCES.get(node["name"], law.source)
-        return "3" if rule.branches else str(law.tier), f"{formula}; {rule.formula}", params, source
+    formula, params = law.formula, _params(node, "name", "law", "scheme") or "–"
+    if node.get("scheme"):
+        rule = SCHEMES[node["scheme"]]
+        source = rule.source if rule.residual else VIEW_SOURCES.get(node["name"], law.source)
+        return "3" if rule.residual else str(law.tier), f"{formula}; {rule.formula}", params, source
     return str(law.tier), formula, params, VIEW_SOURCES.get(node["name"], law.source)
 
 
@@ -173,6 +177,11 @@ def _model(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     return MODELS[node["name"]].about, _params(node, "name") or "–"
 
 
+def _optimizer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
+    optimizer = OPTIMIZERS[node["name"]]
+    return optimizer.formula, plain(optimizer.lr), _params(node, "name") or "–", optimizer.source
+
+
 def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     settings = {f"{key}": value for key, value in node.items() if key not in ("defaults", "sweep")}
     return (_params({**(node.get("sweep") or {}), **settings}).replace(",", ", "),)
@@ -186,8 +195,9 @@ GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node, Catalogue], tuple[
     "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),
     "models": ("model", ("what", "defaults"), _model),
-    "optimizers": ("optimizer", ("defaults",), lambda node, catalogue: (_params(node, "name"),)),
+    "optimizers": ("optimizer", ("law", "lr", "defaults", "source"), _optimizer),
     "protocols": ("protocol", ("defaults",), lambda node, catalogue: (_params(node, "name") or "lr",)),
     "experiments": ("experiment", ("settings",), _preset),
+    "schemes": ("scheme", (), lambda node, catalogue: ()),
     "settings": ("settings", (), lambda node, catalogue: ()),
 }

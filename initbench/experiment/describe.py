@@ -16,7 +16,7 @@ from initbench.engine.job import History
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import ParamArrays, Start, certificate
 from initbench.initializers.plugins import law_of
-from initbench.initializers.schemes import BRANCHES
+from initbench.initializers.schemes import SCHEMES
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
 from initbench.trial import Init
 from initbench.version import __version__
@@ -85,7 +85,7 @@ def _about(trial: Trial) -> dict[str, Any]:
 
 def _formula(init: Init) -> str:
     formula = (DATA_LAWS.get(init.law) or law_of(init.law, init.code, init.file)).formula
-    return f"{formula}; {BRANCHES[init.branches].formula}" if init.branches else formula
+    return f"{formula}; {SCHEMES[init.scheme].formula}" if init.scheme else formula
 
 
 def _number(value: float) -> Any:

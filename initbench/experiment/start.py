@@ -16,7 +16,7 @@ from initbench.initializers import BIASES, Certificate, Law
 from initbench.initializers.conformance import unrepeatable
 from initbench.initializers.network import Part, assign
 from initbench.initializers.plugins import law_of
-from initbench.initializers.schemes import BRANCHES, Draw, Rule, scheme_rules
+from initbench.initializers.schemes import SCHEMES, Draw, Rule, scheme_rules
 from initbench.models import MODELS, Architecture, modules
 from initbench.models.roles import parameters
 from initbench.trial import Cell, Init
@@ -210,7 +210,7 @@ def _rules(cell: Cell, n_classes: int) -> list[Rule]:
         # Where the units of the output layer are the classes.
         informed = replace(bias, frequencies=tuple(samples(cell.dataset).frequencies.tolist()))
         rules.append(Rule("output_bias", lambda block: informed if block.shape[0] == n_classes else bias))
-    return [*rules, *scheme_rules(_draw(init), bias, BRANCHES.get(init.branches))]
+    return [*rules, *scheme_rules(_draw(init), bias, SCHEMES.get(init.scheme))]
 
 
 def _draw(init: Init) -> Draw:

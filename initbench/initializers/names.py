@@ -51,7 +51,7 @@ _BY_FRAMEWORK: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "torch": {
         "default": (
             "reset_parameters of torch.nn's layers",
-            {"law": "uniform_fan_in", "bias": "uniform_fan_in", "branches": "torch"},
+            {"law": "uniform_fan_in", "bias": "uniform_fan_in", "scheme": "torch"},
         ),
         "normal": ("torch.nn.init.normal_", {"law": "normal", "std": 1.0}),
         "uniform": ("torch.nn.init.uniform_", {"law": "uniform", "low": 0.0, "high": 1.0}),

@@ -141,9 +141,9 @@ def assign(parameters: Sequence[Parameter], rules: Sequence[Rule], frozen: bool 
 def refusal(scheme: Scheme, parameters: Sequence[Parameter]) -> str | None:
     """Why a scheme is not for a module; None if it is."""
     layers = [block.n_layers for parameter in parameters for block in parameter.blocks if block.n_layers]
-    if scheme.branches and not layers:
+    if scheme.residual and not layers:
         return "is for residual branches, which it cannot find in this module"
-    if scheme.branches and min(layers) < scheme.least_layers:
+    if scheme.residual and min(layers) < scheme.least_layers:
         return f"needs at least {scheme.least_layers} layers in every residual branch; got {min(layers)}"
     return None
 

@@ -3,7 +3,7 @@
 A scheme is a list of rules, and the first that has something to say of a block decides, for each thing it can say:
 what goes before another scheme in the list overrides it. ``init_first``, ``init_output``, the rules for residual
 branches and the patterns of :func:`initbench.initialize` are such rules, before the two that name the law of all
-weights and the policy of all biases. A new scheme is a line in :data:`BRANCHES`.
+weights and the policy of all biases. A new scheme is a line in :data:`SCHEMES`.
 """
 
 import math
@@ -103,7 +103,7 @@ class Scheme:
         formula: the scheme in words.
         source: where it comes from.
         rules: the first that says something decides.
-        branches: whether it is for networks with residual branches.
+        residual: whether it is for networks with residual branches.
         least_layers: the fewest layers of a branch that it has a meaning for.
         bias: the policy that its rules for biases refine; beside another one they do not count.
     """
@@ -111,7 +111,7 @@ class Scheme:
     formula: str
     source: str
     rules: tuple[Rule, ...]
-    branches: bool = True
+    residual: bool = True
     least_layers: int = 1
     bias: str = ""
 
@@ -186,7 +186,7 @@ def _of_fan_out(block: ParameterBlock) -> float:
 _NO_BIAS = Draw("zeros", BIASES["zeros"])
 _STANDARD_NORMAL = Draw("torch_default", LAWS["normal"], (("std", 1.0), ("mean", 0.0)))
 
-BRANCHES: dict[str, Scheme] = {
+SCHEMES: dict[str, Scheme] = {
     "fixup": Scheme(
         "last layer of each of L branches and output 0, the other m − 1 times L^(−1/(2m−2))",
         "Zhang et al. 2019, arXiv:1901.09321",
@@ -223,7 +223,7 @@ BRANCHES: dict[str, Scheme] = {
             Rule("weight", _uniform(_of_fan_out), layer="transposed"),
             Rule("bias", _uniform_bias(_of_fan_out), layer="transposed"),
         ),
-        branches=False,
+        residual=False,
         bias="uniform_fan_in",
     ),
 }

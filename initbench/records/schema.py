@@ -218,7 +218,9 @@ def split(old: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             if node is None:
                 trial[group] = None
                 continue
-            trial[group] = {key: value for key, value in node.items() if key not in ("name", "bias")}
+            trial[group] = {key: value for key, value in node.items() if key not in ("name", "bias", "branches")}
+            if "branches" in node:
+                trial[group]["scheme"] = node["branches"]
             asked[group] = node["name"]
         bias = trial.get("bias", old["init"].get("bias", "zeros"))
         bias = dict(bias) if isinstance(bias, Mapping) else {"name": bias}

@@ -10,7 +10,7 @@ from initbench.trial import Asked
 from initbench.values import exact
 
 # What no command line could say.
-_UNTOLD = ("name", "law", "sha256", "code", "function", "branches", "geometric")
+_UNTOLD = ("name", "law", "sha256", "code", "function", "scheme", "geometric")
 # Of each setting the values it takes; a command trains all combinations.
 Product = dict[str, tuple[str, ...]]
 

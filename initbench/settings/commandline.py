@@ -63,7 +63,7 @@ def _option(name: str, cell: Mapping[str, Any], catalogue: Catalogue) -> dict[st
     """An option's name, and what of it was set."""
     group, node = GROUPS[name], cell[name]
     option = cell["options"].get(name) or _like(group, node, catalogue)
-    brought = {"branches": None} if group == "init" else {}
+    brought = {"scheme": None} if group == "init" else {}
     brought |= catalogue.option(group, option)
     own = {
         key: value
@@ -81,7 +81,7 @@ def _like(group: str, node: Mapping[str, Any], catalogue: Catalogue) -> str:
             option = catalogue.option(group, name)
         except InputError:
             continue
-        if option.get(kind) == node.get(kind) and option.keys() >= node.keys() - {"branches"}:
+        if option.get(kind) == node.get(kind) and option.keys() >= node.keys() - {"scheme"}:
             return str(name)
     raise InputError(f"no {group} could be named that has what '{node['name']}' has; write it to a file")
 

@@ -139,9 +139,9 @@ def _composition(
     plain["experiment"] = options.pop("experiment")
 
     def complete(group: str, node: Any) -> Any:
-        # No option but those for residual branches has a rule for them, and every one can be given one.
-        branches = {"branches": None} if group == "init" and isinstance(node, dict) else {}
-        return catalogue.complete(group, branches | node if branches else node)
+        # Few options bring a scheme, and every one can be given one.
+        scheme = {"scheme": None} if group == "init" and isinstance(node, dict) else {}
+        return catalogue.complete(group, scheme | node if scheme else node)
 
     for key, group in GROUPS.items():
         plain[key] = complete(group, plain[key])

@@ -124,9 +124,9 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         for group in INIT_GROUPS
     }
     assert inits["init"] is not None
-    if model.name != "module" and inits["init"].branches == "torch":
+    if model.name != "module" and inits["init"].scheme == "torch":
         # Our models have no layer in which torch's scheme differs from its law: with or without, it is one trial.
-        inits["init"] = replace(inits["init"], branches="")
+        inits["init"] = replace(inits["init"], scheme="")
     cell = Cell(
         dataset=resolve.dataset(plain["dataset"]),
         model=model,

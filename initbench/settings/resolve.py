@@ -13,7 +13,7 @@ from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, Law
 from initbench.initializers.conformance import drawn
-from initbench.initializers.schemes import BRANCHES
+from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS, code_hash
 from initbench.seeding import stream
 from initbench.settings.catalogue import Catalogue
@@ -108,37 +108,37 @@ def initializer(
         refusal = _refusal(params["base"] if name in DATA_LAWS else name, tuple(of_law.items()))
         if refusal is not None:
             raise InputError(f"{group} '{node['name']}': {refusal}")
-    branches = "" if node.get("branches") is None else choice(f"{group}.branches", node["branches"], BRANCHES)
-    if branches and group != "init" and not BRANCHES[branches].branches:
-        branches = ""
-    if branches and group != "init":
+    scheme = "" if node.get("scheme") is None else choice(f"{group}.scheme", node["scheme"], SCHEMES)
+    if scheme and group != "init" and not SCHEMES[scheme].residual:
+        scheme = ""
+    if scheme and group != "init":
         raise InputError(f"{group} '{node['name']}' is for the branches of a whole network; use init={node['name']}")
-    if branches and name in DATA_LAWS:
-        raise InputError(f"{group} '{node['name']}': '{name}' has no rule for branches")
+    if scheme and name in DATA_LAWS:
+        raise InputError(f"{group} '{node['name']}': '{name}' has no scheme")
     label = text(f"{group}.name", node["name"])
-    return Init(label, name, tuple(sorted(params.items())), drawn_by.code, branches, drawn_by.file)
+    return Init(label, name, tuple(sorted(params.items())), drawn_by.code, scheme, drawn_by.file)
 
 
 def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> str | None:
     """Why an initializer is not for such a model; None if it is.
 
     Args:
-        init: an option of the group ``init``, with its law and its rule for residual branches.
+        init: an option of the group ``init``, with its law and its scheme.
         model: an option of the group ``model`` with its settings.
         depth: of the network.
     """
-    name, law, rule = init["name"], init["law"], init.get("branches")
+    name, law, scheme = init["name"], init["law"], init.get("scheme")
     if law in DATA_LAWS and (model["name"] != "mlp" or model.get("norm") not in (None, "none")):
         return f"init '{name}' sets up plain perceptrons only; use model=mlp without normalisation"
     if law in DATA_LAWS and DATA_LAWS[law].hidden and not depth:
         return f"init '{name}' trains hidden layers, and depth=0 has none"
-    if rule not in BRANCHES or not BRANCHES[rule].branches:
+    if scheme not in SCHEMES or not SCHEMES[scheme].residual:
         return None
     if not MODELS[model["name"]].branches:
         models = " or ".join(f"model={name}" for name, network in MODELS.items() if network.branches)
         return f"init '{name}' is for residual branches, and model={model['name']} has none; use {models}"
-    if model["layers"] < BRANCHES[rule].least_layers:
-        return f"init '{name}' needs model.layers >= {BRANCHES[rule].least_layers}; got {model['layers']}"
+    if model["layers"] < SCHEMES[scheme].least_layers:
+        return f"init '{name}' needs model.layers >= {SCHEMES[scheme].least_layers}; got {model['layers']}"
     return None
 
 

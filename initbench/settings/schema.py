@@ -16,7 +16,7 @@ from initbench.data_driven import DataLaw
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.initializers import BIASES, Law
 from initbench.initializers.fans import MODES
-from initbench.initializers.schemes import BRANCHES
+from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS
 from initbench.signature import declared, refined
 from initbench.values import Parameter
@@ -141,7 +141,7 @@ _INIT = (
     _NAME,
     Parameter("law", None, str, required=True, help="how a weight is drawn"),
     Parameter("bias", None, str, choices=tuple(BIASES), optional=True, help="the biases it brings with it"),
-    Parameter("branches", None, str, choices=tuple(BRANCHES), optional=True, help="its rule for residual branches"),
+    Parameter("scheme", None, str, choices=tuple(SCHEMES), optional=True, help="what differs from layer to layer"),
 )
 
 # What every option of a group has, whatever it names.
