@@ -1,7 +1,8 @@
 """initbench: the reference benchmark for neural-network weight initialization.
 
-``run`` trains a comparison and returns its results, ``load`` returns those of a folder, ``initialize`` draws the
-weights of any ``nn.Module``. The command line is a thin face of the same functions.
+``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``initialize`` draws
+the weights of any ``nn.Module``. The command line is a thin face of the same functions. What a user can mend is raised
+as an :class:`InputError` or a :class:`StorageError`, both :class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -14,17 +15,31 @@ if TYPE_CHECKING:
     from initbench.api.initialize import initialize
     from initbench.api.results import Results, load
     from initbench.api.run import run
+    from initbench.errors import InitbenchError, InputError, StorageError
 
-__all__ = ["Results", "__version__", "initialize", "load", "run"]
+__all__ = ["InitbenchError", "InputError", "Results", "StorageError", "__version__", "initialize", "load", "run"]
 
 # Silent unless a program configures this logger, or the command line is asked to debug.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Loaded on first use: the command line must not wait for torch or pandas.
-_HOMES = {"initialize": "initialize", "Results": "results", "load": "results", "run": "run"}
+_HOMES = {
+    "InitbenchError": "errors",
+    "InputError": "errors",
+    "Results": "api.results",
+    "StorageError": "errors",
+    "initialize": "api.initialize",
+    "load": "api.results",
+    "run": "api.run",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(f"initbench.api.{_HOMES[name]}"), name)
+        return getattr(import_module(f"initbench.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'initbench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """For who looks what there is: also what is not loaded yet."""
+    return sorted({*globals(), *__all__})

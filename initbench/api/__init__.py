@@ -1,1 +1,1 @@
-"""What Python users call: initialize a model of theirs."""
+"""What Python users call: run a comparison, load its results, initialize a model of theirs."""

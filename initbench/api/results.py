@@ -1,30 +1,45 @@
 """Results in Python: trials that one can count, tabulate, compare, report and draw. Needs no torch."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import io
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
 from initbench.analysis.contrasts import against, all_pairs, to_frame
-from initbench.analysis.trials import Trials, finals, select, to_table, to_trials
+from initbench.analysis.trials import Trials, Wanted, finals, select, to_table, to_trials
 from initbench.errors import InputError, StorageError, unknown
 from initbench.records import index
+from initbench.render.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
-    from initbench.render.blocks import Figure
+    from initbench.api.text import Text
+    from initbench.render.blocks import Figure, Table
+    from initbench.settings.request import Request
 
 FORMATS = ("markdown", "rich", "csv", "latex", "html")
+# The views that are drawn, and what trials each can show.
+PLOTS = {
+    "strips": "trials",
+    "curves": "trials that trained for an epoch or more",
+    "lr": "trials of several learning rates, all else equal",
+    "depth": "trials of several depths, all else equal",
+    "activation": "trials of several activations, all else equal",
+    "across": "three techniques or more that have trials in each of several settings",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Results:
     """Trials of any number of settings, as :func:`initbench.run` and :func:`initbench.load` return them.
 
-    A notebook shows them as a table: mean test accuracy of every setting and technique.
+    A notebook or a prompt shows them as a table: a row for every technique of every setting.
 
     Attributes:
         trials: what the records hold of them, sorted by setting and seed.
@@ -37,50 +52,83 @@ class Results:
 
     def __repr__(self) -> str:
         if not len(self):
-            return "Results: no trials"
-        comparison = compare(finals(self.trials))
-        parts = [f"{len(self)} trials", f"{len(comparison.techniques)} techniques"]
-        return f"Results: {', '.join([*parts, f'{len(comparison.settings)} settings'])}"
+            return self._count()
+        from initbench.render.terminal import Terminal, to_terminal
+
+        page = io.StringIO()
+        # Never folded or cut into parts.
+        to_terminal([self._table()], Terminal(file=page, width=200))
+        lines = [line.rstrip() for line in page.getvalue().strip("\n").splitlines()]
+        return "\n".join([self._count(), *lines])
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        from initbench.render.blocks import Table
-        from initbench.report.document import overview
+        from initbench.render.fragment import to_fragment
 
-        if not len(self):
-            return "<p>Results: no trials</p>"
-        (table,) = [block for block in overview(compare(finals(self.trials))) if isinstance(block, Table)]
-        head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
-        rows = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table.rows]
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{escape(repr(self))}. {escape(table.caption)}</p>"
-        )
+        return to_fragment(self._table(), f"{self._count()}.") if len(self) else f"<p>{escape(self._count())}</p>"
 
-    def frame(self) -> "pd.DataFrame":
-        """One row per trial: its settings, outcome, counts, accuracies (fractions) and scores, as the CSV has them."""
-        return to_table(self.trials)
+    def _table(self) -> "Table":
+        from initbench.report.glance import glance
 
-    def select(self, *filters: str) -> "Results":
-        """The trials that pass all filters, each as on the command line: ``"init=he,xavier"``, ``"depth=10"``.
+        return glance(compare(finals(self.trials)))
+
+    def _count(self) -> str:
+        n_search = len(self) - len(finals(self.trials))
+        return f"Results of {counted(len(self), 'trial')}" + (f", {n_search} of them in a search" if n_search else "")
+
+    @property
+    def techniques(self) -> list[str]:
+        """What is compared, in the order of every table: names that ``baseline=`` takes."""
+        return compare(finals(self.trials)).techniques if len(self) else []
+
+    @property
+    def errors(self) -> list[str]:
+        """Of every trial that could not be trained the reason. One that diverged is none of these: it is a result."""
+        codes = self.trials.columns.numbers["error"]
+        return [self.trials.columns.errors[code] for code in codes[codes >= 0]]
+
+    def frame(self, search: bool = False) -> "pd.DataFrame":
+        """One row per trial, with the columns of ``initbench report --format csv`` after its ``technique``.
+
+        Accuracies are fractions, NaN where a run failed; whole numbers that a run may lack (``diverged_at``,
+        ``epochs_to_target``) are of pandas' ``Int64``; texts are categories, techniques in the order of every table.
+
+        Args:
+            search: also the trials in which a protocol looked for its learning rates, whose ``stage`` is ``search``.
+        """
+        trials = self.trials if search else finals(self.trials)
+        table = to_table(trials)
+        if len(trials):
+            import pandas as pd
+
+            comparison = compare(trials)
+            codes = comparison.frame["technique"].to_numpy()
+            table.insert(0, "technique", pd.Categorical.from_codes(codes, comparison.techniques))
+        return table
+
+    def select(self, *filters: str, **settings: Any) -> "Results":
+        """The trials that have one of the wanted values of every setting: ``select(init=["he", "xavier"], depth=10)``.
+
+        Args:
+            filters: as on the command line: ``"init=he,xavier"``, ``"init=glob(he*)"``, ``"optimizer.momentum=0.9"``.
+            settings: a value or a list of them for each; a mapping names an option with parameters.
 
         Raises:
             InputError: a setting that no trial has, or a selection that leaves nothing.
         """
-        from initbench.settings.overrides import parse_filters
-
-        return Results(select(self.trials, parse_filters(filters)))
+        return Results(select(self.trials, _wanted(filters, settings)))
 
     def contrasts(self, baseline: str | None = None, by: str = "init") -> "pd.DataFrame":
         """Techniques against each other, paired by seed, a row each.
 
-        ``mean`` is the mean difference of test accuracy (a fraction) of ``a`` minus ``b`` with its 95 % interval,
-        ``p`` that of the exact sign-flip test, ``adjusted_p`` after Holm, ``verdict`` what follows at 5 %.
+        ``mean`` is the mean difference of test accuracy (a fraction) of ``a`` minus ``b``, a failed run scoring as
+        always naming the most frequent class, and ``low`` to ``high`` its 95 % interval; ``p`` is that of the exact
+        sign-flip test, ``adjusted_p`` after Holm within a setting; ``verdict`` is what follows at 5 %: ``a`` is
+        ``higher``, ``lower``, ``inseparable``, or ``untestable``, as it takes ``seeds_needed`` seeds to show anything.
 
         Args:
-            baseline: hold all others against this one; None: all pairs, the better of the two first.
+            baseline: hold all others against this one of ``techniques``; None: all pairs, the better of the two first.
             by: the setting whose values are the techniques.
 
         Raises:
@@ -88,12 +136,8 @@ class Results:
         """
         comparison = compare(finals(self.trials), by)
         reference = None if baseline is None else baseline_of(comparison, baseline)
-        found = [
-            contrast
-            for setting in range(len(comparison.settings))
-            for contrast in _contrasts(comparison, setting, reference)
-        ]
-        return to_frame(comparison, found)
+        sections = range(len(comparison.settings))
+        return to_frame(comparison, [one for setting in sections for one in _contrasts(comparison, setting, reference)])
 
     def report(
         self,
@@ -101,94 +145,168 @@ class Results:
         *,
         by: str = "init",
         baseline: str | None = None,
-        views: Iterable[str] = (),
+        views: str | Iterable[str] = (),
         out: str | Path | None = None,
-    ) -> str:
-        """The report on these trials, as ``initbench report`` gives it.
+    ) -> "Text":
+        """The report on these trials, as ``initbench report`` gives it: a text, which a notebook shows as what it is.
 
         Args:
             format: ``markdown``, ``rich`` (as on a terminal), ``csv``, ``latex`` or ``html``.
             by: the setting whose values the columns compare.
-            baseline: the technique that the others are tested against.
-            views: further views: ``curves``, ``strips``, ``pairs``, ``lr``, ``depth``, ``activation``, ``across``.
+            baseline: the technique that the others are tested against; None: ``torch_default`` where there is one.
+            views: further views: ``curves``, ``strips``, ``pairs``, ``lr``, ``depth``, ``activation``, ``across``,
+                ``article``.
             out: write it to this file too.
 
         Raises:
             InputError: a format, a view, a setting or a baseline that there is not.
             StorageError: the file cannot be written.
         """
-        from initbench.report.output import report
+        from initbench.api.keywords import one_or_more
+        from initbench.api.text import Text
+        from initbench.report.document import VIEWS, Options
+        from initbench.report.output import report, write
 
         if format not in FORMATS:
             raise unknown("format", format, FORMATS)
-        text = report(self.trials, _options(by, baseline, views), format)
+        asked = tuple(one_or_more(views))
+        for view in asked:
+            if view not in VIEWS:
+                raise unknown("view", view, VIEWS)
+        text = report(self.trials, Options(by, baseline, asked), format)
         if out is not None:
-            try:
-                Path(out).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
-        return text
+            write(text, Path(out))
+        return Text(text, format)
 
     def plot(self, view: str = "strips", *, by: str = "init", number: int = 1) -> "Canvas":
         """A figure of these trials, to show or to save: ``results.plot("curves").savefig("curves.pdf")``.
+
+        Where a view has a figure for each setting, ``select`` says of which: ``results.select(depth=10).plot()``.
 
         Args:
             view: ``strips`` (every run), ``curves`` (learning curves), ``lr`` (learning rates), ``depth``,
                 ``activation`` or ``across`` (ranks over settings).
             by: the setting whose values are compared.
-            number: which one, where there is one for each setting; 1 is the first.
+            number: which of several figures; 1 is the first.
 
         Returns:
-            A matplotlib figure.
+            A matplotlib figure, with what it shows as its title.
 
         Raises:
             InputError: there is no such view, or nothing in these trials that it could show.
         """
         from initbench.render.figures import draw
 
+        if view not in PLOTS:
+            raise unknown("plot", view, PLOTS)
         found = self._figures(view, by)
+        if not found:
+            raise InputError(f"plot '{view}' shows {PLOTS[view]}, and there are none here")
         if not 1 <= number <= len(found):
-            there = f"there are {len(found)}" if found else "these trials have none"
-            raise InputError(f"no figure {number} of view '{view}': {there}")
-        return draw(found[number - 1].plot)
+            raise InputError(f"number must be from 1 to {len(found)}, the figures of plot '{view}'; got {number}")
+        return draw(found[number - 1].plot, found[number - 1].title)
 
     def _figures(self, view: str, by: str) -> "list[Figure]":
         from initbench.render.blocks import Figure
-        from initbench.report.document import document
+        from initbench.report.document import Options, document
 
-        return [block for block in document(self.trials, _options(by, None, [view])) if isinstance(block, Figure)]
+        blocks = document(self.trials, Options(by=by, views=(view,)))
+        return [block for block in blocks if isinstance(block, Figure)]
 
 
-def load(*folders: str | Path, filters: Iterable[str] = ()) -> Results:
+def load(*folders: str | Path, filters: str | Iterable[str] = (), target: float | None = None, **more: Any) -> Results:
     """The results in some folders (default: ``results``), without training anything.
 
+    ``initbench.load("results", init=["he", "xavier"], depth=10)`` are those of them that :meth:`Results.select` gives,
+    ``initbench.load(name="pilot")`` those that the runs of this name asked for, wherever they were trained.
+
+    Args:
+        folders: results folders, merged.
+        filters: as on the command line: ``"init=glob(he*)"``.
+        target: the validation accuracy that counts as trained; None: by data set.
+        more: settings, with a value or a list of them for each.
+
+    Warns:
+        UserWarning: a file is damaged; the others are read.
+
     Raises:
-        InputError: a folder that is not there, or filters that leave nothing.
-        StorageError: a folder that cannot be read, or a file that is damaged or of a newer format.
+        InputError: a folder that is not there or has no records, or a selection that leaves nothing.
+        StorageError: a folder that cannot be read, or a file of a newer format.
     """
-    paths = [Path(folder) for folder in folders or ("results",)]
-    for path in paths:
-        if not path.is_dir():
-            raise InputError(f"there is no results folder {path}")
-    columns, damaged = index.load(paths)
-    if damaged:
-        raise StorageError(damaged[0])
-    results = Results(to_trials(columns))
-    chosen = list(filters)
-    return results.select(*chosen) if chosen else results
+    from initbench.api.keywords import one_or_more
+
+    wanted = _wanted(one_or_more(filters), more)
+    return Results(read([Path(folder) for folder in folders or ("results",)], wanted, target, tell=_warn))
+
+
+def read(
+    folders: Sequence[Path],
+    wanted: Mapping[str, Wanted],
+    target: float | None = None,
+    request: "Request | None" = None,
+    cached: bool = True,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Trials:
+    """The trials in some folders that pass all filters.
+
+    Args:
+        folders: results folders.
+        wanted: the filters; ``name`` stands for what the runs of this name asked for.
+        target: the validation accuracy that counts as trained; None: by data set.
+        request: only what it asks for.
+        cached: read the cache where it holds.
+        tell: takes a line for every damaged file.
+
+    Raises:
+        InputError: a folder that is not there or has no records, or filters that leave nothing.
+        StorageError: a folder that cannot be read, or a file of a newer format.
+    """
+    for folder in folders:
+        check(folder)
+    columns, damaged = index.load(folders, cached=cached)
+    for line in damaged:
+        tell(line)
+    if not len(columns):
+        shown = ", ".join(map(str, folders))
+        raise InputError(f"no records in {shown}; 'initbench reproduce results={folders[0]}' makes some")
+    names = wanted.get("name", [])
+    if not isinstance(names, Sequence):
+        raise InputError("name must be that of a run, or several; a pattern finds none")
+    if request is not None or names:
+        from initbench.experiment.requests import exactly, kept
+
+        requests = [one for name in names for folder in folders for one in kept(folder, str(name))]
+        columns = exactly(requests if request is None else [request], columns)
+        if not len(columns):
+            raise InputError("nothing of this is trained yet; 'initbench run' with the same settings trains it")
+    return select(to_trials(columns, target), {key: values for key, values in wanted.items() if key != "name"})
+
+
+def check(folder: Path) -> None:
+    """Refuse a results folder that is not there."""
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
+    if not there:
+        raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
+
+
+def _wanted(filters: Iterable[str], settings: Mapping[str, Any]) -> Mapping[str, Wanted]:
+    from initbench.api.keywords import filter_texts
+    from initbench.settings.overrides import parse_filters
+
+    for text in filters:
+        if not isinstance(text, str):
+            raise InputError(f"a filter must be a text such as 'init=he,xavier'; got {type(text).__name__}")
+    return parse_filters(list(itertools.chain(filters, filter_texts(settings))))
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, UserWarning, stacklevel=4)
 
 
 def _contrasts(comparison: Comparison, setting: int, baseline: int | None) -> Any:
     if baseline is None:
         return all_pairs(comparison, setting)
     return against(comparison, setting, baseline)
-
-
-def _options(by: str, baseline: str | None, views: Iterable[str]) -> Any:
-    from initbench.report.document import VIEWS, Options
-
-    asked = tuple(views)
-    for view in asked:
-        if view not in VIEWS:
-            raise unknown("view", view, VIEWS)
-    return replace(Options(), by=by, baseline=baseline, views=asked)

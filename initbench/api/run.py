@@ -1,78 +1,95 @@
 """``initbench.run``: plan, train what is missing, and return the results; the command line's work, in Python."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from initbench.analysis.trials import to_trials
+from initbench.api.keywords import command_lines, one_or_more
 from initbench.api.results import Results
 from initbench.errors import InputError
-from initbench.experiment.execute import execute
+from initbench.experiment.execute import Say, execute
 from initbench.experiment.progress import say
-from initbench.settings.catalogue import Catalogue
-from initbench.settings.commandline import written
+from initbench.settings.catalogue import Catalogue, Plain
 from initbench.settings.compose import compose
-from initbench.settings.request import request
-
-# Settings whose list is a value and no sweep.
-_LISTS = ("seeds",)
+from initbench.settings.request import Request, request
 
 
 def run(
     *overrides: str,
+    settings: Mapping[str, Any] | None = None,
     config_dir: str | Path | None = None,
-    plugins: Iterable[str | Path] = (),
+    plugins: str | Path | Iterable[str | Path] = (),
     quiet: bool = False,
-    **settings: Any,
+    **more: Any,
 ) -> Results:
     """Train whatever of a sweep has no record yet, and return all of it.
 
     ``initbench.run(init=["he", "xavier"], depth=[2, 10], seeds=3)`` is ``initbench run init=he,xavier depth=2,10
-    seeds=3``: a list is an axis of the sweep, a tuple is one value that is a list (``width=(64, 32)``). Settings of an
-    option stand beside its name: ``init={"name": "gaussian", "std": [0.05, 0.5]}``. Records are kept in the folder
-    ``results``, as those of the command line, and are trained once.
+    seeds=3``. Records are kept in the folder ``results``, as those of the command line: a trial is trained once, and
+    the same call again reads it. After an interruption the same call goes on.
+
+    Settings are keywords: ``dataset``, ``init``, ``activation``, ``model``, ``depth``, ``width``, ``optimizer``,
+    ``lr``, ``epochs``, ``seeds``, ``device``, ``results`` and the others of ``initbench list settings``. A value is
+
+    * one value: ``depth=10``, ``init_output=None``, ``results=Path("mine")``;
+    * a list, a range or an array, an axis of the sweep: ``depth=[2, 10]``; but ``seeds=[3, 7]`` is those two seeds;
+    * a tuple, one value that is a list: ``width=(64, 32)``;
+    * a mapping, an option with its parameters: ``init={"name": "gaussian", "std": [0.05, 0.5]}``,
+      ``optimizer={"momentum": 0.5}``; in a list of options too: ``init=["he", {"name": "gaussian", "std": 0.05}]``.
 
     Args:
-        overrides: further settings as the command line has them, such as ``"init=glob(he*)"``.
+        overrides: settings as the command line has them: ``"init=glob(he*)"``. Keywords win over them.
+        settings: more settings, by names that are no keywords: ``{"optimizer.momentum": [0.5, 0.9]}``.
         config_dir: a folder of your own with config groups.
-        plugins: Python files with initializers of your own.
+        plugins: a Python file with initializers of your own, or several.
         quiet: say nothing and show no progress.
-        settings: of ``initbench list settings``.
+        more: settings by keyword.
 
     Raises:
         InputError: a setting, a name or a value that there is not, or something that cannot be trained here.
         StorageError: the results folder cannot be read or written.
     """
-    catalogue = Catalogue.of(plugins, config_dir)
-    texts = [text for name, value in settings.items() for text in texts_of(name, value)]
-    asked = request(compose([*overrides, *texts], catalogue), catalogue)
-    made = execute(asked, tell=(lambda line: None) if quiet else say, quiet=quiet)
-    return Results(to_trials(made.columns))
+    for text in overrides:
+        if not isinstance(text, str):
+            raise InputError(f"an override must be a text such as 'init=he'; got {type(text).__name__}")
+    lines = [[*overrides, *line] for line in command_lines(settings or {}, more)]
+    _, wanted = ask(lines, config_dir, one_or_more(plugins))
+    tell: Say = _silent if quiet else say
+    results = train(wanted, tell, quiet=quiet)
+    for line in failures(results):
+        tell(line)
+    return results
 
 
-def texts_of(name: str, value: Any) -> list[str]:
-    """One setting as overrides: of an option its name, then its parameters.
+def ask(
+    lines: Sequence[Sequence[str]], config_dir: str | Path | None = None, plugins: Iterable[str | Path] = ()
+) -> tuple[list[Plain], Request]:
+    """What some command lines ask for together: their cells as composed, and the request that is made of them.
 
     Raises:
-        InputError: a mapping of an axis, which cannot be swept.
+        InputError: a setting, a name or a value that there is not.
     """
-    if isinstance(value, Mapping):
-        inner = dict(value)
-        own = texts_of(name, inner.pop("name")) if "name" in inner else []
-        return own + [text for key, part in inner.items() for text in texts_of(f"{name}.{key}", part)]
-    if isinstance(value, range):
-        value = list(value)
-    if isinstance(value, list) and name not in _LISTS:
-        if not value:
-            raise InputError(f"{name} is an empty list; give one value or several")
-        if any(isinstance(item, Mapping) for item in value):
-            raise InputError(f"{name}: a list of mappings is no axis; write {name}={{'name': …, 'std': [0.1, 0.2]}}")
-        return [f"{name}={','.join(map(_text, value))}"]
-    return [f"{name}={_text(value)}"]
+    catalogue = Catalogue.of(plugins, config_dir)
+    cells = [cell for line in lines for cell in compose(line, catalogue)]
+    return cells, request(cells, catalogue)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Path):
-        return written(str(value))
-    # A number of NumPy as Python's own.
-    return written(value.item() if hasattr(value, "item") else value)
+def train(request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False) -> Results:
+    """Train whatever of a request has no record yet, and return all of it: :func:`execute`, with its arguments.
+
+    Raises:
+        InputError: what is asked for cannot be trained here.
+        StorageError: the results folder cannot be read or written.
+    """
+    return Results(to_trials(execute(request, tell=tell, verbose=verbose, quiet=quiet).columns))
+
+
+def failures(results: Results) -> list[str]:
+    """A line for the user where some trials could not be trained, with the reason of the first."""
+    errors = results.errors
+    return [f"{len(errors)} of {len(results)} trials failed; the first: {errors[0]}"] if errors else []
+
+
+def _silent(line: str) -> None:
+    """Says nothing."""

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -33,14 +33,6 @@ def drop(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def say_all(lines: Sequence[str]) -> None:
-    """Lines to the user, on stderr."""
-    from initbench.experiment.progress import say
-
-    for line in lines:
-        say(line)
-
-
 def print_report(
     trials: "Trials", options: "Options", form: str, out: Path | None, other: "Other | None" = None
 ) -> None:
@@ -58,7 +50,4 @@ def print_report(
         with stdout():
             sys.stdout.write(text)
         return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
+    output.write(text, out)

@@ -3,16 +3,13 @@
 import itertools
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Plugins
-from initbench.commands.console import print_report, say_all
-from initbench.errors import InputError, StorageError
-
-if TYPE_CHECKING:
-    from initbench.settings.request import Request
+from initbench.commands.console import print_report
+from initbench.errors import InputError
 
 Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
 View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "article", "all"])
@@ -58,16 +55,19 @@ def report(
 
     name=NAME takes the trials that the runs of this name asked for, wherever they were trained.
     """
-    from initbench.analysis.trials import select, to_trials
-    from initbench.experiment.requests import exactly, kept
-    from initbench.records import index
+    from initbench.api.results import check, read
+    from initbench.experiment.progress import say
     from initbench.report import output
     from initbench.report.document import VIEWS, Options
     from initbench.settings.overrides import parse_filters
     from initbench.values import path
 
     texts = [text for text in what or [] if "=" in text]
-    asked = _asked(texts, plugin or [], config_dir) if exact else None
+    asked = None
+    if exact:
+        from initbench.api.run import ask
+
+        _, asked = ask([texts], config_dir, plugin or [])
     wanted = parse_filters([text for text in texts if asked is None or text.startswith("results=")])
     folders = [Path(text) for text in what or [] if "=" not in text]
     if len(folders) > 2:
@@ -76,44 +76,16 @@ def report(
         raise InputError("two folders are compared in a report of its own, without --baseline, --view and --figures")
     if folders and "results" in wanted:
         raise InputError(f"results= is for a report without a folder, and here is {folders[0]}; give one of them")
-    names = wanted.pop("name", [])
     named = wanted.pop("results", ["results"])
     if not isinstance(named, list):
         raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
     sets = [[folder] for folder in folders] or [[path("results", name) for name in named]]
     for folder in itertools.chain(*sets):
-        try:
-            there = folder.is_dir()
-        except OSError as error:
-            raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
-        if not there:
-            raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
-    chosen = []
-    for together in sets:
-        loaded, damaged = index.load(together, cached=not no_cache)
-        say_all(damaged)
-        if not len(loaded):
-            shown = ", ".join(map(str, together))
-            raise InputError(f"no records in {shown}; 'initbench reproduce results={together[0]}' makes some")
-        requests = [asked] if asked else [one for name in names for place in together for one in kept(place, str(name))]
-        if requests:
-            loaded = exactly(requests, loaded)
-        if not len(loaded):
-            raise InputError("nothing of this is trained yet; 'initbench run' with the same settings trains it")
-        chosen.append(select(to_trials(loaded, target), wanted))
+        check(folder)
+    chosen = [read(one, wanted, target, asked, cached=not no_cache, tell=say) for one in sets]
     views = VIEWS if View.all in (view or ()) else tuple(view or ())
     options = Options(by=by, baseline=baseline, views=views)
     other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
     if figures is not None:
         output.figures(chosen[0], options, figures)
     print_report(chosen[0], options, form, out, other)
-
-
-def _asked(overrides: list[str], plugins: list[Path], config_dir: Path | None) -> "Request":
-    """The request that a run with these overrides would make."""
-    from initbench.settings.catalogue import Catalogue
-    from initbench.settings.compose import compose
-    from initbench.settings.request import request
-
-    catalogue = Catalogue.of(plugins, config_dir)
-    return request(compose(overrides, catalogue), catalogue)

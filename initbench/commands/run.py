@@ -56,18 +56,13 @@ def _run(
     show_config: bool,
     verbose: bool,
 ) -> None:
-    from initbench.analysis.trials import to_trials
-    from initbench.experiment.execute import execute, planned
+    from initbench.api.run import ask, failures, train
+    from initbench.experiment.execute import planned
     from initbench.experiment.plan import lines_of
     from initbench.experiment.progress import say
     from initbench.report.document import Options
-    from initbench.settings.catalogue import Catalogue
-    from initbench.settings.compose import compose
-    from initbench.settings.request import request
 
-    catalogue = Catalogue.of(plugins, config_dir)
-    cells = compose(overrides, catalogue)
-    asked = request(cells, catalogue)
+    cells, wanted = ask([overrides], config_dir, plugins)
     if show_config:
         import yaml
 
@@ -76,16 +71,17 @@ def _run(
             print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return
     if dry_run:
-        lines = lines_of(planned(asked)[0])
+        lines = lines_of(planned(wanted)[0])
         with stdout():
             print(*lines, sep="\n")
         return
     with _stoppable():
-        made = execute(asked, verbose=verbose).columns
-    print_report(to_trials(made), Options(), "rich", None)
-    errors = made.numbers["error"][made.numbers["error"] >= 0]
-    if len(errors):
-        say(f"{len(errors)} of {len(made)} trials failed; the first: {made.errors[errors[0]]}")
+        results = train(wanted, verbose=verbose)
+    print_report(results.trials, Options(), "rich", None)
+    failed = failures(results)
+    for line in failed:
+        say(line)
+    if failed:
         raise typer.Exit(3)
 
 

@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: bars with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal and in a notebook, plain lines elsewhere."""
 
 import sys
 import time
@@ -23,12 +23,14 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress(total: int, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A function that counts work done, out of ``total`` trial-steps, and shows it: in a notebook as a bar too."""
+    """A function that counts work done, out of ``total`` trial-steps, and shows it."""
     if quiet:
         yield lambda amount: None
         return
     console = Console(stderr=True)
-    with _bar(console, total) if console.is_terminal or console.is_jupyter else _lines(total) as advance:
+    # Rich's own bar needs a package of widgets there, and warns without it.
+    shown = _cell(total) if console.is_jupyter else _bar(console, total) if console.is_terminal else _lines(total)
+    with shown as advance:
         yield advance
 
 
@@ -63,6 +65,28 @@ def _bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def _lines(total: int) -> Iterator[Callable[[int], None]]:
+    with _timed(total, _SECONDS_BETWEEN_LINES, lambda done, text: say(f"training {text}")) as advance:
+        yield advance
+
+
+@contextmanager
+def _cell(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar in the output of a notebook's cell, of HTML's own; it goes when the work is done."""
+    from IPython.display import display
+
+    def bar(done: int, text: str) -> dict[str, str]:
+        html = f'<progress value="{done}" max="{total}" style="vertical-align: middle"></progress> {text}'
+        return {"text/plain": text, "text/html": html}
+
+    handle = display(bar(0, _STARTING), raw=True, display_id=True)
+    with _timed(total, 0.2, lambda done, text: handle.update(bar(done, f"training {text}"), raw=True)) as advance:
+        yield advance
+    handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+
+@contextmanager
+def _timed(total: int, seconds: float, show: Callable[[int, str], None]) -> Iterator[Callable[[int], None]]:
+    """Counts work, and shows it no more often than every so many seconds: how much, how fast, and what is left."""
     start = last = time.monotonic()
     done = 0
 
@@ -72,10 +96,10 @@ def _lines(total: int) -> Iterator[Callable[[int], None]]:
         if not done:
             start = last = now
         done += amount
-        if now - last >= _SECONDS_BETWEEN_LINES:
+        if now - last >= seconds:
             last = now
             rate = done / (now - start)
             left = int((total - done) / rate)
-            say(f"training {done / total:.0%}, {rate:,.0f} trial-steps/s, {left // 60}:{left % 60:02d} left")
+            show(done, f"{done / total:.0%}, {rate:,.0f} trial-steps/s, {left // 60}:{left % 60:02d} left")
 
     yield advance

@@ -12,6 +12,7 @@ from initbench.render.text import counted, listed, percent, span
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
 from initbench.report.article_tables import article, beside
 from initbench.report.command import command
+from initbench.report.glance import apart
 from initbench.report.ranking_tables import across
 from initbench.report.seed_figures import learning_curves, strips
 
@@ -124,10 +125,8 @@ def overview(comparison: Comparison) -> list[Block]:
     groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= STUCK).groupby(["setting", "technique"])
     averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
     rows = []
-    parts = [title.split(" · ") for title in comparison.titles]
-    same = {part for part in parts[0] if all(part in others for others in parts)}
-    for setting, shown in enumerate(parts):
-        cells = [" · ".join(part for part in shown if part not in same)]
+    for setting, title in enumerate(apart(comparison.titles)[1]):
+        cells = [title]
         for technique in range(len(comparison.techniques)):
             there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
             value = percent(averages[setting, technique]) if there else ""

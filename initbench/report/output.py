@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from initbench.analysis.trials import Trials, to_csv
-from initbench.errors import InputError
+from initbench.errors import InputError, StorageError
 from initbench.render.blocks import Block
 from initbench.render.latex import to_latex
 from initbench.render.page import to_html
@@ -57,6 +57,18 @@ def blocks(trials: Trials, options: Options, other: Other | None = None) -> list
         InputError: a comparison or a baseline that the trials do not have.
     """
     return document(trials, options) if other is None else two_sets(trials, *other, options.by)
+
+
+def write(text: str, out: Path) -> None:
+    """A report into a file.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def figures(trials: Trials, options: Options, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -15,8 +16,11 @@ from initbench.render.figures.heat_map import heat_map
 from initbench.render.figures.panels import panels
 from initbench.render.figures.ranking import ranking
 from initbench.render.figures.strips import strips
-from initbench.render.figures.style import COLORS, STYLE
+from initbench.render.figures.style import COLORS, STYLE, escaped
 from initbench.render.plots import HeatMap, Panels, Plot, Strips
+
+# Of a title of 8 points, with room to spare.
+_LETTERS_AN_INCH = 15
 
 
 def write(blocks: Sequence[Block], folder: Path) -> list[Path]:
@@ -69,10 +73,14 @@ def render(plot: Plot, suffix: str, salt: str = "initbench") -> bytes:
         return file.getvalue()
 
 
-def draw(plot: Plot) -> Canvas:
+def draw(plot: Plot, title: str = "") -> Canvas:
     """A plot as a matplotlib figure, for whoever wants to show or change it."""
     with mpl.rc_context(STYLE):
-        return _canvas(plot)
+        canvas = _canvas(plot)
+        if title:
+            folded = textwrap.fill(title, int(_LETTERS_AN_INCH * canvas.get_figwidth()))
+            canvas.suptitle(escaped(folded), x=0.01, ha="left", fontsize=8)
+        return canvas
 
 
 def _canvas(plot: Plot) -> Canvas:

@@ -39,4 +39,9 @@ STYLE = {
 
 def short(name: str) -> str:
     """A name that fits, with nothing that matplotlib would take for mathematics."""
-    return (name if len(name) <= 34 else f"{name[:33]}…").replace("$", r"\$")
+    return escaped(name if len(name) <= 34 else f"{name[:33]}…")
+
+
+def escaped(text: str) -> str:
+    """A text with nothing that matplotlib would take for mathematics."""
+    return text.replace("$", r"\$")

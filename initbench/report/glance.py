@@ -1,0 +1,41 @@
+"""All of some results at a glance: a row for every technique of every setting, in one table that fits a screen."""
+
+from initbench.analysis.compare import Comparison
+from initbench.analysis.summaries import Summary, summaries
+from initbench.render.blocks import Table
+from initbench.render.text import NONE, counted, percent
+
+# More rows than anyone reads without scrolling.
+MOST_ROWS = 40
+
+
+def glance(comparison: Comparison) -> Table:
+    """What a notebook and a prompt show of results. No technique is marked: nothing is tested here."""
+    same, own = apart(comparison.titles)
+    several = len(own) > 1
+    rows: list[tuple[str, ...]] = []
+    for setting, title in enumerate(own):
+        if len(rows) > MOST_ROWS:
+            break
+        for place, one in enumerate(summaries(comparison, setting)):
+            # The setting stands at its first technique, as a heading of those below it.
+            head = (title if not place else "",) if several else ()
+            rows.append((*head, comparison.techniques[one.technique], *_numbers(one)))
+    left = len(comparison.cells) - MOST_ROWS
+    more = f" {counted(left, 'more row')}: choose fewer with select(), or take frame()." if left > 0 else ""
+    caption = "Test accuracy in %: mean ± sd of the runs that did not fail."
+    header = (*(("setting",) if several else ()), comparison.what, "runs", "accuracy", "failed", "at chance")
+    text = (0, 1) if several else (0,)
+    return Table(header, tuple(rows[:MOST_ROWS]), left=text, title=" · ".join(same), caption=caption + more)
+
+
+def apart(titles: list[str]) -> tuple[list[str], list[str]]:
+    """What all titles of settings say, and of each what it alone says."""
+    parts = [title.split(" · ") for title in titles]
+    same = [part for part in parts[0] if all(part in others for others in parts)]
+    return same, [" · ".join(part for part in shown if part not in same) for shown in parts]
+
+
+def _numbers(one: Summary) -> tuple[str, ...]:
+    spread = "" if percent(one.sd) == NONE else f" ± {percent(one.sd)}"
+    return str(one.n), f"{percent(one.mean)}{spread}", str(one.failed or ""), str(one.stuck or "")
