@@ -83,6 +83,11 @@ def initialize(
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed must be a whole number >= 0; got {shown(seed)}")
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be an nn.Module; got {type(model).__name__}")
+    for name, patterns in (("layers", layers), ("blocks", blocks)):
+        if not isinstance(patterns, Mapping | None):
+            raise InputError(f"{name} must be a mapping from patterns of names; got {type(patterns).__name__}")
     of_activation = None if activation is None else named_activation(_node("activation", activation))
     policy = None if bias is None else _policy(bias, of_activation)
     layers = layers or {}
