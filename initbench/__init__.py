@@ -13,7 +13,8 @@ from initbench.version import __version__
 
 if TYPE_CHECKING:
     from initbench.api.initialize import initialize
-    from initbench.api.results import Results, load
+    from initbench.api.load import load
+    from initbench.api.results import Results
     from initbench.api.run import run
     from initbench.errors import InitbenchError, InputError, StorageError
 
@@ -29,7 +30,7 @@ _HOMES = {
     "Results": "api.results",
     "StorageError": "errors",
     "initialize": "api.initialize",
-    "load": "api.results",
+    "load": "api.load",
     "run": "api.run",
 }
 

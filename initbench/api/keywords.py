@@ -1,14 +1,16 @@
 """Settings as Python values, written as the command line has them: there is one grammar, and Hydra reads it."""
 
 import itertools
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
+from collections.abc import Iterable, KeysView, Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
+from initbench.analysis.trials import Wanted
 from initbench.errors import InputError
 from initbench.settings.commandline import written
+from initbench.settings.overrides import parse_filters
 from initbench.settings.searching import PREFIX
 
 # Settings whose list is a value and no axis of a sweep; so is that of everything that is searched.
@@ -27,16 +29,20 @@ def command_lines(*settings: Mapping[str, Any]) -> list[list[str]]:
     return [list(itertools.chain(*parts)) for parts in itertools.product(*_all_texts(*settings))]
 
 
-def filter_texts(settings: Mapping[str, Any]) -> list[str]:
-    """The filters of a report, where a list is what a setting may be.
+def filters_of(texts: Iterable[str], settings: Mapping[str, Any]) -> Mapping[str, Wanted]:
+    """The filters of a report: as the command line has them, and in Python, where a list is what a setting may be.
 
     Raises:
-        InputError: a value that has no form on a command line, or a list of mappings.
+        InputError: a text that is no filter, a value that has no form on a command line, or a list of mappings.
     """
-    lines = command_lines(settings)
-    if len(lines) > 1:
+    texts = list(texts)
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"a filter must be a text such as 'init=he,xavier'; got {type(text).__name__}")
+    line, *others = command_lines(settings)
+    if others:
         raise InputError("a list of mappings filters nothing; select each of them alone")
-    return lines[0]
+    return parse_filters([*texts, *line])
 
 
 def _all_texts(*settings: Mapping[str, Any]) -> list[list[list[str]]]:
@@ -97,7 +103,7 @@ def _value(name: str, value: Any) -> Any:
         return list(value) if getattr(value, "ndim", 0) else value.tolist()
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, Callable):  # type: ignore[arg-type]
+    if callable(value):
         raise InputError(
             f"{name}: a function has no name that a record could keep; write it to a file, and give "
             f"plugins='FILE.py' and {name}='{getattr(value, '__name__', 'NAME')}'"
@@ -106,11 +112,9 @@ def _value(name: str, value: Any) -> Any:
         raise InputError(f"{name}: a set has no order; give a list")
     if isinstance(value, Iterable):
         return list(value)
-    raise InputError(f"{name} must be a text, a number, true or false, None, or a list of them; got {_type(value)}")
-
-
-def _type(value: Any) -> str:
-    return type(value).__name__
+    raise InputError(
+        f"{name} must be a text, a number, true or false, None, or a list of them; got {type(value).__name__}"
+    )
 
 
 def one_or_more(given: Any) -> Sequence[Any]:

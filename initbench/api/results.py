@@ -1,18 +1,15 @@
 """Results in Python: trials that one can count, tabulate, compare, report and draw. Needs no torch."""
 
 import io
-import itertools
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
 from initbench.analysis.contrasts import against, all_pairs, to_frame
-from initbench.analysis.trials import Trials, Wanted, finals, select, to_table, to_trials
-from initbench.errors import InputError, StorageError, unknown
-from initbench.records import index
+from initbench.analysis.trials import Trials, finals, select, to_table
+from initbench.errors import InputError, unknown
 from initbench.render.text import counted
 
 if TYPE_CHECKING:
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 
     from initbench.api.text import Text
     from initbench.render.blocks import Figure, Table
-    from initbench.settings.request import Request
 
 FORMATS = ("markdown", "rich", "csv", "latex", "html")
 # The views that are drawn, and what trials each can show.
@@ -117,7 +113,9 @@ class Results:
         Raises:
             InputError: a setting that no trial has, or a selection that leaves nothing.
         """
-        return Results(select(self.trials, _wanted(filters, settings)))
+        from initbench.api.keywords import filters_of
+
+        return Results(select(self.trials, filters_of(filters, settings)))
 
     def contrasts(self, baseline: str | None = None, by: str = "init") -> "pd.DataFrame":
         """Techniques against each other, paired by seed, a row each.
@@ -212,98 +210,6 @@ class Results:
 
         blocks = document(self.trials, Options(by=by, views=(view,)))
         return [block for block in blocks if isinstance(block, Figure)]
-
-
-def load(*folders: str | Path, filters: str | Iterable[str] = (), target: float | None = None, **more: Any) -> Results:
-    """The results in some folders (default: ``results``), without training anything.
-
-    ``initbench.load("results", init=["he", "xavier"], depth=10)`` are those of them that :meth:`Results.select` gives,
-    ``initbench.load(name="pilot")`` those that the runs of this name asked for, wherever they were trained.
-
-    Args:
-        folders: results folders, merged.
-        filters: as on the command line: ``"init=glob(he*)"``.
-        target: the validation accuracy that counts as trained; None: by data set.
-        more: settings, with a value or a list of them for each.
-
-    Warns:
-        UserWarning: a file is damaged; the others are read.
-
-    Raises:
-        InputError: a folder that is not there or has no records, or a selection that leaves nothing.
-        StorageError: a folder that cannot be read, or a file of a newer format.
-    """
-    from initbench.api.keywords import one_or_more
-
-    wanted = _wanted(one_or_more(filters), more)
-    return Results(read([Path(folder) for folder in folders or ("results",)], wanted, target, tell=_warn))
-
-
-def read(
-    folders: Sequence[Path],
-    wanted: Mapping[str, Wanted],
-    target: float | None = None,
-    request: "Request | None" = None,
-    cached: bool = True,
-    tell: Callable[[str], None] = lambda line: None,
-) -> Trials:
-    """The trials in some folders that pass all filters.
-
-    Args:
-        folders: results folders.
-        wanted: the filters; ``name`` stands for what the runs of this name asked for.
-        target: the validation accuracy that counts as trained; None: by data set.
-        request: only what it asks for.
-        cached: read the cache where it holds.
-        tell: takes a line for every damaged file.
-
-    Raises:
-        InputError: a folder that is not there or has no records, or filters that leave nothing.
-        StorageError: a folder that cannot be read, or a file of a newer format.
-    """
-    for folder in folders:
-        check(folder)
-    columns, damaged = index.load(folders, cached=cached)
-    for line in damaged:
-        tell(line)
-    if not len(columns):
-        shown = ", ".join(map(str, folders))
-        raise InputError(f"no records in {shown}; 'initbench reproduce results={folders[0]}' makes some")
-    names = wanted.get("name", [])
-    if not isinstance(names, Sequence):
-        raise InputError("name must be that of a run, or several; a pattern finds none")
-    if request is not None or names:
-        from initbench.experiment.requests import exactly, kept
-
-        requests = [one for name in names for folder in folders for one in kept(folder, str(name))]
-        columns = exactly(requests if request is None else [request], columns)
-        if not len(columns):
-            raise InputError("nothing of this is trained yet; 'initbench run' with the same settings trains it")
-    return select(to_trials(columns, target), {key: values for key, values in wanted.items() if key != "name"})
-
-
-def check(folder: Path) -> None:
-    """Refuse a results folder that is not there."""
-    try:
-        there = folder.is_dir()
-    except OSError as error:
-        raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
-    if not there:
-        raise InputError(f"there is no results folder {folder}; 'initbench reproduce' makes one")
-
-
-def _wanted(filters: Iterable[str], settings: Mapping[str, Any]) -> Mapping[str, Wanted]:
-    from initbench.api.keywords import filter_texts
-    from initbench.settings.overrides import parse_filters
-
-    for text in filters:
-        if not isinstance(text, str):
-            raise InputError(f"a filter must be a text such as 'init=he,xavier'; got {type(text).__name__}")
-    return parse_filters(list(itertools.chain(filters, filter_texts(settings))))
-
-
-def _warn(line: str) -> None:
-    warnings.warn(line, UserWarning, stacklevel=4)
 
 
 def _contrasts(comparison: Comparison, setting: int, baseline: int | None) -> Any:

@@ -55,7 +55,7 @@ def report(
 
     name=NAME takes the trials that the runs of this name asked for, wherever they were trained.
     """
-    from initbench.api.results import check, read
+    from initbench.api.load import check, read
     from initbench.experiment.progress import say
     from initbench.report import output
     from initbench.report.document import VIEWS, Options
