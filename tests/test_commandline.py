@@ -98,6 +98,7 @@ def test_names_come_first_and_only_what_differs_is_said() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.full
 def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "init").mkdir()
     (tmp_path / "dataset").mkdir()

@@ -111,7 +111,7 @@ def test_folders_and_files_of_any_name_are_found(tmp_path: Path, folder: str, na
 def test_what_a_run_accepts_is_listed(initbench: Initbench, tmp_path: Path) -> None:
     (tmp_path / "init").mkdir()
     (tmp_path / "init" / "deep.yaml").write_text("name: deep\nlaw: sparse\nk: ${depth}\n")
-    (tmp_path / "init" / "ruled.yaml").write_text("name: ruled\nlaw: normal\nbranches: fixup\n")
+    (tmp_path / "init" / "ruled.yaml").write_text("name: ruled\nlaw: normal\nscheme: fixup\n")
     answer = initbench("list", "init", "--config-dir", tmp_path)
     assert answer.code == 0
     assert "ruled" in answer.out

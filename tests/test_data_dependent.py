@@ -126,6 +126,7 @@ def test_no_inputs_are_refused() -> None:
 Run = Callable[..., Any]
 
 
+@pytest.mark.full
 def test_cost_is_recorded_and_companions_change_nothing(initbench: Run, tmp_path: Path) -> None:
     settings = ("width=16", "epochs=1", "init.epochs=2", "init.steps=3")
     names = ",".join([*DATA_LAWS, "he"])

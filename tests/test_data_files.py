@@ -71,6 +71,7 @@ def test_a_class_goes_by_the_users_name_for_it() -> None:
         split(arrays, DatasetSpec("own", "npz", val=0.9))
 
 
+@pytest.mark.full
 def test_whatever_byte_of_a_file_is_damaged_no_other_error_comes_of_it(tmp_path: Path) -> None:
     """A reader of archives or images may raise anything; what it reads all the same need not be wrong."""
     np.savez_compressed(tmp_path / "a.npz", x=np.arange(40.0).reshape(20, 2), y=np.arange(20) % 2)

@@ -50,6 +50,7 @@ def test_every_optimizer_has_a_twin_here() -> None:
     assert set(TORCH) == {optimizer for optimizer, _ in RULES.values()} == set(OPTIMIZERS)
 
 
+@pytest.mark.full
 @engines
 @pytest.mark.parametrize("width", [(), (8,), (16, 32, 16, 32, 16)])
 @pytest.mark.parametrize("batch", [1, 32, 1000])

@@ -67,6 +67,7 @@ def test_contract(law: str, shape: tuple[int, ...]) -> None:
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("law", "shape"), cases(WIDE, TALL, CONV))
 def test_every_law_keeps_its_promise(law: str, shape: tuple[int, ...]) -> None:
     weight, promise = draw_one(law, shape=shape), promise_of(law, shape=shape)
@@ -78,6 +79,7 @@ def test_every_law_keeps_its_promise(law: str, shape: tuple[int, ...]) -> None:
     assert certificate.std == pytest.approx(promise.std, rel=0.01, abs=1e-6 * scale)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("law", [law for law in LAWS if promise_of(law).distribution in DISTRIBUTIONS])
 def test_every_law_has_its_distribution(law: str) -> None:
     promise = promise_of(law)
@@ -264,6 +266,7 @@ def test_hadamard() -> None:
     np.testing.assert_allclose(draw_one("zero_hadamard", shape=(64, 63)), hadamard(64)[:, :63] / 8)
 
 
+@pytest.mark.full
 def test_sobol_points_are_as_full_ranked_as_random_ones_and_the_flat_layout_is_not() -> None:
     # The share of the largest singular value in the energy, at the shape the reference measured.
     shares = {}

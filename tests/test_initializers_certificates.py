@@ -78,6 +78,7 @@ def test_a_certificate_has_the_measured_figures() -> None:
     assert certify("vector", np.ones(3)).stable_rank is None
 
 
+@pytest.mark.full
 def test_the_stable_rank_is_that_of_a_full_decomposition() -> None:
     for weight in (he(), he("orthogonal"), he("positive"), he("sobol", layout="flat"), he(shape=(10, 300))):
         singular = np.linalg.svd(weight.astype(np.float64), compute_uv=False)

@@ -129,6 +129,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("body", BROKEN)
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_a_plugin_that_cannot_serve_stops_the_run_before_training(initbench: Initbench, body: str) -> None:

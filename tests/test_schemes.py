@@ -41,6 +41,7 @@ def started(*overrides: str) -> tuple[nn.Module, start.ParamArrays]:
     return copy.deepcopy(modules.template(start.architecture_of(trial.cell))), found.params
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", LISTED)
 def test_a_run_and_initialize_start_from_the_same_bits(name: str) -> None:
     residual = SCHEMES[scheme].residual if (scheme := Catalogue().option("init", name).get("scheme")) else False

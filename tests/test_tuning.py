@@ -278,6 +278,7 @@ def test_a_trial_is_the_same_whatever_it_serves_and_what_it_serves_is_told() -> 
     assert (fixed.asked().protocol, fixed.asked().stage) == ({"name": "fixed"}, "final")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("override", "message"),
     [
