@@ -11,6 +11,10 @@ from conftest import Answer, asked, stored
 from handmade import make_record, recorded, write_lines
 
 from initbench import records
+from initbench.analysis.compare import compare
+from initbench.analysis.drift import same_trials
+from initbench.analysis.trials import to_trials
+from initbench.records import index
 from initbench.trial import Asked
 
 Initbench = Callable[..., Answer]
@@ -114,3 +118,36 @@ def test_trials_that_are_trained_again_under_another_name_are_a_file_of_their_ow
     assert records.publish(tmp_path, [one]) == records.publish(tmp_path, [one])
     assert records.publish(tmp_path, [one]) != records.publish(tmp_path, [other])
     assert {way.init for way in asked(tmp_path)} == {"he", "other"}
+
+
+def test_one_file_by_two_paths_is_one_row_per_run(initbench: Initbench, tmp_path: Path) -> None:
+    lines = ["a,b,y", *(f"{number % 7},{number % 5},{number % 2}" for number in range(80))]
+    Path("table.csv").write_text("\n".join(lines), encoding="utf-8")
+    for path in ("table.csv", tmp_path / "table.csv", "./table.csv"):
+        initbench("run", "dataset=csv", f"dataset.path='{path}'", *SMALL[1:])
+    assert len(stored()) == 3
+    assert len(initbench("report", "--format", "csv").out.splitlines()) == 1 + 3
+    assert ": 3 trials." in " ".join(initbench("report").out.split())
+
+
+def test_a_trial_in_two_ways_is_one_run_of_a_technique_and_one_trial_in_every_count(initbench: Initbench) -> None:
+    words = ("init=he", "bias=null,zeros", "depth=1,2", *SMALL)
+    planned = initbench("run", *words, "--dry-run").out.splitlines()[-1]
+    assert planned == "4 cells, 6 trials: 0 done, 6 to do"
+    initbench("run", *words)
+    assert heads(initbench("report", "depth=2")) == ["he", "he", "bias=zeros"]
+    assert "all 6 trials have" in initbench("run", *words).err
+    by_depth = " ".join(initbench("report", "--by", "depth").out.split())
+    assert "0/3" in by_depth
+    assert ": 6 trials." in by_depth
+    assert len(initbench("report", "--format", "csv").out.splitlines()) == 1 + 6
+    frame = compare(to_trials(index.load([Path("results")])[0]), "depth").frame
+    assert len(frame) == 6
+
+
+def test_two_folders_share_trials_and_not_the_ways_in_which_they_were_asked_for(initbench: Initbench) -> None:
+    for folder in ("one", "two"):
+        initbench("run", "init=he,he_normal", f"results={folder}", *SMALL)
+    first, second = (to_trials(index.load([Path(folder)])[0]) for folder in ("one", "two"))
+    same = same_trials(first, second)
+    assert (same.both, same.first_only, same.second_only) == (3, 0, 0)

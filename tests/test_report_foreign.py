@@ -49,10 +49,11 @@ def test_they_can_be_compared_with_ours(form: str) -> None:
 
 
 def test_where_they_were_made_is_said_as_far_as_it_is_known() -> None:
+    # Three names of one law: each trial was made once.
     assert made_with(of_a_gpu()) == (
-        "Made with initbench 0.1.0, torch 2.13.0, Python 3.11.7, Linux x86_64, cuda (A GPU): 12 trials."
+        "Made with initbench 0.1.0, torch 2.13.0, Python 3.11.7, Linux x86_64, cuda (A GPU): 4 trials."
     )
-    assert made_with(of_others()) == "Made with an unknown environment: 12 trials."
+    assert made_with(of_others()) == "Made with an unknown environment: 4 trials."
     some = trials_of([foreign_record()], environment={"torch": "2.0", "device": "cpu"})
     assert made_with(some) == "Made with torch 2.0, cpu: 1 trial."
 

@@ -9,9 +9,9 @@ from handmade import failed_record, make_record, table, trials_of
 
 from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES, target_of
-from initbench.analysis.trials import to_csv
+from initbench.analysis.trials import select, to_csv
 from initbench.errors import InputError
-from initbench.render.blocks import Block, Figure, Paragraph, Table
+from initbench.render.blocks import Block, Figure, Heading, Paragraph, Table
 from initbench.render.terminal import to_markdown
 from initbench.report.document import VIEWS, Options, document
 from initbench.report.drift_tables import two_sets
@@ -290,3 +290,33 @@ def test_the_articles_own_runs_are_a_view() -> None:
     assert [rows[run]["he"] for run in ("1", "10", "mean")] == ["97.80", "97.10", "97.55"]
     assert set(rows["1"]) == {"he", "zero"}
     assert not any(isinstance(b, Table) and b.title == "Runs in article D4" for b in document(trials_of(made)))
+
+
+def test_optimizers_are_compared_each_at_its_own_learning_rate() -> None:
+    kinds = (("sgd", 0.1), ("adam", 0.01), ("rmsprop", 0.003))
+    made = [
+        make_record("he", seed, 90 + number, optimizer={"name": name}, lr=lr)
+        for seed in range(3)
+        for number, (name, lr) in enumerate(kinds)
+    ]
+    blocks = document(trials_of(made), Options(by="optimizer", baseline="sgd"))
+    (heading,) = [block.text for block in blocks if isinstance(block, Heading)][:1]
+    assert heading == "digits · mlp depth 2, width 128 · relu · he"
+    assert [b.header[1:] for b in blocks if isinstance(b, Table) and b.title == "Runs"] == [("adam", "rmsprop", "sgd")]
+    (rules,) = [block.text for block in blocks if isinstance(block, Paragraph) and block.text.startswith("Protocol")]
+    assert "the optimizer compared, lr 0.01 for adam, 0.003 for rmsprop and 0.1 for sgd (cosine)" in rules
+
+
+def test_an_optimizer_at_several_learning_rates_is_several_columns() -> None:
+    made = [
+        make_record("he", seed, 90, optimizer={"name": name}, lr=lr)
+        for seed in range(2)
+        for name, lr in (("sgd", 0.1), ("adam", 0.01), ("adam", 0.1))
+    ]
+    comparison = compare(trials_of(made), "optimizer")
+    assert comparison.techniques == ["adam lr=0.01", "adam lr=0.1", "sgd"]
+    assert len(comparison.settings) == 1
+    assert compare(select(trials_of(made), {"lr": [0.1]}), "optimizer").techniques == ["adam", "sgd"]
+    tuned = {"name": "tuned", "lrs": [0.01, 0.1]}
+    searched = [record | {"trial": record["trial"] | {"protocol": tuned, "stage": "final"}} for record in made[:2]]
+    assert compare(trials_of(searched), "optimizer").techniques == ["adam", "sgd"]

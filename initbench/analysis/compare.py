@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import Identity, Trials, natural, searched, settings, value_of
+from initbench.analysis.trials import Identity, Trials, first_of, natural, searched, settings, value_of
 from initbench.errors import InputError, unknown
 from initbench.trial import START_GROUPS
 from initbench.values import exact
@@ -76,17 +76,22 @@ class Comparison:
         return self.trials.cells.iloc[next(iter(self._present[setting].values()))]
 
 
-def compare(trials: Trials, by: str = "init", apart: Iterable[str] = (), held: Iterable[str] = ()) -> Comparison:
+def compare(
+    trials: Trials, by: str = "init", apart: Iterable[str] = (), held: Iterable[str] = (), once: bool = True
+) -> Comparison:
     """Give every trial its technique, the value of ``by``, and its setting, all the rest but the seed.
 
     ``init`` stands for all that a network starts from: its weights' law, other laws for its first or last layer, and
-    its biases. What was searched is no part of a setting: every technique has values of its own.
+    its biases, and ``optimizer`` for its learning rate too: each is used with one of its own. What was searched is no
+    part of a setting: every technique has values of its own.
 
     Args:
         trials: what to compare.
         by: the setting whose values are the techniques.
         apart: further settings that are no part of a setting either: trials that differ in them share a section.
         held: settings that are part of it even where they were searched.
+        once: of a technique in a setting no trial counts twice, in however many ways it was asked for; False keeps
+            all, where two sets of results hold the same trials.
 
     Raises:
         InputError: no trial has such a setting, or its values are not comparable.
@@ -101,7 +106,8 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = (), held: I
     found = dict.fromkeys(path for code in used for path in searched(trials.identities[code]))
     # A protocol that searches has nothing to be equal in there.
     protocol = ("protocol", *dict.fromkeys(("lr", *found)))
-    compared = (*({"init": START_GROUPS, "protocol": protocol}.get(by, (by,))), *apart)
+    together_with = {"init": START_GROUPS, "optimizer": ("optimizer", "lr"), "protocol": protocol}
+    compared = (*together_with.get(by, (by,)), *apart)
     sections: dict[str, int] = {}
     # What holds a technique's variants together: a setting, and what is apart.
     together: dict[int, str] = {}
@@ -127,6 +133,9 @@ def compare(trials: Trials, by: str = "init", apart: Iterable[str] = (), held: I
     cells: dict[tuple[int, int], int] = {}
     for code in setting_of:
         cells.setdefault((setting_of[code], technique_of[code]), int(code))
+    if once:
+        places = [(setting_of.get(code, -1), technique_of.get(code, -1)) for code in range(len(trials.cells))]
+        trials = trials.take(first_of(trials.columns, pd.factorize(pd.Series(places))[0]))
     frame = trials.frame()
     frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
     plain = [json.loads(text) for text in sections]
@@ -165,12 +174,13 @@ def _in_order(trials: Trials) -> list[int]:
 
 
 def _technique(identity: Identity, by: str, search: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The name of what is compared, and its parameters; what others search, where nothing is searched."""
+    """The name of what is compared, and its parameters; among these what belongs to it and is not searched."""
     if by != "init":
         node: Any = identity
         for part in by.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
         own = search if by == "protocol" and not searched(identity) else ()
+        own = ("lr",) if by == "optimizer" and "lr" not in searched(identity) else own
         name, inner = _named_parameters(node)
         return name, inner | {path: exact(value_of(identity, path)) for path in own}
     name, found = _named_parameters(identity["init"])

@@ -14,7 +14,7 @@ import pandas as pd
 
 from initbench.analysis import statistics
 from initbench.analysis.compare import Comparison, compare
-from initbench.analysis.trials import Trials, finals, to_trials
+from initbench.analysis.trials import Trials, finals, n_trained, to_trials
 from initbench.records.columns import concatenate
 
 # The version of the training code is what may differ between two sets of results.
@@ -111,7 +111,8 @@ def same_trials(first: Trials, second: Trials) -> SameTrials:
         [a.numbers[name] == b.numbers[name] for name in ("outcome", "train_correct", "val_correct", "test_correct")]
     )
     n = len(keys)
-    return SameTrials(n, int(np.sum(counts)), int(np.sum(a.final == b.final)), len(first) - n, len(second) - n)
+    only = (n_trained(first.columns) - n, n_trained(second.columns) - n)
+    return SameTrials(n, int(np.sum(counts)), int(np.sum(a.final == b.final)), *only)
 
 
 def drift(first: Trials, second: Trials, by: str = "init") -> tuple[Comparison, list[CellDrift]]:
@@ -127,9 +128,9 @@ def drift(first: Trials, second: Trials, by: str = "init") -> tuple[Comparison, 
     """
     first, second = finals(first), finals(second)
     # Named as one: what tells two techniques apart does so in either set.
-    together = to_trials(concatenate([first.columns, second.columns]), first.target)
+    together = to_trials(concatenate([first.columns, second.columns]), first.target, once=False)
     of_second = together.columns.numbers["chunk"] >= len(first.columns.chunks)
-    comparison = compare(together, by, apart=_APART)
+    comparison = compare(together, by, apart=_APART, once=False)
     found = []
     for setting in range(len(comparison.settings)):
         section = comparison.section(setting)

@@ -71,7 +71,7 @@ def sweeps(trials: Trials, by: str, key: str, accuracy: str) -> list[Sweep]:
     if not len(trials) or by == key:
         return []
     comparison = compare(trials, by, apart=(key, "stage"))
-    return _sweeps(comparison, np.ones(len(trials), dtype=bool), key, accuracy)
+    return _sweeps(comparison, np.ones(len(comparison.trials), dtype=bool), key, accuracy)
 
 
 def _sweeps(comparison: Comparison, part: NDArray[np.bool_], key: str, accuracy: str) -> list[Sweep]:
@@ -160,6 +160,7 @@ def learning_rates(trials: Trials, by: str) -> list[LearningRates]:
     # Learning rates are compared where all else is equal, whatever else was searched.
     others = {path for identity in trials.identities for path in searched(identity)} - {"lr"}
     comparison = compare(trials, by, apart=("lr", "stage"), held=others)
+    trials = comparison.trials
     cells = trials.columns.numbers["cell"]
     search = (trials.cells["stage"] == "search").to_numpy()[cells]
     tuned = np.array(["lr" in searched(identity) for identity in trials.identities], dtype=bool)[cells]

@@ -85,8 +85,15 @@ def trials_of(records: Iterable[TrialRecord], target: float | None = None) -> Tr
     return to_trials(from_records(records), target)
 
 
-def to_trials(columns: Columns, target: float | None = None) -> Trials:
-    """Columns with their settings spelled out, sorted by cell and seed."""
+def to_trials(columns: Columns, target: float | None = None, once: bool = True) -> Trials:
+    """Columns with their settings spelled out, sorted by cell and seed.
+
+    Args:
+        columns: what records hold.
+        target: the validation accuracy that counts as trained, if the user named one.
+        once: a trial that was asked for by other words, such as another path to one file, is no further one; False
+            keeps all, where two sets of results hold the same trials.
+    """
     identities = [_identity(cell) for cell in columns.cells]
     totals = {
         json.dumps(identity["dataset"]): (cell.n_total, cell.n_majority or 0)
@@ -96,12 +103,34 @@ def to_trials(columns: Columns, target: float | None = None) -> Trials:
     rows = [_cell(cell, identity, totals, target) for cell, identity in zip(columns.cells, identities, strict=True)]
     cells = pd.DataFrame(rows)
     if len(columns):
+        if once:
+            words = cells["whole"] + [f" {cell.asked.label}" for cell in columns.cells]
+            columns = columns.take(first_of(columns, pd.factorize(words)[0]))
         place = np.empty(len(cells), dtype=np.int64)
         place[cells.sort_values(list(_ORDER)).index] = np.arange(len(cells))
         order = np.lexsort((columns.numbers["seed"], place[columns.numbers["cell"]]))
         if (np.diff(order) < 0).any():
             columns = columns.take(order)
     return Trials(columns, cells, identities, target)
+
+
+def first_of(columns: Columns, group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows to keep so that each trial is once in every group of cells.
+
+    Args:
+        columns: any trials.
+        group: the number of the group of each cell, ``[cells]``.
+    """
+    if len(np.unique(group)) == len(group):
+        return np.ones(len(columns), dtype=bool)
+    _, trial = np.unique(columns.keys, return_inverse=True)
+    which = trial * (int(group.max()) + 1) + group[columns.numbers["cell"]]
+    return np.asarray(~pd.Series(which).duplicated())
+
+
+def n_trained(columns: Columns) -> int:
+    """How many trials there are, one that was asked for in several ways once."""
+    return len(np.unique(columns.keys))
 
 
 def finals(trials: Trials) -> Trials:
@@ -184,6 +213,8 @@ def to_csv(trials: Trials) -> str:
 
 def to_table(trials: Trials) -> pd.DataFrame:
     """One row per trial: its settings, counts, scores and key; accuracies are fractions."""
+    # Labels are no part of it: what differs in these alone would be the same row again.
+    trials = trials.take(first_of(trials.columns, pd.factorize(trials.cells["whole"])[0])) if len(trials) else trials
     frame, columns = trials.frame(), trials.columns
     cell = frame["cell"].to_numpy()
     settings = trials.cells.drop(

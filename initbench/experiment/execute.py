@@ -61,7 +61,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
     now, there = planned(request, tell)
     if not now.todo:
         keep(request)
-        tell(f"nothing to train: all {len(now.trials)} trials have their records in {request.results}")
+        tell(f"nothing to train: all {now.n_distinct} trials have their records in {request.results}")
     # Where a protocol searches, what is to do next follows from what was done.
     while now.todo:
         # What a user's model or law prints is no result.
@@ -87,8 +87,9 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
     keep(request)
     for line in budget(now):
         tell(line)
-    n_distinct = len({trial.key for trial in now.trials})
-    tell(f"{n_distinct} trials: {n_distinct - len(now.todo)} already done, {len(now.todo)} to train on {device}")
+    tell(
+        f"{now.n_distinct} trials: {now.n_distinct - len(now.todo)} already done, {len(now.todo)} to train on {device}"
+    )
     if verbose:
         for line in train.how(todo, device):
             tell(line)

@@ -36,6 +36,11 @@ class Plan:
     todo: tuple[Trial, ...]
     tunings: Mapping[Cell, Tuning]
 
+    @property
+    def n_distinct(self) -> int:
+        """How many trials there are, one that is asked for in several ways once."""
+        return len({trial.key for trial in self.trials})
+
     def asked(self) -> dict[tuple[str, bytes], Trial]:
         """Every trial by its key and how it is asked for, as :meth:`initbench.records.columns.Columns.pairs` has it."""
         texts = {cell: cell.asked().text() for cell in dict.fromkeys(trial.cell for trial in self.trials)}
@@ -141,6 +146,6 @@ def lines_of(planned: Plan) -> list[str]:
             f"{' '.join(parts)} {cell.optimizer.name} {' '.join(own)}: "
             f"{n_done} done, {n_todo} to do"
         )
-    n_done = sum(trial.key not in todo for trial in planned.trials)
-    total = f"{len(counts)} cells, {len(planned.trials)} trials: {n_done} done, {len(todo)} to do"
+    n = planned.n_distinct
+    total = f"{len(counts)} cells, {n} trials: {n - len(todo)} done, {len(todo)} to do"
     return [*lines, *budget(planned), total]

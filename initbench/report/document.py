@@ -6,7 +6,7 @@ import numpy as np
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
 from initbench.analysis.summaries import STUCK, summaries
-from initbench.analysis.trials import Trials, finals
+from initbench.analysis.trials import Trials, finals, n_trained
 from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.render.text import counted, listed, percent, span
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
@@ -78,11 +78,12 @@ def headline(trials: Trials, by: str = "init") -> tuple[str, str]:
     datasets = listed(sorted(used["dataset"].unique()))
     inits = counted(used["init"].nunique(), "initializer")
     n_settings = len(compare(reported, by).settings)
-    searched = len(trials) - len(reported)
+    n_reported = n_trained(reported.columns)
+    searched = n_trained(trials.columns) - n_reported
     search = f"; {counted(searched, 'more trial')} in the search for learning rates" if searched else ""
     return (
         f"Weight initialization on {datasets}",
-        f"{counted(len(reported), 'trial')}: {inits}, {counted(n_settings, 'setting')}{search}. "
+        f"{counted(n_reported, 'trial')}: {inits}, {counted(n_settings, 'setting')}{search}. "
         "Click a column's heading to sort by it. Every figure comes with its numbers.",
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from initbench.analysis.compare import Comparison, shared
 from initbench.analysis.trials import Trials, named, searched
 from initbench.records import Environment
-from initbench.render.text import NONE, counted, percent
+from initbench.render.text import NONE, counted, listed, percent
 from initbench.values import exact
 
 
@@ -20,6 +20,8 @@ def protocol(comparison: Comparison, setting: int) -> str:
     tuned = searched(whole)
     optimizer = "the optimizer compared" if by.split(".")[0] == "optimizer" else named(shared(whole, ())["optimizer"])
     rate = "the learning rates compared" if by in ("lr", "protocol") else _rate(row["lr"], tuned)
+    if by == "optimizer" and "lr" not in tuned:
+        rate = _rates(comparison, setting)
     schedule = "the schedules compared" if by == "schedule" else _own("schedule", row["schedule"], tuned)
     warmup = f" after {row['warmup']:g} epochs of warm-up" if row["warmup"] else ""
     warmup = " after the warm-up compared" if by == "warmup" else warmup
@@ -44,6 +46,17 @@ def _rate(lr: float, tuned: Sequence[str]) -> str:
     return ", ".join([*([] if "lr" in tuned else [f"lr {lr:g}"]), *([best] if chosen else [])])
 
 
+def _rates(comparison: Comparison, setting: int) -> str:
+    """The learning rate of each optimizer, where these are compared."""
+    trials, present = comparison.trials, comparison.present(setting)
+    rates = {comparison.techniques[t]: trials.cells["lr"].iloc[comparison.cells[setting, t]] for t in present}
+    if len(set(rates.values())) == 1:
+        return f"lr {next(iter(rates.values())):g}"
+    if any(" lr=" in name for name in rates):
+        return "the learning rates compared"
+    return f"lr {listed([f'{rate:g} for {name}' for name, rate in rates.items()])}"
+
+
 def _own(setting: str, text: str, tuned: Sequence[str]) -> str:
     return f"the {setting} chosen" if setting in tuned else text
 
@@ -63,7 +76,8 @@ def _protocol(node: Any) -> str:
 def made_with(trials: Trials) -> str:
     """Every distinct environment the trials ran in, with the number of trials."""
     counts: dict[str, int] = {}
-    per_chunk = np.bincount(trials.columns.numbers["chunk"], minlength=len(trials.columns.chunks))
+    _, first = np.unique(trials.columns.keys, return_index=True)
+    per_chunk = np.bincount(trials.columns.numbers["chunk"][first], minlength=len(trials.columns.chunks))
     for chunk, n in zip(trials.columns.chunks, per_chunk, strict=True):
         if not n:
             continue
