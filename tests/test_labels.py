@@ -151,3 +151,15 @@ def test_two_folders_share_trials_and_not_the_ways_in_which_they_were_asked_for(
     first, second = (to_trials(index.load([Path(folder)])[0]) for folder in ("one", "two"))
     same = same_trials(first, second)
     assert (same.both, same.first_only, same.second_only) == (3, 0, 0)
+
+
+def test_a_label_does_not_depend_on_records_that_do_not_say_how_they_were_asked_for(initbench: Initbench) -> None:
+    initbench("run", "init=he", "init.gain=1", *SMALL)
+    initbench("run", "init=he", *SMALL)
+    for file in Path("results").rglob("*.jsonl"):
+        header, *lines, _ = map(json.loads, file.read_text().splitlines())
+        spoken = [line["asked"].pop("settings") for line in lines]
+        if "init.gain" in spoken[0]:
+            write_lines(file, header, *lines)
+    assert heads(initbench("report")) == ["he", "he", "gain=1"]
+    assert initbench("report", "--baseline", "he").code == 0

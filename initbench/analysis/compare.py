@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -117,6 +117,7 @@ def compare(
     widths = {json.dumps(trials.identities[code]["width"]) for code in used} - {"null"}
     # Where depths are compared, a net without hidden layers goes with the width of the others, if they have one.
     only_width = json.loads(widths.pop()) if "depth" in compared and len(widths) == 1 else None
+    asked = [cell.asked for cell in trials.columns.cells]
     for code in _in_order(trials):
         identity = trials.identities[code]
         if identity["width"] is None and only_width is not None:
@@ -126,8 +127,9 @@ def compare(
         together[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
         names[code], parameters[code] = _technique(identity, by, protocol[1:])
         if by == "init":
-            names[code] = trials.columns.cells[code].asked.label
-    labels = _labels(names, parameters, together)
+            names[code] = asked[code].label
+    silent = [code for code in names if by == "init" and not asked[code].settings]
+    labels = _labels(names, parameters, together, silent)
     techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
     technique_of = {code: techniques.index(label) for code, label in labels.items()}
     cells: dict[tuple[int, int], int] = {}
@@ -199,24 +201,45 @@ def _named_parameters(node: Any) -> tuple[str, dict[str, str]]:
 
 
 def _labels(
-    names: Mapping[int, str], parameters: Mapping[int, dict[str, str]], together: Mapping[int, str]
+    names: Mapping[int, str],
+    parameters: Mapping[int, dict[str, str]],
+    together: Mapping[int, str],
+    silent: Collection[int],
 ) -> dict[int, str]:
     """The name, and where one name stands for several techniques in one place also what tells them apart.
 
-    Records say how they were asked for and are told apart by that. Those of the first format, and others' that do not
-    say, are told apart by their parameters.
+    Records say how they were asked for and are told apart by that. Those that are ``silent``, of the first format or
+    of others, are told apart by their parameters, and change nothing in what the rest is called.
     """
+
+    def labelled(codes: Iterable[int], among: Collection[int]) -> dict[int, str]:
+        telling = _telling(among, names, parameters, together)
+        own = {code: [f"{k}={v}" for k, v in parameters[code].items() if (names[code], k) in telling] for code in codes}
+        return {code: " ".join([names[code], *parts]) for code, parts in own.items()}
+
+    def what(code: int) -> tuple[str, ...]:
+        return names[code], *map(str, parameters[code].items())
+
+    speaking = [code for code in names if code not in silent]
+    labels = labelled(speaking, speaking)
+    known = {what(code): label for code, label in labels.items()}
+    labels |= {code: known.get(what(code), label) for code, label in labelled(silent, list(names)).items()}
+    return labels
+
+
+def _telling(
+    among: Collection[int],
+    names: Mapping[int, str],
+    parameters: Mapping[int, dict[str, str]],
+    together: Mapping[int, str],
+) -> set[tuple[str, str]]:
+    """The names with those of their parameters that have several values in one place."""
     seen: dict[tuple[str, str], dict[str, set[str | None]]] = {}
-    keys = {key for own in parameters.values() for key in own}
-    for code, own in parameters.items():
+    keys = {key for code in among for key in parameters[code]}
+    for code in among:
         for key in keys:
-            seen.setdefault((names[code], key), {}).setdefault(together[code], set()).add(own.get(key))
-    differing = {pair for pair, values in seen.items() if any(len(found) > 1 for found in values.values())}
-    telling = {
-        code: [f"{key}={text}" for key, text in own.items() if (names[code], key) in differing]
-        for code, own in parameters.items()
-    }
-    return {code: " ".join([names[code], *parts]) for code, parts in telling.items()}
+            seen.setdefault((names[code], key), {}).setdefault(together[code], set()).add(parameters[code].get(key))
+    return {pair for pair, values in seen.items() if any(len(found) > 1 for found in values.values())}
 
 
 def _shown_order(name: str) -> tuple[int, str]:
