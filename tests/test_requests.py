@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Answer
+from conftest import Answer, stored
 
 Initbench = Callable[..., Answer]
 
@@ -61,3 +61,20 @@ def test_a_name_is_that_of_a_folder(initbench: Initbench, name: str) -> None:
     answer = initbench("run", f"name={name}", *SMALL)
     assert (answer.code, answer.err.count("\n")) == (2, 1)
     assert "name must be" in answer.err
+
+
+def test_a_name_is_found_when_its_data_have_changed(initbench: Initbench) -> None:
+    def write(first: int) -> None:
+        lines = ["a,b,y", *(f"{number % 7},{first + number % 5},{number % 2}" for number in range(80))]
+        Path("table.csv").write_text("\n".join(lines), encoding="utf-8")
+
+    words = ("dataset=csv", "dataset.path=table.csv", "epochs=1", "width=8", "seeds=2", "name=pilot")
+    write(0)
+    assert initbench("run", *words).code == 0
+    first = stored().keys()
+    write(1)
+    there = initbench("report", "name=pilot", "--format", "csv")
+    assert there.code == 0, there.err
+    assert {line.rpartition(",")[2] for line in there.out.splitlines()[1:]} == first
+    Path("table.csv").unlink()
+    assert initbench("report", "name=pilot").code == 0

@@ -178,8 +178,10 @@ def test_a_request_means_the_same_in_another_process(initbench: Initbench) -> No
     sweep = ("init=mylaw,small,he,lsuv", "init_output=mylaw,null", "width=[16,8]", "device=cpu", *SMALL[:2], *SMALL[3:])
     asked = ask(*sweep, catalogue=catalogue)
     again = Request.from_json(asked.to_json())
-    assert again == asked
-    assert repr(again) == repr(asked)
+    whole = asked.with_whole_paths()
+    assert again == whole
+    assert repr(again) == repr(whole)
+    assert repr(Request.from_json(asked.to_json(anywhere=False))) == repr(asked)
     tuned = ask(
         "protocol=tuned",
         "model=mlp,residual_mlp",
@@ -187,7 +189,7 @@ def test_a_request_means_the_same_in_another_process(initbench: Initbench) -> No
         "dataset.path='~/x.csv'",
         "seeds=[18446744073709551615]",
     )
-    assert repr(Request.from_json(tuned.to_json())) == repr(tuned)
+    assert repr(Request.from_json(tuned.to_json(anywhere=False))) == repr(tuned)
 
     Path("request.json").write_bytes(asked.to_json())
     answer = worker("train")
@@ -209,6 +211,20 @@ def test_a_request_means_the_same_in_another_process(initbench: Initbench) -> No
     assert len(refused.stderr.splitlines()) == 1
     Path("law.py").unlink()
     assert "law.py does not exist" in worker().stderr
+
+
+def test_a_request_means_the_same_in_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("net.py").write_text("import torch.nn as nn\ndef net(shape, classes):\n    return nn.Linear(8, classes)\n")
+    Path("table.csv").write_text("a,b,y\n" + "1,2,0\n3,4,1\n" * 40)
+    asked = ask("dataset=csv", "dataset.path=table.csv", "model=module", "model.path=net.py:net", "seeds=1")
+    encoded, keys = asked.to_json(), [trial.key for trial in plan(asked, {}).trials]
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    again = Request.from_json(encoded)
+    assert [trial.key for trial in plan(again, {}).trials] == keys
+    assert again.folder == Path.cwd().parent / asked.folder
+    (file,) = {dict(cell.model.params)["path"] for cell in again.cells}
+    assert file == str(Path.cwd().parent / "net.py")
 
 
 def test_what_is_no_request_is_told() -> None:

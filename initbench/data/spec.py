@@ -74,12 +74,12 @@ def load(spec: DatasetSpec) -> Arrays:
 def pinned(spec: DatasetSpec) -> DatasetSpec:
     """The data set with the content it has now: what is planned and trained afterwards is of one content.
 
-    Nothing is read where the content is known beforehand.
+    Nothing is read where the content is known beforehand, and one that is pinned stays as it is.
 
     Raises:
         InputError: as :func:`load`.
     """
-    return replace(spec, content=spec.sha256 or load(replace(spec, content=None)).sha256)
+    return replace(spec, content=spec.content or spec.sha256 or load(spec).sha256)
 
 
 @lru_cache(maxsize=4)

@@ -9,8 +9,10 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from initbench.data import pinned
 from initbench.errors import InputError, StorageError
 from initbench.experiment.plan import plan
 from initbench.records.columns import Columns, done
@@ -23,7 +25,9 @@ def keep(request: Request) -> Path:
     Raises:
         StorageError: its folder cannot be written.
     """
-    content = request.to_json()
+    # The data of today: when a file has changed, what was asked for of it before is still to be found.
+    cells = tuple(replace(cell, dataset=pinned(cell.dataset)) for cell in request.cells)
+    content = replace(request, cells=cells).to_json(anywhere=False)
     folder = request.folder.with_name("requests")
     target = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
     temporary = folder / f".{target.stem}.{uuid.uuid4().hex}.tmp"

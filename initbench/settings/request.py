@@ -16,7 +16,7 @@ from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
 from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SEARCH, SETTINGS, own_value
 from initbench.settings.searching import check_searches, searching
-from initbench.trial import Cell
+from initbench.trial import Cell, Params
 from initbench.values import shown, text
 
 # Settings that are checked by themselves, whatever the others are.
@@ -28,7 +28,7 @@ _OURS = Catalogue()
 class Request:
     """What a command line asks for: cells times seeds, where to run them, where to keep the records.
 
-    As JSON it means the same in another process, on another machine that has the same files.
+    As JSON it means the same in another process, in another folder, on another machine that has the same files.
     """
 
     cells: tuple[Cell, ...]
@@ -38,11 +38,27 @@ class Request:
     name: str
     catalogue: Catalogue = _OURS
 
-    def to_json(self) -> bytes:
-        """All of it, for :meth:`from_json`."""
+    def to_json(self, anywhere: bool = True) -> bytes:
+        """All of it, for :meth:`from_json`.
+
+        Args:
+            anywhere: with whole paths, so that it can be trained from another folder; else with those that were given.
+        """
         import msgspec
 
-        return msgspec.json.encode(self, enc_hook=str)
+        return msgspec.json.encode(self.with_whole_paths() if anywhere else self, enc_hook=str)
+
+    def with_whole_paths(self) -> "Request":
+        """The same, of files and folders that are found from any folder."""
+        cells = tuple(
+            replace(
+                cell,
+                dataset=replace(cell.dataset, options=_whole(cell.dataset.options)),
+                model=replace(cell.model, params=_whole(cell.model.params)),
+            )
+            for cell in self.cells
+        )
+        return replace(self, cells=cells, results=self.results.absolute())
 
     @classmethod
     def from_json(cls, encoded: bytes, check: bool = True) -> "Request":
@@ -70,6 +86,16 @@ class Request:
     def folder(self) -> Path:
         """Where its records are written."""
         return self.results / self.name / "records"
+
+
+def _whole(params: Params) -> Params:
+    """With whole paths of files; one that begins with the home folder is whole."""
+
+    def one(key: str, value: Any) -> Any:
+        is_path = key in ("path", "root") and isinstance(value, str) and value and not value.startswith("~")
+        return str(Path(value).absolute()) if is_path else value
+
+    return tuple((key, one(key, value)) for key, value in params)
 
 
 def _frozen(value: Any) -> Any:
