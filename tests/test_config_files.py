@@ -115,3 +115,11 @@ def test_what_a_run_accepts_is_listed(initbench: Initbench, tmp_path: Path) -> N
     answer = initbench("list", "init", "--config-dir", tmp_path)
     assert answer.code == 0
     assert "ruled" in answer.out
+
+
+def test_an_optimizer_that_there_is_not_is_named(initbench: Initbench) -> None:
+    Path("own/optimizer").mkdir(parents=True)
+    Path("own/optimizer/fast.yaml").write_text("name: fast\n", encoding="utf-8")
+    refused = initbench("run", "optimizer=fast", "dataset=synthetic", "--config-dir", "own")
+    assert refused.code == 2
+    assert refused.err.startswith("initbench: error: unknown optimizer 'fast'"), refused.err

@@ -5,14 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from handmade import GPU, foreign_record, make_record, table, trials_of
+from handmade import GPU, foreign_record, make_record, recorded, table, trials_of
 
-from initbench.analysis.trials import Trials
+from initbench.analysis.compare import compare
+from initbench.analysis.trials import Trials, to_trials
+from initbench.records.columns import from_records
 from initbench.render.figures import write
 from initbench.report import output
 from initbench.report.document import VIEWS, Options, document
 from initbench.report.provenance import made_with
+from initbench.trial import Asked
 
 FORMATS = ("rich", "markdown", "csv", "latex", "html")
 COUNTS = {"he": [90, 91, None, 93], "xavier": [80, 81, 82, 83], "zero": [10, 10, 10, 10]}
@@ -66,3 +70,10 @@ def test_a_failed_run_has_no_correct_answer_where_nobody_says_what_chance_is() -
     assert table(blocks, "Against xavier")["he"]["pairs"] == "4"
     protocol = next(block.text for block in blocks if getattr(block, "text", "").startswith("Protocol"))
     assert "Chance: – %." in protocol
+
+
+def test_records_that_name_nothing_go_by_their_law_and_their_data() -> None:
+    made = [msgspec.structs.replace(record, asked=Asked()) for record in recorded(made_by(foreign_record))]
+    comparison = compare(to_trials(from_records(made)))
+    assert comparison.techniques == ["normal"]
+    assert comparison.titles[0].startswith("0123456789ab · mlp depth 2")

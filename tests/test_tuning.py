@@ -306,3 +306,19 @@ def test_bad_input(initbench: Initbench, override: str, message: str) -> None:
     assert answer.code == 2
     assert message in answer.err
     assert answer.err.count("\n") == 1
+
+
+def test_what_was_searched_and_chosen_can_be_filtered_and_compared(initbench: Initbench) -> None:
+    small = ("dataset=synthetic", "epochs=1", "width=8", "batch_size=64", "seeds=2", "protocol.seeds=1")
+    for values in ("[0.01,0.1]", "[0.1,1]"):
+        initbench("run", "init=he", "protocol=tuned", "protocol.extend=0", f"protocol.search.lr={values}", *small)
+    one = initbench("report", "protocol.search.lr=[0.1,1]", "--format", "csv")
+    assert (one.code, one.err) == (0, "")
+    assert {row.count("search.lr=[0.1,1]") for row in one.out.splitlines()[1:]} == {1}
+    by_grid = initbench("report", "--by", "protocol.search.lr").out
+    assert "[0.01,0.1]" in by_grid
+    assert initbench("report", "--by", "chosen.lr").code == 0
+    for asked in (("--by", "chosen"), ("chosen=1",)):
+        refused = initbench("report", *asked)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert "unknown setting 'chosen'" in refused.err

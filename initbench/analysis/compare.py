@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import Identity, Trials, first_of, natural, searched, settings, value_of
+from initbench.analysis.trials import Identity, Trials, first_of, natural, node_of, searched, settings, value_of
 from initbench.errors import InputError, unknown
 from initbench.trial import START_GROUPS
 from initbench.values import exact
@@ -127,7 +127,7 @@ def compare(
         together[code] = text + json.dumps([identity.get(key) for key in apart], sort_keys=True)
         names[code], parameters[code] = _technique(identity, by, protocol[1:])
         if by == "init":
-            names[code] = asked[code].label
+            names[code] = asked[code].label or identity["init"]["name"]
     silent = [code for code in names if by == "init" and not asked[code].settings]
     labels = _labels(names, parameters, together, silent)
     techniques = sorted(set(labels.values()), key=_shown_order if by == "init" else natural)
@@ -178,9 +178,7 @@ def _in_order(trials: Trials) -> list[int]:
 def _technique(identity: Identity, by: str, search: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The name of what is compared, and its parameters; among these what belongs to it and is not searched."""
     if by != "init":
-        node: Any = identity
-        for part in by.split("."):
-            node = node.get(part) if isinstance(node, Mapping) else None
+        node = node_of(identity, by)
         own = search if by == "protocol" and not searched(identity) else ()
         own = ("lr",) if by == "optimizer" and "lr" not in searched(identity) else own
         name, inner = _named_parameters(node)

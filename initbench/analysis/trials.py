@@ -291,15 +291,21 @@ def select(trials: Trials, filters: Mapping[str, Wanted]) -> Trials:
 
 def value_of(identity: Mapping[str, Any], key: str) -> Any:
     """A setting by its command-line name; a group's value is its name."""
-    node: Any = identity
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return node["name"] if isinstance(node, Mapping) else node
+    node = node_of(identity, key)
+    return node.get("name") if isinstance(node, Mapping) else node
+
+
+def node_of(identity: Mapping[str, Any], key: str) -> Any:
+    """A setting by its command-line name: a group with its name, or one value; None where it has none."""
+    group, dot, inner = key.partition(".")
+    node = identity.get(group)
+    # What a protocol searches, and what was chosen, goes by the whole name of a setting.
+    return (node.get(inner) if isinstance(node, Mapping) else None) if dot else node
 
 
 def settings(identity: Mapping[str, Any]) -> set[str]:
     """The names that a filter or a comparison can use."""
-    names = {key for key, value in identity.items() if key not in _NOT_SETTINGS and value is not None}
+    names = {key for key, value in identity.items() if key not in _NOT_SETTINGS and value is not None} - {"chosen"}
     inner = {f"{group}.{key}" for group, node in identity.items() if isinstance(node, Mapping) for key in node}
     return names | inner | {"seeds"}
 
@@ -314,7 +320,7 @@ def searched(identity: Mapping[str, Any]) -> tuple[str, ...]:
 def _filtered(identity: Identity, key: str) -> Any:
     """A setting as a filter names it: one that is there and off is ``none``."""
     value = value_of(identity, key)
-    known = key in identity or key in settings(identity)
+    known = (key in identity and key != "chosen") or key in settings(identity)
     return "none" if value is None and known else value
 
 

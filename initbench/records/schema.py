@@ -246,6 +246,8 @@ def settings(trial: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
     found = {key: value for key, value in trial.items() if key != "seed"}
     for group in ("dataset", "init", "init_first", "init_output", "bias"):
         if isinstance(found.get(group), Mapping):
-            found[group] = {"name": getattr(asked, group), **found[group]}
+            # Of others' records, which may not say how they were asked for, what is known.
+            law = found[group].get("law") or str(found[group].get("sha256", ""))[:12]
+            found[group] = {"name": getattr(asked, group) or law, **found[group]}
     found["protocol"] = asked.protocol if len(asked.protocol) > 1 else asked.protocol["name"]
     return found | {"stage": asked.stage, "chosen": asked.chosen}

@@ -140,6 +140,7 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
     _check_groups(plain)
+    optimizer = resolve.optimizer(plain["optimizer"])
     given = {name: own_value(name, plain) if plain[name] is None else plain[name] for name in _SCALARS}
     values = {name: replace(SETTINGS[name].parameter, optional=False).check(given[name], name) for name in _SCALARS}
     depth, model = values.pop("depth"), resolve.model(plain["model"])
@@ -163,7 +164,7 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         init_first=inits["init_first"],
         init_output=inits["init_output"],
         bias=bias,
-        optimizer=resolve.optimizer(plain["optimizer"]),
+        optimizer=optimizer,
         protocol=resolve.protocol(plain["protocol"]),
         settings=() if plain.get("options") is None else tuple(overrides(plain, catalogue).items()),
         **values,
