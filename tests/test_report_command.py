@@ -73,6 +73,18 @@ def test_a_sweep_over_one_setting_is_one_command() -> None:
     assert "\n" not in code
 
 
+def test_techniques_with_other_seeds_have_a_command_of_their_own() -> None:
+    planned = [
+        trial
+        for words in ("init=he,gaussian seeds=3", "init=xavier seeds=[0,5]")
+        for trial in plan(request(compose(words.split())), {}).trials
+    ]
+    (code,) = [block.text for block in document(trials_of_plan(planned)) if isinstance(block, Code)]
+    asked = [plan(request(compose(shlex.split(line)[2:])), {}).trials for line in code.splitlines()]
+    assert {trial.key for trials in asked for trial in trials} == {trial.key for trial in planned}
+    assert sorted(map(len, asked)) == [2, 6]
+
+
 def test_products_are_merged_as_far_as_they_go() -> None:
     points = [{"a": (a,), "b": (b,)} for a in "12" for b in "xyz"]
     assert merged(points) == [{"a": ("1", "2"), "b": ("x", "y", "z")}]

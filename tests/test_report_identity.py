@@ -109,3 +109,14 @@ def test_a_groups_name_is_the_group(by: str) -> None:
 def test_the_order_of_rows_does_not_depend_on_the_order_of_reading() -> None:
     made = [make_record("he", 0, n, bias={"name": "constant", "value": n / 100}) for n in range(5)]
     assert to_csv(trials_of(made)) == to_csv(trials_of(made[::-1]))
+
+
+def test_a_title_names_an_option_and_not_all_of_its_parameters() -> None:
+    options = [{"name": "sgd", "momentum": 0.9}, {"name": "sgd", "momentum": 0.5}, {"name": "adam", "beta1": 0.9}]
+    titles = {
+        n: [title.partition(" · lr 0.1 · ")[2] for title in compare(trials_of(made)).titles]
+        for n in (1, 3)
+        for made in [[make_record("he", 0, 90, optimizer=option) for option in options[-n - 1 :]]]
+    }
+    assert sorted(titles[1]) == ["optimizer=adam", "optimizer=sgd"]
+    assert len(set(titles[3])) == 3

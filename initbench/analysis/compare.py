@@ -256,10 +256,19 @@ def _titles(held: Sequence[Identity], compared: Sequence[str]) -> list[str]:
         title: [key for key in dict.fromkeys(itertools.chain(*same)) if len({mine.get(key) for mine in same}) > 1]
         for title, same in alike.items()
     }
+    telling = {title: [key for key in keys if not _follows(key, keys, alike[title])] for title, keys in telling.items()}
     return [
         " · ".join([title, *(_named(key, mine.get(key, "none")) for key in telling[title])])
         for title, mine in zip(usual, leaves, strict=True)
     ]
+
+
+def _follows(key: str, keys: Collection[str], leaves: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a parameter of a group is told with the group's name, which tells as much."""
+    name = f"{key.partition('.')[0]}.name"
+    if key == name or name not in keys:
+        return False
+    return len({(mine.get(name), mine.get(key)) for mine in leaves}) == len({mine.get(name) for mine in leaves})
 
 
 def _named(key: str, value: str) -> str:

@@ -16,20 +16,27 @@ Product = dict[str, tuple[str, ...]]
 
 
 def command(comparison: Comparison, setting: int) -> str:
-    """One line for every product of settings that the section's trials are made of; seeds are those of any of them."""
-    trials = comparison.trials
-    cells = [comparison.cells[setting, technique] for technique in comparison.present(setting)]
-    seeds = sorted(int(seed) for seed in comparison.section(setting)["seed"].unique())
-    listed = f"seeds={len(seeds)}" if seeds == list(range(len(seeds))) else f"seeds={exact(seeds)}"
-    # The seeds of a search follow from the protocol.
-    asked = [trials.columns.cells[cell].asked for cell in cells]
-    last = [] if asked[0].stage == "search" else [listed]
+    """One line for every product of settings and seeds that the section's trials are made of."""
+    section = comparison.section(setting)
+    by_seeds: dict[str, list[Product]] = {}
+    for technique in comparison.present(setting):
+        cell = comparison.cells[setting, technique]
+        asked = comparison.trials.columns.cells[cell].asked
+        seeds = section["seed"][section["technique"] == technique]
+        # The seeds of a search follow from the protocol.
+        listed = "" if asked.stage == "search" else _seeds(sorted({int(seed) for seed in seeds}))
+        own: Product = {key: (value,) for key, value in overrides(asked, comparison.trials.identities[cell]).items()}
+        by_seeds.setdefault(listed, []).append(own)
     lines = []
-    settings = [overrides(one, trials.identities[cell]) for one, cell in zip(asked, cells, strict=True)]
-    for product in merged([{key: (value,) for key, value in one.items()} for one in settings]):
-        parts = [f"{key}={','.join(values)}" for key, values in product.items()]
-        lines.append("initbench run " + " ".join(map(shlex.quote, [*parts, *last])))
+    for listed, products in by_seeds.items():
+        for product in merged(products):
+            parts = [f"{key}={','.join(values)}" for key, values in product.items()]
+            lines.append("initbench run " + " ".join(map(shlex.quote, filter(None, [*parts, listed]))))
     return "\n".join(lines)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seeds={len(seeds)}" if seeds == list(range(len(seeds))) else f"seeds={exact(seeds)}"
 
 
 def merged(products: Sequence[Product]) -> list[Product]:
