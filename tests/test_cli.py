@@ -125,6 +125,8 @@ def test_config_prints_the_resolved_settings(initbench: Initbench) -> None:
 
     cells = list(yaml.safe_load_all(initbench("run", "init=he,xavier", "lr=0.3", "--config").out))
     assert [(cell["init"]["name"], cell["lr"]) for cell in cells] == [("he", 0.3), ("xavier", 0.3)]
+    own = yaml.safe_load_all(initbench("run", "optimizer=sgd,adam", "--config").out)
+    assert [(cell["lr"], cell["epochs"]) for cell in own] == [(0.1, 30), (0.01, 30)]
     assert not Path("results").exists()
 
 

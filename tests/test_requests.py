@@ -78,3 +78,12 @@ def test_a_name_is_found_when_its_data_have_changed(initbench: Initbench) -> Non
     assert {line.rpartition(",")[2] for line in there.out.splitlines()[1:]} == first
     Path("table.csv").unlink()
     assert initbench("report", "name=pilot").code == 0
+
+
+def test_a_damaged_request_is_named(initbench: Initbench) -> None:
+    initbench("run", "init=he", "name=pilot", *SMALL)
+    (file,) = Path("results/pilot/requests").iterdir()
+    file.write_text("{", encoding="utf-8")
+    refused = initbench("report", "name=pilot")
+    assert refused.code == 2
+    assert refused.err.startswith(f"initbench: error: {file}: this is no request of initbench")

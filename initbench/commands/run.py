@@ -66,7 +66,12 @@ def _run(
     if show_config:
         import yaml
 
-        shown = [{key: value for key, value in cell.items() if key != "options"} for cell in cells]
+        from initbench.settings.schema import own_value
+
+        shown = [
+            {key: own_value(key, cell) if value is None else value for key, value in cell.items() if key != "options"}
+            for cell in cells
+        ]
         with stdout():
             print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return

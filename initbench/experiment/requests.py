@@ -58,9 +58,16 @@ def kept(results: Path, name: str) -> list[Request]:
         there = f"; there are: {', '.join(names)}" if names else ""
         raise InputError(f"nothing was asked for under the name '{name}' in {results}{there}")
     try:
-        return [Request.from_json(path.read_bytes(), check=False) for path in files]
+        return [_read(path) for path in files]
     except OSError as error:
         raise StorageError(f"cannot read {error.filename}: {error.strerror or error}") from error
+
+
+def _read(path: Path) -> Request:
+    try:
+        return Request.from_json(path.read_bytes(), check=False)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def exactly(requests: Iterable[Request], columns: Columns) -> Columns:
