@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,38 @@ def test_parameters_of_unknown_modules_stay_unless_they_are_named() -> None:
     named = initbench.initialize(model, "he_normal", layers={"position": {"name": "normal", "std": 0.02}})
     assert named["position"].law == "gaussian"
     assert float(model.position.detach().std()) == pytest.approx(0.02, rel=0.2)
+
+
+def test_what_is_left_is_counted_with_its_vectors() -> None:
+    class Handmade(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4))
+
+    with pytest.warns(UserWarning, match=r"left 100\.0% of the parameters as they were: weight, bias\. They belong"):
+        initbench.initialize(Handmade(), "he_normal")
+
+
+def test_complex_and_whole_numbers_are_left_and_said() -> None:
+    class Packed(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(8, 8, bias=False)
+            self.weight = nn.Parameter(torch.arange(64).reshape(8, 8), requires_grad=False)  # type: ignore[assignment]
+
+    model = nn.Sequential(nn.Linear(8, 8, bias=False, dtype=torch.complex64), Packed(), nn.Linear(8, 8, bias=False))
+    before = [model[i].weight.detach().clone() for i in range(2)]
+    said = (
+        r"left 66\.7% .*: 0\.weight, 1\.weight\. Only real .*: 0\.weight is torch.complex64, 1\.weight is torch.int64$"
+    )
+    for layers in (None, {"*.weight": "he_normal"}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.warns(UserWarning, match=said):
+                certificates = initbench.initialize(model, "he_normal", layers=layers)
+        assert [certificates[f"{i}.weight"].law for i in range(3)] == ["kept", "kept", "he_normal"]
+        assert all(torch.equal(model[i].weight, before[i]) for i in range(2))
+    parts = torch.view_as_real(before[0])
+    assert certificates["0.weight"].std == pytest.approx(float(parts.std(correction=0)), rel=1e-5)
 
 
 # Arguments, and what the one line says.
