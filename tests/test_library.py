@@ -155,6 +155,18 @@ def test_embeddings_keep_their_padding_at_zero_and_ties_are_drawn_once() -> None
     assert float(model["head"].weight.detach().std()) == pytest.approx(0.02, rel=0.02)
 
 
+@pytest.mark.parametrize("init", ["orthogonal", "torch_default", "constant", "half_normal"])
+def test_a_certificate_measures_the_padding_too(init: str) -> None:
+    layer = nn.Embedding(9, 20, padding_idx=4)
+    certificate = initbench.initialize(layer, init)["weight"]
+    held = layer.weight.detach()
+    assert certificate.passed
+    assert certificate.zeros == 20 / 180
+    assert (certificate.mean, certificate.std, certificate.maximum) == pytest.approx(
+        (float(held.mean()), float(held.std(correction=0)), float(held.abs().max())), rel=1e-5, abs=1e-8
+    )
+
+
 def test_the_activation_sets_the_gain_where_it_is_asked_to() -> None:
     def std(init: Any, **options: Any) -> float:
         layer = nn.Linear(500, 400)
