@@ -314,6 +314,42 @@ def test_weights_that_the_precision_cannot_hold_are_refused() -> None:
     assert torch.equal(model.weight, before)
 
 
+def _expanded() -> nn.Parameter:
+    return nn.Parameter(torch.ones(1, 4).expand(4, 4))
+
+
+def _of_inference() -> nn.Parameter:
+    with torch.inference_mode():
+        return nn.Linear(4, 4).weight
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (lambda first: _expanded(), "entries of 1.weight are the same memory; tie whole parameters"),
+        (lambda first: nn.Parameter(first.data), "entries of 0.weight and 1.weight are the same memory"),
+        (lambda first: nn.Parameter(first.data.t()), "entries of 0.weight and 1.weight are the same memory"),
+        (lambda first: _of_inference(), "1.weight was made in inference mode"),
+    ],
+)
+def test_memory_that_cannot_be_written_by_itself_is_refused_before_anything_is(second: Any, message: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = second(model[0].weight)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with pytest.raises(InputError, match=message):
+        initbench.initialize(model, "he_normal")
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_parts_of_one_memory_are_parameters_like_any_others() -> None:
+    memory, apart = torch.empty(4, 6), nn.Sequential(nn.Linear(2, 4, bias=False), nn.Linear(4, 4, bias=False))
+    model = nn.Sequential(nn.Linear(2, 4, bias=False), nn.Linear(4, 4, bias=False))
+    model[0].weight, model[1].weight = nn.Parameter(memory[:, :2]), nn.Parameter(memory[:, 2:])
+    for one in (model, apart):
+        initbench.initialize(one, "he_normal")
+    assert all(map(torch.equal, model.parameters(), apart.parameters()))
+
+
 def test_a_model_without_values_is_refused() -> None:
     with pytest.raises(InputError, match="weight has no values yet"):
         initbench.initialize(nn.LazyLinear(3))

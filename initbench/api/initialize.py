@@ -81,7 +81,7 @@ def initialize(
 
     Raises:
         InputError: an unknown name or parameter, a law that cannot serve a layer, or one that breaks its promise, or
-            weights that the model's precision cannot hold. The model is then as it was.
+            weights that the model's precision or memory cannot hold. The model is then as it was.
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed must be a whole number >= 0; got {shown(seed)}")
@@ -109,13 +109,15 @@ def initialize(
     drawable = [one if one.tensor.is_floating_point() else _as_other(one) for one in named]
     new: list[tuple[nn.Parameter, torch.Tensor]] = []
     certificates, kept = {}, []
-    for part in assign(drawable, rules, frozen=True):
+    parts = assign(drawable, rules, frozen=True)
+    for part in parts:
         if part.kept:
             certificates[part.name] = certify(part.law, _as_numbers(part.parameter.tensor))
             kept += [part.parameter] if part.parameter.tensor.requires_grad else []
             continue
         values, certificates[part.name] = _drawn(part, int(seed))
         new.append((part.parameter.tensor, values))
+    _check_memory([(part.name, part.parameter.tensor) for part in parts if not part.kept])
     with torch.no_grad():
         for tensor, values in new:
             tensor.copy_(values)
@@ -157,6 +159,31 @@ def _kept(kept: Sequence[Parameter], unreal: Sequence[Parameter], every: Sequenc
     if unlike := {one.name: one.tensor.dtype for one in left.values() if not one.tensor.is_floating_point()}:
         why.append("Only real numbers are drawn: " + ", ".join(f"{name} is {dtype}" for name, dtype in unlike.items()))
     return f"initialize left {share:.1%} of the parameters as they were: {names}. {'. '.join(why)}"
+
+
+def _check_memory(drawn: Sequence[tuple[str, torch.Tensor]]) -> None:
+    """Refuse parameters that cannot be written, or not without changing another's values.
+
+    Raises:
+        InputError: one was made in inference mode, or two entries, of one parameter or of two, are the same memory.
+    """
+    by_storage: dict[tuple[torch.device, int], list[tuple[str, torch.Tensor]]] = {}
+    for name, tensor in drawn:
+        if tensor.is_inference() and not torch.is_inference_mode_enabled():
+            raise InputError(f"{name} was made in inference mode and cannot be changed; make the model outside of it")
+        memory = tensor.device, tensor.untyped_storage().data_ptr()
+        by_storage.setdefault(memory, []).append((name, tensor))
+    for shared in by_storage.values():
+        if len(shared) == 1 and shared[0][1].is_contiguous():
+            continue
+        names = " and ".join(name for name, _ in shared)
+        places = []
+        for _, tensor in shared:
+            of_storage = torch.arange(tensor.untyped_storage().nbytes() // tensor.element_size())
+            places.append(of_storage.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).flatten())
+        every = torch.cat(places)
+        if len(every.unique()) < len(every):
+            raise InputError(f"entries of {names} are the same memory; tie whole parameters: a.weight = b.weight")
 
 
 def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:
