@@ -180,9 +180,11 @@ def _check_memory(drawn: Sequence[tuple[str, torch.Tensor]]) -> None:
         places = []
         for _, tensor in shared:
             of_storage = torch.arange(tensor.untyped_storage().nbytes() // tensor.element_size())
-            places.append(of_storage.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).flatten())
-        every = torch.cat(places)
-        if len(every.unique()) < len(every):
+            places.append(
+                of_storage.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).flatten().numpy()
+            )
+        every = np.concatenate(places)
+        if len(np.unique(every)) < len(every):
             raise InputError(f"entries of {names} are the same memory; tie whole parameters: a.weight = b.weight")
 
 
