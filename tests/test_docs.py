@@ -52,6 +52,25 @@ def test_every_package_has_its_line() -> None:
         assert re.search(rf"`(initbench/)?{package}`", layout), package
 
 
+def test_imports_run_downward_as_the_picture_says() -> None:
+    """Those inside functions too; only single files of the last group may import each other."""
+    (said,) = re.findall(
+        r"Imports run downward, from a group to those after it: (.*?)\.", read("docs/architecture.md"), re.DOTALL
+    )
+    groups = [re.split(r",\s+", group) for group in re.split(r";\s+", said)]
+    level = {name: number for number, group in enumerate(groups) for name in group}
+    last = level["the other single files"]
+    assert {*PACKAGES} <= {*level}
+    imported = re.compile(r"^\s*(?:(?:from|import) initbench\.|from initbench import )(\w+)", re.MULTILINE)
+    for file in (ROOT / "initbench").rglob("*.py"):
+        own = file.relative_to(ROOT / "initbench").with_suffix("").parts[0]
+        if own.startswith("__"):
+            continue
+        for name in set(imported.findall(file.read_text(encoding="utf-8"))):
+            up, down = level.get(own, last), level.get(name, last)
+            assert name == own or up < down or up == down == last, f"{file}: imports initbench.{name}"
+
+
 def test_the_glossary_has_each_word_once_in_order() -> None:
     words = re.findall(r"^\| ([a-z][^|]*) \|", read("docs/glossary.md"), re.MULTILINE)[1:]
     assert len(words) > 50

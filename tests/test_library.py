@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,18 @@ def test_embeddings_keep_their_padding_at_zero_and_ties_are_drawn_once() -> None
     assert float(model["head"].weight.detach().std()) == pytest.approx(0.02, rel=0.02)
 
 
+@pytest.mark.parametrize("init", ["orthogonal", "torch_default", "constant", "half_normal"])
+def test_a_certificate_measures_the_padding_too(init: str) -> None:
+    layer = nn.Embedding(9, 20, padding_idx=4)
+    certificate = initbench.initialize(layer, init)["weight"]
+    held = layer.weight.detach()
+    assert certificate.passed
+    assert certificate.zeros == 20 / 180
+    assert (certificate.mean, certificate.std, certificate.maximum) == pytest.approx(
+        (float(held.mean()), float(held.std(correction=0)), float(held.abs().max())), rel=1e-5, abs=1e-8
+    )
+
+
 def test_the_activation_sets_the_gain_where_it_is_asked_to() -> None:
     def std(init: Any, **options: Any) -> float:
         layer = nn.Linear(500, 400)
@@ -202,6 +215,38 @@ def test_parameters_of_unknown_modules_stay_unless_they_are_named() -> None:
     named = initbench.initialize(model, "he_normal", layers={"position": {"name": "normal", "std": 0.02}})
     assert named["position"].law == "gaussian"
     assert float(model.position.detach().std()) == pytest.approx(0.02, rel=0.2)
+
+
+def test_what_is_left_is_counted_with_its_vectors() -> None:
+    class Handmade(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4))
+
+    with pytest.warns(UserWarning, match=r"left 100\.0% of the parameters as they were: weight, bias\. They belong"):
+        initbench.initialize(Handmade(), "he_normal")
+
+
+def test_complex_and_whole_numbers_are_left_and_said() -> None:
+    class Packed(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(8, 8, bias=False)
+            self.weight = nn.Parameter(torch.arange(64).reshape(8, 8), requires_grad=False)  # type: ignore[assignment]
+
+    model = nn.Sequential(nn.Linear(8, 8, bias=False, dtype=torch.complex64), Packed(), nn.Linear(8, 8, bias=False))
+    before = [model[i].weight.detach().clone() for i in range(2)]
+    said = (
+        r"left 66\.7% .*: 0\.weight, 1\.weight\. Only real .*: 0\.weight is torch.complex64, 1\.weight is torch.int64$"
+    )
+    for layers in (None, {"*.weight": "he_normal"}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.warns(UserWarning, match=said):
+                certificates = initbench.initialize(model, "he_normal", layers=layers)
+        assert [certificates[f"{i}.weight"].law for i in range(3)] == ["kept", "kept", "he_normal"]
+        assert all(torch.equal(model[i].weight, before[i]) for i in range(2))
+    parts = torch.view_as_real(before[0])
+    assert certificates["0.weight"].std == pytest.approx(float(parts.std(correction=0)), rel=1e-5)
 
 
 # Arguments, and what the one line says.
@@ -267,6 +312,42 @@ def test_weights_that_the_precision_cannot_hold_are_refused() -> None:
     with pytest.raises(InputError, match="init 'gaussian' on weight: a value is too large for torch.float16"):
         initbench.initialize(model, "normal", std=1e5)
     assert torch.equal(model.weight, before)
+
+
+def _expanded() -> nn.Parameter:
+    return nn.Parameter(torch.ones(1, 4).expand(4, 4))
+
+
+def _of_inference() -> nn.Parameter:
+    with torch.inference_mode():
+        return nn.Linear(4, 4).weight
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (lambda first: _expanded(), "entries of 1.weight are the same memory; tie whole parameters"),
+        (lambda first: nn.Parameter(first.data), "entries of 0.weight and 1.weight are the same memory"),
+        (lambda first: nn.Parameter(first.data.t()), "entries of 0.weight and 1.weight are the same memory"),
+        (lambda first: _of_inference(), "1.weight was made in inference mode"),
+    ],
+)
+def test_memory_that_cannot_be_written_by_itself_is_refused_before_anything_is(second: Any, message: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = second(model[0].weight)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with pytest.raises(InputError, match=message):
+        initbench.initialize(model, "he_normal")
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_parts_of_one_memory_are_parameters_like_any_others() -> None:
+    memory, apart = torch.empty(4, 6), nn.Sequential(nn.Linear(2, 4, bias=False), nn.Linear(4, 4, bias=False))
+    model = nn.Sequential(nn.Linear(2, 4, bias=False), nn.Linear(4, 4, bias=False))
+    model[0].weight, model[1].weight = nn.Parameter(memory[:, :2]), nn.Parameter(memory[:, 2:])
+    for one in (model, apart):
+        initbench.initialize(one, "he_normal")
+    assert all(map(torch.equal, model.parameters(), apart.parameters()))
 
 
 def test_a_model_without_values_is_refused() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from handmade import failed_record, make_record, table, trials_of
 
-from initbench.analysis import contrasts, drift
+from initbench.analysis import contrasts, drift, rankings
 from initbench.analysis.articles import D4
 from initbench.analysis.compare import Comparison, compare
 from initbench.analysis.contrasts import Verdict
@@ -91,6 +91,20 @@ def test_failing_always_is_no_better_and_no_worse_than_chance() -> None:
     assert (against[zero].mean, against[zero].superiority) == (0.0, 0.5)
     assert against[sparse].mean == pytest.approx(0.1)
     assert {one.technique: one.rank for one in summaries(comparison, 0)} == {he: 2, zero: 2, sparse: 1}
+
+
+def test_failing_is_no_better_than_falling_short_of_chance() -> None:
+    """A network that learned nothing may name another class than the most frequent one, and get a few samples less."""
+    counts: dict[str, list[int | None]] = {"he": [None] * 8, "zero": [9, 8, *[9] * 6], "xavier": [90] * 8}
+    comparison = comparison_of(counts)
+    he, zero, xavier = (comparison.techniques.index(name) for name in ("he", "zero", "xavier"))
+    (found,) = contrasts.contrasts(comparison, 0, [(he, zero)])
+    # Eight in place of ten, the least of all finished runs.
+    assert found.mean == pytest.approx(-7 / 800)
+    assert {one.technique: one.rank for one in summaries(comparison, 0)} == {xavier: 1, zero: 2, he: 3}
+    made = [record for lr in (0.1, 1.0) for record in made_of(counts, lr=lr)]
+    ranks = rankings.mean_ranks(rankings.block_design(compare(trials_of(made))))
+    assert [comparison.techniques[code] for code in ranks.techniques] == ["xavier", "zero", "he"]
 
 
 def test_runs_that_could_not_start_count_as_those_that_diverged() -> None:

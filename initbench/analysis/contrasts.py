@@ -1,7 +1,7 @@
 """One technique against another in one setting, as numbers addressed by codes: no sentence, no label.
 
 Runs are paired by seed: at equal seed all techniques see the same batches. A run that failed is part of its pair and
-scores as always naming the most frequent class.
+scores as :func:`initbench.analysis.summaries.failed_count` says.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Numbers over all settings: mean ranks, interquartile means and performance profiles, with settings as blocks.
 
-Seeds are repeats within a setting, not blocks. A run that failed scores as always naming the most frequent class, and
+Seeds are repeats within a setting, not blocks. A run that failed scores as always naming the most frequent class, or
+as the worst run of the setting that finished where that is lower, and
 only techniques with trials in every setting take part. Techniques are codes of the comparison.
 """
 
@@ -49,7 +50,9 @@ def block_design(comparison: Comparison) -> BlockDesign:
     n = frame.groupby(["setting", "technique"]).size().unstack("technique")
     everywhere = n.notna().all()
     chance = frame["test_majority"] / frame["test_total"]
-    scored = frame.assign(score=frame["test_accuracy"].astype(float).fillna(chance))
+    accuracy = frame["test_accuracy"].astype(float)
+    failed = np.fmin(chance, accuracy.groupby(frame["setting"]).transform("min"))
+    scored = frame.assign(score=accuracy.fillna(failed))
     techniques = tuple(int(code) for code in n.columns if everywhere[code])
     left_out = tuple(int(code) for code in n.columns if not everywhere[code])
     return BlockDesign(comparison, len(n), techniques, left_out, scored[scored["technique"].isin(techniques)])

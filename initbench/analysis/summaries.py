@@ -2,7 +2,8 @@
 
 What describes runs describes those that finished, with the number of the others beside it. What orders techniques or
 tests one against another counts every run: one that failed (diverged, or could not start) scores as always naming the
-most frequent class, which is what one is left with. So no technique gains by failing.
+most frequent class, which is what one is left with, or as the worst run that finished where that is lower: a network
+that learned nothing may fall short of that class by a few samples. So no technique gains by failing.
 """
 
 import math
@@ -27,7 +28,7 @@ class Summary:
         counts: how many runs ended in each of ``OUTCOMES``.
         mean: of the runs that finished, as are ``sd`` (n − 1), the 95 % t interval from ``low`` to ``high``,
             ``median``, ``least`` and ``greatest``.
-        score: the mean over all runs, a failed one scoring as always naming the most frequent class.
+        score: the mean over all runs, a failed one scoring as :func:`failed_count` says.
         rank: by ``score``; 1 is best, and means that look equal share a rank.
         lost: the 95 % Wilson interval of the rate of runs that failed or stayed at chance.
         epochs: the median of the epochs to the target, infinite where at least half of the runs miss it.
@@ -125,20 +126,30 @@ def grid(comparison: Comparison, setting: int, name: str) -> pd.DataFrame:
 
 
 def scored_counts(comparison: Comparison, setting: int) -> pd.DataFrame:
-    """Correct test answers ``[seeds, techniques]``, a failed run giving those of always naming the most frequent class.
+    """Correct test answers ``[seeds, techniques]``, a failed run giving :func:`failed_count`.
 
     NaN where there is no such trial, or a failed one of which nobody knows how many answers there were.
     """
     correct, outcome = (grid(comparison, setting, name) for name in ("test_correct", "outcome"))
-    about = comparison.about(setting)
-    majority = float(about["test_majority"]) if about["test_total"] else math.nan
-    return correct.mask(outcome >= DIVERGED, majority)
+    return correct.mask(outcome >= DIVERGED, failed_count(comparison, setting))
 
 
 def scores(comparison: Comparison, setting: int) -> pd.Series:
-    """Mean test accuracy of each technique over all its runs, a failed one at :func:`chance`."""
+    """Mean test accuracy of each technique over all its runs, a failed one giving :func:`failed_count`."""
     accuracy, outcome = (grid(comparison, setting, name) for name in ("test_accuracy", "outcome"))
-    return accuracy.mask(outcome >= DIVERGED, chance(comparison, setting)).mean()
+    total = float(comparison.about(setting)["test_total"]) or math.nan
+    return accuracy.mask(outcome >= DIVERGED, failed_count(comparison, setting) / total).mean()
+
+
+def failed_count(comparison: Comparison, setting: int) -> float:
+    """How many correct test answers a failed run of a setting counts.
+
+    As many as always naming the most frequent class, or as the worst run that finished, if those are fewer; NaN where
+    no trial knows how many samples.
+    """
+    about = comparison.about(setting)
+    finished = grid(comparison, setting, "test_correct").min().min()
+    return float(np.fmin(about["test_majority"], finished)) if about["test_total"] else math.nan
 
 
 def chance(comparison: Comparison, setting: int) -> float:

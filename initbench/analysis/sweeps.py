@@ -30,7 +30,8 @@ class Sweep:
         values: the values of the setting swept, in order.
         techniques: the codes of the techniques with trials at more than one value.
         mean: mean accuracy (fraction) of the finished trials.
-        score: the same over all trials, a failed one scoring as always naming the most frequent class.
+        score: the same over all trials, a failed one scoring as always naming the most frequent class, or as the worst
+            that finished where that is lower.
         untrained: how many trials failed or stayed at chance; NaN where there are no trials.
         trains: whether more than half of the trials end ok; NaN where there are no trials.
         seeds: technique to ``[seeds, values]`` accuracies.
@@ -94,11 +95,11 @@ def _sweep(comparison: Comparison, setting: int, section: pd.DataFrame, values: 
     several = section.groupby("technique")["at"].nunique()
     techniques = [int(technique) for technique in sorted(several.index[several > 1])]
     chance = float(section["test_majority"].iloc[0] / max(1, section["test_total"].iloc[0]))
-    outcome = section["outcome"]
+    outcome, accuracies = section["outcome"], section[accuracy].astype(float)
     section = section.assign(
         untrained=outcome >= STUCK,
         ok=outcome == OK,
-        score=section[accuracy].astype(float).mask(outcome >= DIVERGED, chance),
+        score=accuracies.mask(outcome >= DIVERGED, np.fmin(chance, accuracies.min())),
     )
     groups = section.groupby(["technique", "at"])
 

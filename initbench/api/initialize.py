@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from numbers import Integral
 from typing import Any
@@ -15,7 +16,7 @@ from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers import BIASES, Certificate, Law, certify
 from initbench.initializers.network import Part, assign, refusal
-from initbench.initializers.parameters import Parameter
+from initbench.initializers.parameters import Parameter, ParameterBlock
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import NEUTRAL, SCHEMES, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
@@ -75,11 +76,12 @@ def initialize(
         One certificate for each parameter, by its name, of what the tensor now holds.
 
     Warns:
-        UserWarning: a trained parameter that looks like a weight stays as it is.
+        UserWarning: a trained parameter that looks like a weight stays as it is, or one that holds complex or whole
+            numbers.
 
     Raises:
         InputError: an unknown name or parameter, a law that cannot serve a layer, or one that breaks its promise, or
-            weights that the model's precision cannot hold. The model is then as it was.
+            weights that the model's precision or memory cannot hold. The model is then as it was.
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed must be a whole number >= 0; got {shown(seed)}")
@@ -103,20 +105,25 @@ def initialize(
         as_weight(one) if "other" in one.roles and one.tensor.ndim > 1 and _is_named(one, layers) else one
         for one in found
     ]
+    # No law draws complex or whole numbers.
+    drawable = [one if one.tensor.is_floating_point() else _as_other(one) for one in named]
     new: list[tuple[nn.Parameter, torch.Tensor]] = []
     certificates, kept = {}, []
-    for part in assign(named, rules, frozen=True):
+    parts = assign(drawable, rules, frozen=True)
+    for part in parts:
         if part.kept:
-            certificates[part.name] = certify(part.law, part.parameter.tensor.detach().float().cpu().numpy())
-            kept += [part.parameter] if part.parameter.looks_like_a_weight else []
+            certificates[part.name] = certify(part.law, _as_numbers(part.parameter.tensor))
+            kept += [part.parameter] if part.parameter.tensor.requires_grad else []
             continue
         values, certificates[part.name] = _drawn(part, int(seed))
         new.append((part.parameter.tensor, values))
+    _check_memory([(part.name, part.parameter.tensor) for part in parts if not part.kept])
     with torch.no_grad():
         for tensor, values in new:
             tensor.copy_(values)
-    if kept:
-        warnings.warn(_kept(kept, named), UserWarning, stacklevel=2)
+    unreal = [one for one in named if not one.tensor.is_floating_point() and "other" not in one.roles]
+    if unreal or any(one.looks_like_a_weight for one in kept):
+        warnings.warn(_kept(kept, unreal, named), UserWarning, stacklevel=2)
     return certificates
 
 
@@ -124,14 +131,61 @@ def _is_named(parameter: Parameter, layers: Mapping[str, Spec]) -> bool:
     return any(fnmatchcase(parameter.name, pattern) for pattern in layers)
 
 
-def _kept(kept: Sequence[Parameter], every: Sequence[Parameter]) -> str:
-    """What was left as it was, and how much of the model that is."""
-    share = sum(one.tensor.numel() for one in kept) / sum(one.tensor.numel() for one in every)
-    names = ", ".join(one.name for one in kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
-    return (
-        f"initialize left {share:.1%} of the parameters as they were: {names}. They belong to no layer whose weights "
-        "it knows; name them in layers= to have them drawn"
-    )
+def _as_other(parameter: Parameter) -> Parameter:
+    """A parameter as one of no known layer, which nothing draws."""
+    return replace(parameter, blocks=(ParameterBlock(tuple(parameter.tensor.shape), ("other",)),))
+
+
+def _as_numbers(tensor: torch.Tensor) -> NDArray[Any]:
+    """What a tensor holds; of a complex one the real and the imaginary parts."""
+    parts = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+    return np.asarray(parts.float().cpu().numpy())
+
+
+def _kept(kept: Sequence[Parameter], unreal: Sequence[Parameter], every: Sequence[Parameter]) -> str:
+    """What was left as it was, how much of the model that is, and why.
+
+    Args:
+        kept: what is trained.
+        unreal: what should be drawn and does not hold real numbers.
+        every: all parameters.
+    """
+    left = {one.name: one for one in (*kept, *unreal)}
+    share = sum(one.tensor.numel() for one in left.values()) / sum(one.tensor.numel() for one in every)
+    names = ", ".join([*left][:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+    why = []
+    if any(one.tensor.is_floating_point() for one in left.values()):
+        why.append("They belong to no layer whose weights it knows; name them in layers= to have them drawn")
+    if unlike := {one.name: one.tensor.dtype for one in left.values() if not one.tensor.is_floating_point()}:
+        why.append("Only real numbers are drawn: " + ", ".join(f"{name} is {dtype}" for name, dtype in unlike.items()))
+    return f"initialize left {share:.1%} of the parameters as they were: {names}. {'. '.join(why)}"
+
+
+def _check_memory(drawn: Sequence[tuple[str, torch.Tensor]]) -> None:
+    """Refuse parameters that cannot be written, or not without changing another's values.
+
+    Raises:
+        InputError: one was made in inference mode, or two entries, of one parameter or of two, are the same memory.
+    """
+    by_storage: dict[tuple[torch.device, int], list[tuple[str, torch.Tensor]]] = {}
+    for name, tensor in drawn:
+        if tensor.is_inference() and not torch.is_inference_mode_enabled():
+            raise InputError(f"{name} was made in inference mode and cannot be changed; make the model outside of it")
+        memory = tensor.device, tensor.untyped_storage().data_ptr()
+        by_storage.setdefault(memory, []).append((name, tensor))
+    for shared in by_storage.values():
+        if len(shared) == 1 and shared[0][1].is_contiguous():
+            continue
+        names = " and ".join(name for name, _ in shared)
+        places = []
+        for _, tensor in shared:
+            of_storage = torch.arange(tensor.untyped_storage().nbytes() // tensor.element_size())
+            places.append(
+                of_storage.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).flatten().numpy()
+            )
+        every = np.concatenate(places)
+        if len(np.unique(every)) < len(every):
+            raise InputError(f"entries of {names} are the same memory; tie whole parameters: a.weight = b.weight")
 
 
 def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:

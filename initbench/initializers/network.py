@@ -100,7 +100,8 @@ class Part:
         if self.is_alike:
             promise = self.promises()[0]
             found = certify(self.law, values, promise and promise.of_blocks(len(blocks)), rounding)
-            return replace(found, notes=(*found.notes, *notes))
+            found = replace(found, notes=(*found.notes, *notes))
+            return found if self.parameter.padding is None else self._padded(found, blocks)
         each = [
             certify(draw.name, values, promise, rounding)
             for draw, values, promise in zip(self.draws, blocks, self.promises(), strict=True)
@@ -109,6 +110,13 @@ class Part:
         faults = [f"{role}: {fault}" for role, of in zip(roles, each, strict=True) for fault in of.faults]
         more = [f"{role}: {note}" for role, of in zip(roles, each, strict=True) for note in of.notes]
         return replace(certify(self.law, values), faults=tuple(faults), notes=(*more, *notes))
+
+    def _padded(self, found: Certificate, blocks: Sequence[NDArray[np.float32]]) -> Certificate:
+        """The promise is of what is drawn; measured is what the parameter holds, with its row of zeros."""
+        held = certify(self.law, self.parameter.assembled(blocks))
+        return replace(
+            held, promise=found.promise, orthogonality=found.orthogonality, faults=found.faults, notes=found.notes
+        )
 
 
 def assign(parameters: Sequence[Parameter], rules: Sequence[Rule], frozen: bool = False) -> list[Part]:

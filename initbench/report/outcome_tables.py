@@ -8,7 +8,9 @@ from initbench.render.blocks import Table
 from initbench.render.text import interval, percent, whole
 
 # How every order and every test counts a run without an accuracy.
-FAILED_SCORE = "a failed run scoring as always naming the most frequent class"
+FAILED_SCORE = (
+    "a failed run scoring as always naming the most frequent class, or as the worst finished run where that is lower"
+)
 
 
 def outcomes(comparison: Comparison, found: Sequence[Summary]) -> Table:

@@ -45,7 +45,8 @@ def _ranks(comparison: Comparison, found: MeanRanks) -> list[Block]:
     names = [comparison.techniques[technique] for technique in found.techniques]
     about = (
         f"Mean rank over {counted(found.settings, 'setting')}: 1 is best, ties share the mean of their ranks. A block "
-        "is a setting's mean over its seeds, a failed run scoring as chance."
+        "is a setting's mean over its seeds, a failed run scoring as chance, or as the worst finished run where that "
+        "is lower."
     )
     if found.settings_needed:
         untested = tuple((name, number(rank)) for name, rank in zip(names, found.ranks, strict=True))
@@ -80,7 +81,7 @@ def _interquartile(design: BlockDesign) -> Table:
     caption = (
         "Interquartile mean of the test accuracy in % over all settings and seeds (the mean of the middle half), "
         f"with a 95 % interval from {statistics.RESAMPLES:,} bootstrap resamples of the seeds within each setting; a "
-        "failed run scores as chance."
+        "failed run scores as chance, or as the worst finished run where that is lower."
     )
     header = (design.comparison.what, "IQM", "95 % interval")
     return Table(header, rows, title="Interquartile mean", caption=caption)

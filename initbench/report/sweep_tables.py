@@ -41,7 +41,7 @@ def _learning_rates(found: LearningRates, place: int) -> Figure:
     header = (sweep.comparison.what, *(f"{rate:g}" for rate in rates), "window", "decades", "best lr")
     highest = "highest mean"
     if any((sweep.untrained > 0).any()):
-        highest += ", a failed run scoring as chance"
+        highest += ", a failed run scoring as chance, or as the worst finished run where that is lower"
     caption = (
         f"Mean validation accuracy in % at each learning rate, {_runs(sweep)}, in brackets the number "
         f"that failed or stayed at chance. {_TRAINS} The window is the longest unbroken stretch of the grid on "
