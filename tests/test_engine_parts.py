@@ -1,8 +1,9 @@
-"""The parts of the engine by themselves: compiled activations, products, schedules."""
+"""The parts of the engine by themselves: compiled activations, products, schedules, and what is compiled anew."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +91,42 @@ print(z[0])
 """
 
 
-@pytest.mark.full
-def test_code_that_was_compiled_with_an_older_function_is_not_used(tmp_path: Path) -> None:
-    """Numba by itself keeps a function as long as its own file is the same, whatever becomes of those it calls."""
+@pytest.fixture
+def of_a_copy(tmp_path: Path) -> Callable[[str], str]:
+    """Runs code with a copy of the package, which a test may change, in a process of its own; gives what it prints."""
     package = Path(initbench.__file__).parent
     shutil.copytree(package, tmp_path / "initbench", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def tanh_of_zero() -> str:
-        command = [sys.executable, "-c", TANH]
+    def run(code: str) -> str:
+        command = [sys.executable, "-c", code]
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
+    return run
+
+
+@pytest.mark.full
+def test_code_that_was_compiled_with_an_older_function_is_not_used(
+    tmp_path: Path, of_a_copy: Callable[[str], str]
+) -> None:
+    """Numba by itself keeps a function as long as its own file is the same, whatever becomes of those it calls."""
     folder = tmp_path / "initbench" / "engine" / "compiled"
-    assert tanh_of_zero() == "0.0"
+    assert of_a_copy(TANH) == "0.0"
     (first,) = folder.glob("__pycache__/numba-*")
     other = (folder / "elementary.py").read_text().replace("math.tanh(x)", "math.tanh(x) + 1.0")
     (folder / "elementary.py").write_text(other)
-    assert tanh_of_zero() == "1.0"
+    assert of_a_copy(TANH) == "1.0"
     (second,) = folder.glob("__pycache__/numba-*")
     assert first != second
+
+
+FOLDER = "from initbench.engine.compiled import elementary; print(elementary._folder())"
+
+
+@pytest.mark.full
+def test_a_changed_rule_is_compiled_anew(tmp_path: Path, of_a_copy: Callable[[str], str]) -> None:
+    before = of_a_copy(FOLDER)
+    assert before.startswith(str(tmp_path))
+    assert of_a_copy(FOLDER) == before
+    file = tmp_path / "initbench" / "engine" / "optimizers" / "sgd.py"
+    file.write_text(file.read_text().replace("velocity[i] += grad[i]", "velocity[i] += 2 * grad[i]"))
+    assert of_a_copy(FOLDER) != before

@@ -1,6 +1,6 @@
 """Every law of the catalogue against its promise, and the promises against numbers that do not come from this code.
 
-The tests over ``LAWS`` and over the options need no line for a new entry: it is covered by being listed.
+The tests over ``LAWS`` need no line for a new entry: it is covered by being listed.
 """
 
 import math
@@ -10,11 +10,8 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from initbench.data_driven import INITIALIZERS
 from initbench.initializers import LAWS, Promise, certify, draw, fan, fans
 from initbench.seeding import stream
-from initbench.settings.catalogue import Catalogue
-from initbench.settings.options import option_files
 
 # Rectangular, so that fan_in, fan_out and their means tell each other apart; 262,144 entries, at which four standard
 # errors of a standard deviation are at most 0.55 %.
@@ -369,43 +366,3 @@ def test_bad_parameters_are_named(law: str, params: dict[str, object], message: 
 def test_laws_that_count_fans_refuse_vectors(law: str) -> None:
     with pytest.raises(ValueError, match="at least 2 dimensions"):
         draw_one(law, shape=(10,))
-
-
-@pytest.mark.parametrize("name", option_files("init"))
-def test_every_option_names_a_law_and_parameters_that_it_has(name: str) -> None:
-    node = Catalogue().options("init")[name]
-    assert node["name"] == name
-    assert set(node) - {"bias", "scheme"} == {"name", "law", *INITIALIZERS[node["law"]].defaults}
-
-
-def test_the_list_has_more_than_35_initializers_that_differ() -> None:
-    nodes = Catalogue().options("init").values()
-    distinct = {str(sorted((key, value) for key, value in node.items() if key != "name")) for node in nodes}
-    assert len(distinct) >= 35
-    assert {law.tier for law in LAWS.values()} <= {1, 2, 3}
-    assert all(law.formula and law.source for law in LAWS.values())
-
-
-# The article, the name it uses, and the law it gives.
-ARTICLES = {
-    "xavier_d0": ("lecun_normal", {"gain": 1.0}),
-    "normal_d1": ("normal", {"mean": 0.0, "std": 1.0}),
-    "uniform_d1": ("uniform", {"low": 0.0, "high": 1.0}),
-    "naive_d2": ("normal", {"mean": 0.0, "std": 0.01}),
-    "uniform_d2": ("uniform_fan_in", {}),
-    "xavier_d3_text": ("glorot_normal", {"gain": 1.0}),
-    "xavier_d3_code": ("lecun_normal", {"gain": 1.0}),
-}
-
-
-@pytest.mark.parametrize("name", ARTICLES)
-def test_the_articles_names_have_the_articles_laws(name: str) -> None:
-    node = Catalogue().options("init")[name]
-    params = {key: value for key, value in node.items() if key not in ("name", "law")}
-    assert (node["law"], params) == ARTICLES[name]
-
-
-def test_an_initializer_and_its_plain_name_are_one_law() -> None:
-    nodes = Catalogue().options("init")
-    for name in ("he", "xavier", "lecun"):
-        assert nodes[name] | {"name": ""} == nodes[f"{name}_normal"] | {"name": ""}
