@@ -66,7 +66,7 @@ def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
     """Name to shape of every parameter, in torch's layout.
 
     Raises:
-        InputError: as :func:`architecture`, or a user's module cannot be built.
+        InputError: as :func:`architecture_of`, or a user's module cannot be built.
     """
     module = modules.template(architecture_of(cell))
     return {parameter.name: tuple(parameter.tensor.shape) for parameter in parameters(module)}
@@ -189,7 +189,7 @@ def _parts(cell: Cell) -> tuple[Part, ...]:
     """How every parameter of a cell's networks starts; what is kept, each trial's own module has.
 
     Raises:
-        InputError: as :func:`architecture`, or there is nothing that an initializer could draw.
+        InputError: as :func:`architecture_of`, or there is nothing that an initializer could draw.
     """
     architecture = architecture_of(cell)
     parts = assign(parameters(modules.template(architecture)), _rules(cell, architecture.n_classes))
