@@ -46,7 +46,7 @@ MORE = {
 
 
 def again(cell: dict[str, Any], catalogue: Catalogue = Catalogue()) -> dict[str, Any]:  # noqa: B008
-    (composed,) = compose([f"{key}={value}" for key, value in overrides(cell, catalogue).items()], catalogue)
+    (composed,) = compose([f"{key}={value}" for key, value in overrides(cell).items()], catalogue)
     return composed
 
 
@@ -65,7 +65,7 @@ def test_the_overrides_of_a_cell_compose_it_again(sweep: str) -> None:
         composed = again(cell)
         assert typed(composed) == typed(cell)
         # What was told is told again: the texts are a fixed point.
-        assert overrides(composed, Catalogue()) == overrides(cell, Catalogue())
+        assert overrides(composed) == overrides(cell)
 
 
 def _words(line: str) -> list[str]:
@@ -91,7 +91,7 @@ def test_any_mixture_of_settings_comes_back() -> None:
 
 def test_names_come_first_and_only_what_differs_is_said() -> None:
     (cell,) = compose(["init=orthogonal", "init.gain=auto", "depth=10", "dataset.val=0.2", "optimizer.momentum=0.5"])
-    assert list(overrides(cell, Catalogue()).items()) == [
+    assert list(overrides(cell).items()) == [
         ("dataset", "digits"), ("init", "orthogonal"), ("init.gain", "auto"), ("model", "mlp"), ("depth", "10"),
         ("width", "128"), ("activation", "relu"), ("optimizer", "sgd"), ("optimizer.momentum", "0.5"), ("lr", "0.1"),
         ("epochs", "30"), ("batch_size", "128"), ("schedule", "cosine"), ("warmup", "0"),
@@ -117,12 +117,12 @@ def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
         for cell in compose(line.split(), catalogue):
             assert typed(again(cell, catalogue), catalogue) == typed(cell, catalogue)
     (cell,) = compose(["init=mine", "init.s=2"], catalogue)
-    assert {"init": "mine", "init.s": "2"}.items() <= overrides(cell, catalogue).items()
+    assert {"init": "mine", "init.s": "2"}.items() <= overrides(cell).items()
 
 
 def test_every_setting_is_told_or_is_of_the_command() -> None:
     (cell,) = compose(["protocol=tuned", "init_first=he", "init_output=he", "bias=zeros"])
-    named = overrides(cell, Catalogue())
+    named = overrides(cell)
     assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "results", "experiment", "name"}
     assert [key for key in named if key in SETTINGS] == [name for name in SETTINGS if name in named]
     assert set(GROUPS) <= {*named, "experiment"}
@@ -130,8 +130,8 @@ def test_every_setting_is_told_or_is_of_the_command() -> None:
 
 def test_where_a_data_set_is_looked_for_is_not_told() -> None:
     (cell,) = compose(["dataset=mnist", "dataset.root=/tmp/data"])
-    assert overrides(cell, Catalogue())["dataset"] == "mnist"
-    assert not [key for key in overrides(cell, Catalogue()) if key.startswith("dataset.")]
+    assert overrides(cell)["dataset"] == "mnist"
+    assert not [key for key in overrides(cell) if key.startswith("dataset.")]
 
 
 def test_written_values_are_read_back() -> None:

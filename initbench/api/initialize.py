@@ -20,8 +20,8 @@ from initbench.initializers.parameters import Parameter, ParameterBlock
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import NEUTRAL, SCHEMES, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
+from initbench.settings import check, resolve
 from initbench.settings.catalogue import Catalogue
-from initbench.settings.resolve import bias_policy, initializer, named_activation
 from initbench.trial import Named
 from initbench.values import shown
 
@@ -90,7 +90,7 @@ def initialize(
     for name, patterns in (("layers", layers), ("blocks", blocks)):
         if not isinstance(patterns, Mapping | None):
             raise InputError(f"{name} must be a mapping from patterns of names; got {type(patterns).__name__}")
-    of_activation = None if activation is None else named_activation(_node("activation", activation))
+    of_activation = None if activation is None else _activation(activation)
     policy = None if bias is None else _policy(bias, of_activation)
     layers = layers or {}
     found = parameters(model, blocks)
@@ -209,11 +209,15 @@ def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:
     return torch.from_numpy(part.parameter.assembled(blocks)).to(dtype), certificate
 
 
+def _activation(activation: str | Mapping[str, Any]) -> Named:
+    return resolve.named(check.option("activation", _node("activation", activation), {}))
+
+
 def _policy(bias: str | Mapping[str, Any], activation: Named | None) -> Named:
     node = _node("bias", bias)
     if node["name"] == "critical":
         node.setdefault("std", "auto")
-    return bias_policy(node, {}, activation)
+    return resolve.bias_policy(check.option("bias", node, {}), activation)
 
 
 def _node(what: str, given: Any) -> dict[str, Any]:
@@ -244,12 +248,13 @@ def _rules(
         name = getattr(spec, "__name__", "function")
         law = Law(spec, "a function of yours", "you")
         return scheme_rules(Draw(name, law, tuple(params.items())), _bias(policy or Named("zeros")), None, pattern)
-    given = _node("init", spec)
-    node = Catalogue().option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
+    given, catalogue = _node("init", spec), Catalogue()
+    node = catalogue.option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
     if node["law"] in DATA_LAWS:
         raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
-    biases = policy or bias_policy(None, node, activation)
-    init = initializer(node, activation, biases)
+    wanted = check.option("init", node, catalogue.laws)
+    biases = policy or resolve.bias_policy(check.bias(None, wanted), activation)
+    init = resolve.initializer(wanted, activation, biases, catalogue.laws)
     scheme = SCHEMES.get(init.scheme)
     if scheme is not None and (why_not := refusal(scheme, found)):
         raise InputError(f"init '{init.name}' {why_not}")

@@ -16,6 +16,7 @@ from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS
 from initbench.render.blocks import Block, Paragraph, Table
 from initbench.settings.catalogue import Catalogue, defaults
+from initbench.settings.check import option
 from initbench.settings.compose import compose
 from initbench.settings.options import option_files
 from initbench.settings.overrides import quoted
@@ -101,7 +102,8 @@ def certificates(only: Collection[str], catalogue: Catalogue) -> tuple[list[Bloc
     for name, node in _options("init", catalogue).items():
         if only and name not in only:
             continue
-        init = initializer(node, Named("relu"), Named("zeros"), catalogue=catalogue)
+        laws = catalogue.laws
+        init = initializer(option("init", node, laws), Named("relu"), Named("zeros"), laws)
         if init.law in DATA_LAWS:
             notes.append(f"{name}: prepares a network that is drawn by {dict(init.params)['base']}; see there")
             continue

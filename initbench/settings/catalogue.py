@@ -112,7 +112,9 @@ def _option(catalogue: Catalogue, group: str, name: str) -> Plain:
     files, extra = option_files(group, catalogue.config_dir), catalogue.extra(group)
     if name not in files and name not in extra:
         raise unknown(group, name, VIEWS if group == "init" and "@" in name else catalogue.groups()[group])
-    return dict(catalogue.complete(group, extra.get(name) or read(files[name])))
+    node = catalogue.complete(group, extra.get(name) or read(files[name]))
+    # A user's file may hold anything; what is no option is told where its settings are checked.
+    return dict(node) if isinstance(node, Mapping) else {}
 
 
 def _flat(node: Mapping[str, Any], prefix: str) -> Plain:

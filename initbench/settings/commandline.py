@@ -5,11 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from initbench.errors import InputError
 from initbench.models import MODELS
-from initbench.settings.catalogue import Catalogue
 from initbench.settings.overrides import quoted
-from initbench.settings.schema import GROUPS, KIND, SEARCH, SETTINGS, own_value
+from initbench.settings.schema import SEARCH, SETTINGS, own_value
 from initbench.values import exact
 
 # What Hydra reads as a text without quotes, and no other word for a value.
@@ -19,7 +17,7 @@ _BARE = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_/][A-Za-z0-9_/.:@+-
 _ELSEWHERE = {("dataset", "root")}
 
 
-def overrides(cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:
+def overrides(cell: Mapping[str, Any]) -> dict[str, str]:
     """Key to value, as a command line has them: every option by its name, and then only what differs from it.
 
     Values are as the user wrote them, ``gain=auto`` and no number; those of no option are always there, so that the
@@ -27,14 +25,13 @@ def overrides(cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:
 
     Args:
         cell: one of :func:`initbench.settings.compose.compose`.
-        catalogue: what it was composed with.
     """
     result: dict[str, str] = {}
     for name, setting in SETTINGS.items():
         if setting.single or name == "seeds" or _means_nothing(name, cell):
             continue
         if setting.group:
-            result |= _option(name, cell, catalogue)
+            result |= _option(name, cell)
         else:
             value = own_value(name, cell) if cell[name] is None else cell[name]
             result[name] = written(_one_size(value) if name == "width" else value)
@@ -59,31 +56,15 @@ def _means_nothing(name: str, cell: Mapping[str, Any]) -> bool:
     )
 
 
-def _option(name: str, cell: Mapping[str, Any], catalogue: Catalogue) -> dict[str, str]:
+def _option(name: str, cell: Mapping[str, Any]) -> dict[str, str]:
     """An option's name, and what of it was set."""
-    group, node = GROUPS[name], cell[name]
-    option = cell["options"].get(name) or _like(group, node, catalogue)
-    brought = {"scheme": None} if group == "init" else {}
-    brought |= catalogue.option(group, option)
+    option, brought = cell["options"][name]
     own = {
         key: value
-        for key, value in node.items()
-        if not _same(brought.get(key, math.nan), value) and (group, key) not in _ELSEWHERE
+        for key, value in cell[name].items()
+        if not _same(brought.get(key, math.nan), value) and (name, key) not in _ELSEWHERE
     }
     return {name: written(option)} | {f"{name}.{key}": written(value) for key, value in own.items()}
-
-
-def _like(group: str, node: Mapping[str, Any], catalogue: Catalogue) -> str:
-    """The option that has all the keys of one that a preset made without a file."""
-    kind = KIND.get(group, "name")
-    for name in (node["name"], *catalogue.groups()[group]):
-        try:
-            option = catalogue.option(group, name)
-        except InputError:
-            continue
-        if option.get(kind) == node.get(kind) and option.keys() >= node.keys() - {"scheme"}:
-            return str(name)
-    raise InputError(f"no {group} could be named that has what '{node['name']}' has; write it to a file")
 
 
 def _same(one: Any, other: Any) -> bool:

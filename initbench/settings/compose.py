@@ -18,17 +18,19 @@ from initbench.settings.expand import Composition, expand
 from initbench.settings.options import config_folder, option_files, read
 from initbench.settings.overrides import Axis, parse, quoted
 from initbench.settings.resolve import draws_images, unsuited
-from initbench.settings.schema import GROUPS, SETTINGS
+from initbench.settings.schema import GROUPS, KIND, SETTINGS
 
 _log = logging.getLogger(__name__)
 
-# The key of a cell under which the names of its options are kept.
+# The key of a cell under which the options that it was made from are kept.
 OPTIONS = "options"
 _OURS = Catalogue()
 
 
 def compose(overrides: Sequence[str], catalogue: Catalogue = _OURS) -> list[Plain]:
-    """The cells of a sweep, as plain dictionaries: every setting, and under ``options`` the options' names.
+    """The cells of a sweep, as plain dictionaries: every setting, and under ``options`` what they were made from.
+
+    ``options`` has of every setting that names an option this name, and what the option says by itself.
 
     Args:
         overrides: Hydra's override grammar; the last one of a key wins.
@@ -54,7 +56,8 @@ def compose(overrides: Sequence[str], catalogue: Catalogue = _OURS) -> list[Plai
     if "init" in axes and axes["init"].by_pattern:
         cells = [cell for cell in cells if _can_serve(cell, catalogue)] or cells
     _log.info("%d cells of %s", len(cells), " ".join(overrides) or "the defaults")
-    return cells
+    known: dict[tuple[str, str], tuple[str, Plain]] = {}
+    return [cell | {OPTIONS: _origins(cell, catalogue, known)} for cell in cells]
 
 
 def _hydra(overrides: Sequence[str], catalogue: Catalogue) -> tuple[Plain, Mapping[str, str]]:
@@ -148,6 +151,33 @@ def _composition(
     for key, by_name in swept.items():
         swept[key] = {name: complete(GROUPS[key], node) for name, node in by_name.items()}
     return Composition(plain, swept, options)
+
+
+def _origins(
+    cell: Plain, catalogue: Catalogue, known: dict[tuple[str, str], tuple[str, Plain]]
+) -> dict[str, tuple[str, Plain]]:
+    """The option that each setting of a cell was made from, its name and what it says; ``known`` keeps those met."""
+    found = {}
+    for setting, given in cell[OPTIONS].items():
+        group, node = GROUPS[setting], cell[setting]
+        if isinstance(node, Mapping):
+            name = given or _like(group, node, catalogue)
+            if (group, name) not in known:
+                scheme = {"scheme": None} if group == "init" else {}
+                known[group, name] = name, scheme | catalogue.option(group, name)
+            found[setting] = known[group, name]
+    return found
+
+
+def _like(group: str, node: Mapping[str, Any], catalogue: Catalogue) -> str:
+    """The option that has all the keys of one that a preset made without a file."""
+    kind = KIND.get(group, "name")
+    for name in (node.get("name"), *catalogue.groups()[group]):
+        if name in catalogue.groups()[group]:
+            option = catalogue.option(group, name)
+            if option.get(kind) == node.get(kind) and option.keys() >= node.keys() - {"scheme"}:
+                return str(name)
+    raise InputError(f"no {group} could be named that has what '{node.get('name')}' has; write it to a file")
 
 
 def _can_serve(cell: Plain, catalogue: Catalogue) -> bool:

@@ -12,15 +12,14 @@ from initbench.errors import InputError, unknown
 from initbench.search import search_seeds
 from initbench.settings import resolve
 from initbench.settings.catalogue import Catalogue
+from initbench.settings.check import checked
 from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
-from initbench.settings.schema import COMMON, GROUPS, INIT_GROUPS, SEARCH, SETTINGS, own_value
+from initbench.settings.schema import INIT_GROUPS, SEARCH, SETTINGS
 from initbench.settings.searching import check_searches, searching
-from initbench.trial import Cell, Params
+from initbench.trial import VALUES, Cell, Params
 from initbench.values import shown, text
 
-# Settings that are checked by themselves, whatever the others are.
-_SCALARS = ("depth", "lr", "epochs", "batch_size", "schedule", "warmup")
 _OURS = Catalogue()
 
 
@@ -130,44 +129,38 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     run = SETTINGS["name"].parameter.check(first["name"], "name") or first["experiment"] or "run"
     if run in (".", "..") or Path(run).name != run:
         raise InputError(f"name must be that of a folder in {results}, without / in it; got {shown(run)}")
-    checked = tuple(dict.fromkeys(_cell(cell, catalogue) for cell in cells))
-    check_searches(checked)
-    taken = {seed for cell in checked for seed in search_seeds(cell)}
+    typed = tuple(dict.fromkeys(_cell(cell, catalogue) for cell in cells))
+    check_searches(typed)
+    taken = {seed for cell in typed for seed in search_seeds(cell)}
     if taken & set(seeds):
         raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
-    return Request(checked, seeds, device, results, run, catalogue)
+    return Request(typed, seeds, device, results, run, catalogue)
 
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
-    _check_groups(plain)
-    optimizer = resolve.optimizer(plain["optimizer"])
-    given = {name: own_value(name, plain) if plain[name] is None else plain[name] for name in _SCALARS}
-    values = {name: replace(SETTINGS[name].parameter, optional=False).check(given[name], name) for name in _SCALARS}
-    depth, model = values.pop("depth"), resolve.model(plain["model"])
-    activation = resolve.named_activation(plain["activation"])
-    bias = resolve.bias_policy(plain["bias"], plain["init"], activation)
-    inits = {
-        group: None if plain[group] is None else resolve.initializer(plain[group], activation, bias, group, catalogue)
-        for group in INIT_GROUPS
-    }
-    assert inits["init"] is not None
+    laws = catalogue.laws
+    found = checked(plain, laws)
+    activation, model = resolve.named(found["activation"]), resolve.model(found["model"])
+    bias = resolve.bias_policy(found["bias"], activation)
+    inits = {group: found[group] and resolve.initializer(found[group], activation, bias, laws) for group in INIT_GROUPS}
     if model.name != "module" and inits["init"].scheme == "torch":
         # Our models have no layer in which torch's scheme differs from its law: with or without, it is one trial.
         inits["init"] = replace(inits["init"], scheme="")
+    depth = found["depth"]
     cell = Cell(
-        dataset=resolve.dataset(plain["dataset"]),
+        dataset=resolve.dataset(found["dataset"]),
         model=model,
         depth=depth if model.name != "module" else 0,
-        width=resolve.width(plain["width"], depth, model.name),
+        width=resolve.width(found["width"], depth, model.name),
         activation=activation,
         init=inits["init"],
         init_first=inits["init_first"],
         init_output=inits["init_output"],
         bias=bias,
-        optimizer=optimizer,
-        protocol=resolve.protocol(plain["protocol"]),
-        settings=() if plain.get("options") is None else tuple(overrides(plain, catalogue).items()),
-        **values,
+        optimizer=resolve.optimizer(found["optimizer"]),
+        protocol=resolve.named(found["protocol"]),
+        settings=() if plain.get("options") is None else tuple(overrides(plain).items()),
+        **{name: found[name] for name in VALUES},
     )
     refusal = resolve.unsuited(plain["init"], plain["model"], depth)
     if refusal is not None:
@@ -178,16 +171,3 @@ def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
         fixed = {"protocol": {"name": "fixed"}, "options": None}
         return searching(cell, plain, lambda other: _cell({**other, **fixed}, catalogue))
     return cell
-
-
-def _check_groups(plain: Mapping[str, Any]) -> None:
-    """Every option is a mapping that holds what all of its group must."""
-    for name, group in GROUPS.items():
-        node, setting = plain[name], SETTINGS[name]
-        if setting.single or (node is None and setting.parameter.optional):
-            continue
-        if not isinstance(node, Mapping):
-            raise InputError(f"{name} must hold settings, one KEY: VALUE per line; got {shown(node)}")
-        for parameter in COMMON[group]:
-            if parameter.required and parameter.name not in node:
-                raise InputError(f"{name} {shown(node.get('name'))} lacks '{parameter.name}'")

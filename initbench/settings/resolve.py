@@ -1,4 +1,7 @@
-"""One option of a group, checked, with every gain resolved to a number."""
+"""The second of two steps from a composed cell to a typed one: what follows from what, every gain a number.
+
+Every value by itself was looked at in the first step, :mod:`initbench.settings.check`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,100 +9,50 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, torch_gain
+from initbench.activations import critical_gain, kurtosis, rms_gain, torch_gain
 from initbench.data import DatasetSpec
 from initbench.data_driven import DATA_LAWS
 from initbench.engine.optimizers import OPTIMIZERS
-from initbench.errors import InputError, unknown
+from initbench.errors import InputError
 from initbench.initializers import BIASES, LAWS, Law
 from initbench.initializers.conformance import drawn
 from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS, code_hash
 from initbench.seeding import stream
-from initbench.settings.catalogue import Catalogue
-from initbench.settings.schema import COMMON, GAINS, PROTOCOLS, SEARCH, parameters
+from initbench.settings.check import Laws, Option
+from initbench.settings.schema import GAINS
 from initbench.trial import Init, Named
-from initbench.values import choice, path, shown, text, whole
+from initbench.values import path, shown
 
 # The popular pair for tanh is σ_w² = 1.76, σ_b² = 0.05.
 _CRITICAL_BIAS_STD = math.sqrt(0.05)
-_OURS = Catalogue()
 
 
-def checked(
-    group: str, kind: str, node: Mapping[str, Any], where: str = "", catalogue: Catalogue = _OURS
-) -> dict[str, Any]:
-    """The parameters of an option, by name: as they are given, else their defaults; names for numbers stay names.
-
-    Args:
-        group: of the option.
-        kind: what decides which parameters it has, see :func:`initbench.settings.schema.parameters`.
-        node: the option.
-        where: the setting that names it, if not the group.
-        catalogue: the laws there are.
-
-    Raises:
-        InputError: a parameter that it does not have, or a value that is not in its range.
-    """
-    found, where = parameters(group, kind, catalogue.laws) or (), where or group
-    names = [parameter.name for parameter in (*COMMON[group], *found)]
-    for key in node:
-        if key not in names:
-            raise unknown("setting", f"{where}.{key}", [f"{where}.{name}" for name in names])
-    for parameter in found:
-        if parameter.required and parameter.name not in node:
-            raise InputError(f"{where} {shown(node.get('name'))} lacks '{parameter.name}'")
-    return {p.name: p.check(node.get(p.name, p.default), f"{where}.{p.name}") for p in found}
+def named(option: Option) -> Named:
+    """An option of which nothing follows but what it says."""
+    return Named(option.common["name"], tuple(sorted(option.params.items())))
 
 
-def _common(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
-    """What every option of a group has, of those that this one has."""
-    return {p.name: p.check(node[p.name], f"{group}.{p.name}") for p in COMMON[group] if p.name in node}
-
-
-def _named(group: str, node: Mapping[str, Any], table: Mapping[str, Any]) -> Named:
-    name = choice(group, node["name"], table)
-    return Named(name, tuple(sorted(checked(group, name, node).items())))
-
-
-def named_activation(node: Mapping[str, Any]) -> Named:
-    """An option of the group ``activation``, checked.
-
-    Raises:
-        InputError: a name, a parameter or a value that there is not.
-    """
-    return _named("activation", node, ACTIVATIONS)
-
-
-def initializer(
-    node: Mapping[str, Any],
-    activation: Named | None,
-    bias: Named,
-    group: str = "init",
-    catalogue: Catalogue = _OURS,
-) -> Init:
-    """An option of the group ``init``, checked, with every gain resolved to a number.
+def initializer(option: Option, activation: Named | None, bias: Named, laws: Laws) -> Init:
+    """An option of the group ``init``, with every gain resolved to a number.
 
     Args:
-        node: name, law, and parameters of the law; what is missing is the law's default.
+        option: checked.
         activation: that the gains are for; None where there is none to ask for.
         bias: the policy beside it, which the critical gain depends on.
-        group: the setting that names it.
-        catalogue: the laws there are.
+        laws: those there are.
 
     Raises:
-        InputError: a name, a parameter or a value that the law does not have.
+        InputError: a gain that there is not, a value that the law refuses, or a law or a scheme that is not for this.
     """
-    laws = catalogue.laws
-    name = choice(f"{group}.law", node["law"], laws)
-    if name in DATA_LAWS and group != "init":
-        raise InputError(f"{group}: '{name}' sets all layers of a network; use it as init")
-    params = checked("init", name, node, group, catalogue)
+    setting, name, label, params = option.setting, option.kind, option.common["name"], dict(option.params)
+    if name in DATA_LAWS and setting != "init":
+        raise InputError(f"{setting}: '{name}' sets all layers of a network; use it as init")
     for key, value in params.items():
         if value in GAINS and key in ("gain", "scale"):
-            params[key] = _gain(value, activation, bias, group) ** (2 if key == "scale" else 1)
+            params[key] = _gain(value, activation, bias, setting) ** (2 if key == "scale" else 1)
         elif value == "auto" and key == "kurtosis":
-            known = _needed(activation, f"{group}.{key}=auto")
+            known = _needed(activation, f"{setting}.{key}=auto")
             params[key] = kurtosis(known.name, dict(known.params))
     drawn_by = laws[params["base"]] if name in DATA_LAWS else laws[name]
     assert isinstance(drawn_by, Law)
@@ -107,15 +60,14 @@ def initializer(
         of_law = drawn_by.defaults if name in DATA_LAWS else params
         refusal = _refusal(params["base"] if name in DATA_LAWS else name, tuple(of_law.items()))
         if refusal is not None:
-            raise InputError(f"{group} '{node['name']}': {refusal}")
-    scheme = "" if node.get("scheme") is None else choice(f"{group}.scheme", node["scheme"], SCHEMES)
-    if scheme and group != "init" and not SCHEMES[scheme].residual:
+            raise InputError(f"{setting} '{label}': {refusal}")
+    scheme = option.common.get("scheme") or ""
+    if scheme and setting != "init" and not SCHEMES[scheme].residual:
         scheme = ""
-    if scheme and group != "init":
-        raise InputError(f"{group} '{node['name']}' is for the branches of a whole network; use init={node['name']}")
+    if scheme and setting != "init":
+        raise InputError(f"{setting} '{label}' is for the branches of a whole network; use init={label}")
     if scheme and name in DATA_LAWS:
-        raise InputError(f"{group} '{node['name']}': '{name}' has no scheme")
-    label = text(f"{group}.name", node["name"])
+        raise InputError(f"{setting} '{label}': '{name}' has no scheme")
     return Init(label, name, tuple(sorted(params.items())), drawn_by.code, scheme, drawn_by.file)
 
 
@@ -165,40 +117,38 @@ def _refusal(law: str, params: tuple[tuple[str, Any], ...], shape: tuple[int, ..
     return None
 
 
-def bias_policy(node: Mapping[str, Any] | None, init: Mapping[str, Any], activation: Named | None) -> Named:
-    """An option of the group ``bias``, checked; None asks for the one that the initializer brings with it.
+def bias_policy(option: Option, activation: Named | None) -> Named:
+    """An option of the group ``bias``, with its standard deviation resolved to a number.
 
     Raises:
-        InputError: a name, a parameter or a value that the policy does not have.
+        InputError: it needs an activation, and there is none.
     """
-    name = choice("bias", (node or {"name": init.get("bias") or "zeros"})["name"], BIASES)
-    params = checked("bias", name, node or {})
+    params = dict(option.params)
     if params.get("std") == "auto":
         has_pair = _critical(_needed(activation, "bias.std=auto"), _CRITICAL_BIAS_STD) is not None
         params["std"] = _CRITICAL_BIAS_STD if has_pair else 0.0
-    return Named(name, tuple(sorted(params.items())))
+    return Named(option.kind, tuple(sorted(params.items())))
 
 
-def dataset(node: Mapping[str, Any]) -> DatasetSpec:
-    """An option of the group ``dataset``, checked.
+def dataset(option: Option) -> DatasetSpec:
+    """An option of the group ``dataset``.
 
     Raises:
-        InputError: a source, a setting or a value that there is not.
+        InputError: a split of so many samples and a half.
     """
-    common = _common("dataset", node)
-    options = checked("dataset", common["source"], node)
+    common = option.common
     for key in ("val", "test"):
         if key in common and common[key] > 1 and not common[key].is_integer():
             raise InputError(
-                f"dataset.{key} must be a fraction below 1 or a whole number of samples; got {shown(node[key])}"
+                f"dataset.{key} must be a fraction below 1 or a whole number of samples; got {shown(common[key])}"
             )
     name = common["name"]
-    if options.get("path") and name == common["source"]:
-        name = Path(options["path"]).stem
+    if option.params.get("path") and name == option.kind:
+        name = Path(option.params["path"]).stem
     return DatasetSpec(
         name=name,
-        source=common["source"],
-        options=tuple(sorted(options.items())),
+        source=option.kind,
+        options=tuple(sorted(option.params.items())),
         val=common["val"],
         test=common.get("test", 0.0),
         standardize=common["standardize"],
@@ -206,38 +156,27 @@ def dataset(node: Mapping[str, Any]) -> DatasetSpec:
     )
 
 
-def optimizer(node: Mapping[str, Any]) -> Named:
-    """An option of the group ``optimizer``, checked.
+def optimizer(option: Option) -> Named:
+    """An option of the group ``optimizer``.
 
     Raises:
-        InputError: a name, a parameter or a value that there is not.
+        InputError: values that do not go together.
     """
-    found = _named("optimizer", node, OPTIMIZERS)
-    refusal = OPTIMIZERS[found.name].refusal(dict(found.params))
+    refusal = OPTIMIZERS[option.kind].refusal(dict(option.params))
     if refusal is not None:
         raise InputError(refusal)
-    return found
+    return named(option)
 
 
-def protocol(node: Mapping[str, Any]) -> Named:
-    """An option of the group ``protocol``, checked but for what it searches, see :func:`.searching.searching`.
-
-    Raises:
-        InputError: a name, a parameter or a value that there is not.
-    """
-    return _named("protocol", {key: value for key, value in node.items() if not key.startswith(SEARCH)}, PROTOCOLS)
-
-
-def model(node: Mapping[str, Any]) -> Named:
-    """An option of the group ``model``, checked; a user's function with the hash of the file it is in.
+def model(option: Option) -> Named:
+    """An option of the group ``model``; a user's function with the hash of the file it is in.
 
     Raises:
-        InputError: a name, a setting or a value that there is not; a file that cannot be read.
+        InputError: a file that cannot be read.
     """
-    found = _named("model", node, MODELS)
-    if found.name != "module":
-        return found
-    given = dict(found.params)["path"]
+    if option.kind != "module":
+        return named(option)
+    given = option.params["path"]
     file, colon, function = (given or "").rpartition(":")
     if not colon or not function.isidentifier():
         raise InputError(f"model=module needs model.path=FILE.py:FUNCTION; got {shown(given)}")
@@ -248,7 +187,7 @@ def model(node: Mapping[str, Any]) -> Named:
     return Named("module", (("code", code), ("function", function), ("path", file)))
 
 
-def width(value: Any, depth: int, model: str) -> tuple[int, ...]:
+def width(value: int | list[int], depth: int, model: str) -> tuple[int, ...]:
     """The units of each layer; nothing in models whose layers have none.
 
     Raises:
@@ -258,9 +197,7 @@ def width(value: Any, depth: int, model: str) -> tuple[int, ...]:
         raise InputError(f"model={model} needs depth >= {MODELS[model].least_depth}; got {depth}")
     if not MODELS[model].width:
         return ()
-    if not isinstance(value, list):
-        return (whole("width", value, 1),) * depth
-    widths = tuple(whole("width", item, 1) for item in value)
+    widths = tuple(value) if isinstance(value, list) else (value,) * depth
     if MODELS[model].equal and len(set(widths)) > 1:
         raise InputError(f"model={model} has one width for all layers; got {shown(value)}")
     if len(widths) != depth:
