@@ -109,6 +109,11 @@ def test_the_setting_wins_is_recorded_and_makes_no_other_trial(initbench: Initbe
     assert one["asked"] == other["asked"]
 
 
+def test_a_network_that_torch_trains_takes_torchs_own(initbench: Initbench) -> None:
+    assert initbench("run", "model.norm=layer", "blas=scipy", *SMALL).code == 0
+    assert made_by("results") == {"torch's own"}
+
+
 @MKL
 @pytest.mark.full
 def test_an_initializer_that_trains_is_given_the_same_product(initbench: Initbench) -> None:

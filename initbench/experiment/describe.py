@@ -5,7 +5,9 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+import numba
 import numpy as np
+import scipy
 import torch
 
 from initbench.data import samples
@@ -22,8 +24,14 @@ from initbench.trial import Init
 from initbench.version import __version__
 
 
-def environment(device: torch.device, blas: str = "auto") -> Environment:
-    """Where the numbers were made: recorded beside them, part of no key."""
+def environment(device: torch.device, blas: str = "auto", engine: str = "compiled") -> Environment:
+    """Where the numbers were made: recorded beside them, part of no key.
+
+    Args:
+        device: they were trained on.
+        blas: the setting.
+        engine: the name of the one that trained; torch calls products of its own.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     on_cpu = device.type == "cpu"
     return Environment(
@@ -36,7 +44,9 @@ def environment(device: torch.device, blas: str = "auto") -> Environment:
         processor=name,
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         threads=compiled.n_threads() if on_cpu else None,
-        blas=chosen(blas).name if on_cpu else None,
+        blas=(chosen(blas).name if engine == "compiled" else "torch's own") if on_cpu else None,
+        scipy=scipy.__version__,
+        numba=numba.__version__,
     )
 
 

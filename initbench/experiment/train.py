@@ -77,7 +77,9 @@ def run(
         _log.info("chunk %d of %d: %d trials", number, len(todo), len(chunk))
         started = _now()
         result = _train(chunk, device, progress, blas)
-        yield publish(folder, result, started, _now(), environment(device, blas))
+        cell = chunk[0].cell
+        engine = choose(architecture_of(cell), cell.optimizer.name, device).name
+        yield publish(folder, result, started, _now(), environment(device, blas, engine))
 
 
 def _now() -> str:
