@@ -1,8 +1,9 @@
 """A user's Python file and the local modules that it imports: hashed together, and run from the bytes that were hashed.
 
 A local module lies beside the file, as ``helper.py`` or as a package ``helper/``, and is named by an ``import``
-statement of the file or of another local module, wherever in it. Each file has local modules of its own: two of one
-name in two folders do not meet, and neither do two versions of one.
+statement of the file or of another local module, wherever in it. It comes before an installed package of its name, and
+after Python's own. Each file has local modules of its own: two of one name in two folders do not meet, and neither do
+two versions of one.
 
 What is named in no import statement is not seen: modules by ``importlib.import_module`` or a changed ``sys.path``,
 files that are read, installed packages, and libraries written in C.
@@ -21,6 +22,8 @@ from importlib.abc import InspectLoader, MetaPathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+
+from initbench.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,18 @@ class Code:
         """Of the content of the file, and of the names and contents of its local modules where there are any."""
         if not self.local:
             return digest(self.source)
-        return digest(
-            repr((self.source, sorted((name, content) for name, (_, content) in self.local.items()))).encode()
-        )
+        local = sorted((name, content) for name, (_, content) in self.local.items())
+        return digest(repr((self.source, local)).encode())
+
+    def check(self, digest: Callable[[bytes], str], expected: str, what: str) -> None:
+        """See that it is what it was when its hash was taken.
+
+        Raises:
+            InputError: it is not.
+        """
+        if self.hash(digest) != expected:
+            also = " or a module that it imports" if self.local else ""
+            raise InputError(f"{what}{also} has changed since the command began; run it again")
 
 
 def read(file: Path) -> Code:

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import py_compile
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Answer, stored
 
@@ -87,11 +89,26 @@ def test_a_local_module_is_part_of_the_hash_and_is_what_is_run(imports: str) -> 
     codes = [law_code(imports) for value in "112" if write(IMPORTS[imports], f"def factor(): return {value}.0\n")]
     assert codes[0] == codes[1] != codes[2]
     (law,) = plugins._laws(str(Path("law.py").absolute()), codes[2]).values()
-    drawn = law.function((40, 40), __import__("numpy").random.default_rng(0))
+    drawn = law.function((40, 40), np.random.default_rng(0))
     assert drawn.std() == pytest.approx(2, rel=0.1)
     assert sys.path == before
     # Nobody else can import them by their own names.
     assert not {name.partition(".")[0] for name in set(sys.modules) - names} & {"helper", "lab", "package"}
+
+
+def test_stale_byte_code_beside_a_file_is_never_run() -> None:
+    """Python itself would run it: the size and the second of the last change are the same."""
+    file = Path("law.py")
+    for value in ("0.1", "0.9"):
+        write("helper.py", f"def factor(): return {value}\n")
+        write("law.py", LAW.format(f"from helper import factor\nown = {value}").replace("factor()", "factor() * own"))
+        for path in (file, Path("helper.py")):
+            if value == "0.1":
+                py_compile.compile(str(path))
+        plugin = plugins.from_file(file)
+        drawn = plugins.law_of("mylaw", plugin.code, plugin.file).function((50, 50), np.random.default_rng(0))
+        assert drawn.std() == pytest.approx(float(value) ** 2, rel=0.1)
+    assert len(list(Path("__pycache__").iterdir())) == 2
 
 
 def test_another_name_of_a_local_module_is_another_hash() -> None:
@@ -109,7 +126,7 @@ def test_local_modules_of_one_name_in_two_folders_do_not_meet() -> None:
         write(f"{folder}/helper.py", f"def factor(): return {factor}.0\n")
         write(f"{folder}/{folder}law.py", LAW.format("from helper import factor").replace("mylaw", f"{folder}law"))
     found = plugins.found([Path("a/alaw.py"), Path("b/blaw.py")])
-    rng = __import__("numpy").random.default_rng
+    rng = np.random.default_rng
     drawn = [plugins.law_of(p.laws[0], p.code, p.file).function((40, 40), rng(0)) for p in found]
     assert (drawn[1] == 3 * drawn[0]).all()
 
@@ -128,7 +145,7 @@ def test_local_modules_may_import_each_other_and_have_classes() -> None:
     write("two.py", "import one\ndef factor(): return one.Kept().x\n")
     plugin = plugins.from_file(write("law.py", LAW.format("import one\nfrom two import factor")))
     function = plugins.law_of("mylaw", plugin.code, plugin.file).function
-    assert function((2, 2), __import__("numpy").random.default_rng(0)).shape == (2, 2)
+    assert function((2, 2), np.random.default_rng(0)).shape == (2, 2)
 
 
 @pytest.mark.parametrize("text", ["def factor(: return", "raise ValueError('no')", "import nothing_of_this_name", "\0"])

@@ -122,8 +122,7 @@ def _laws(file: str, code: str) -> Mapping[str, Law]:
         raise InputError(f"no installed package has the initializer '{name}' any more")
     path = Path(file)
     own = _read(path)
-    if own.hash(_hash) != code:
-        raise InputError(f"plugin {file} or a module that it imports has changed since the command began; run it again")
+    own.check(_hash, code, f"plugin {file}")
     with _in_one_line(f"plugin {file} cannot be run"):
         module = run(own, f"initbench_plugin_{path.stem}_{code}")
     values = getattr(module, "LAWS", None) or {

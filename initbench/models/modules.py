@@ -161,8 +161,7 @@ def where(architecture: Architecture) -> str:
 def _loaded(path: str, code: str, function: str) -> Callable[..., Any]:
     """The function of a user's file, as it was when its hash was taken."""
     file = read(Path(path).expanduser())
-    if file.hash(code_hash) != code:
-        raise InputError(f"{path} or a module that it imports has changed since the command began; run it again")
+    file.check(code_hash, code, path)
     module = run(file, f"initbench_model_{code}")
     found = getattr(module, function, None)
     if not callable(found):
