@@ -1,7 +1,12 @@
-"""Where things are kept that can be made again."""
+"""Where things are kept that can be made again; of them only what nobody else can have written is believed."""
 
+import contextlib
 import os
+import stat
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def cache_folder() -> Path:
@@ -11,3 +16,53 @@ def cache_folder() -> Path:
     except RuntimeError:
         # For a user without a home nothing is kept: this folder cannot be made.
         return Path(os.devnull) / "initbench"
+
+
+def is_private(folder: Path) -> bool:
+    """Whether a folder, which is made if there is none, is this user's, and nobody else may write in it."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and _is_ours(status) and os.access(folder, os.W_OK)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file of the cache, to be read.
+
+    Raises:
+        OSError: there is none, or none that only this user may write.
+    """
+    with open(path, "rb") as file:
+        if not _is_ours(os.fstat(file.fileno())):
+            raise PermissionError(f"{path} may be another user's work")
+        yield file
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file of the cache, to be written: whole or not at all, and for this user alone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb", opener=_private) as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether it is this user's, and nobody else may write it. Windows keeps others out of a profile by itself."""
+    return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)

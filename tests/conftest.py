@@ -1,6 +1,5 @@
 """The command line as a fixture, and a folder of its own for every test."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,28 +39,11 @@ class Answer(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session")
-def _timed_products(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Which BLAS is the fastest, found out once: a timing beside other work might choose another one."""
-    from initbench.engine.compiled import blas
-
-    folder = tmp_path_factory.mktemp("timed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        blas.rates()
-    return folder / "initbench" / "blas.json"
-
-
 @pytest.fixture(autouse=True)
-def _own_folder(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, _timed_products: Path
-) -> None:
+def _own_folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees another's results, or a user's data, or the network."""
-    cache = tmp_path_factory.mktemp("cache")
-    (cache / "initbench").mkdir()
-    shutil.copy(_timed_products, cache / "initbench")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("COLUMNS", "80")

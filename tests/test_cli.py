@@ -295,12 +295,12 @@ from initbench.experiment import chunks, train
 
 run = train.run
 
-def stopped(todo, device, folder, progress):
+def stopped(todo, device, folder, progress, blas):
     def advance(n_steps):
         progress(n_steps)
         if list(folder.glob("*.jsonl")):
             os.kill(os.getpid(), int(sys.argv[1]))
-    return run(todo, device, folder, advance)
+    return run(todo, device, folder, advance, blas)
 
 train.run = stopped
 chunks.chunks = lambda todo, device: [list(todo[i : i + 2]) for i in range(0, len(todo), 2)]

@@ -123,7 +123,7 @@ def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
 def test_every_setting_is_told_or_is_of_the_command() -> None:
     (cell,) = compose(["protocol=tuned", "init_first=he", "init_output=he", "bias=zeros"])
     named = overrides(cell)
-    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "results", "experiment", "name"}
+    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "blas", "results", "experiment", "name"}
     assert [key for key in named if key in SETTINGS] == [name for name in SETTINGS if name in named]
     assert set(GROUPS) <= {*named, "experiment"}
 

@@ -102,7 +102,8 @@ def _greedy(
 
     if problem.n_layers < 2:
         raise ValueError("it trains hidden layers; there are none at depth=0")
-    blas.chosen().enter_thread()
+    route = blas.chosen(problem.blas)
+    route.enter_thread()
     params = ParamArrays(problem.params)
     given, seed, n = problem.inputs, problem.seed, len(problem.inputs.x)
     by_std = (1 / given.std.astype(np.float64)).astype(np.float32)
@@ -115,7 +116,7 @@ def _greedy(
         activation, parameter = ("sigmoid", 0.0) if machine else (problem.activation, problem.parameter)
         name, binary = f"layers.{index}", index > 0 and activation == "sigmoid"
         weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
-        product, noise = blas.chosen().product(weight.dtype), unsupervised.Noise(corruption, fill)
+        product, noise = route.product(weight.dtype), unsupervised.Noise(corruption, fill)
         layer = unsupervised.layer(weight, bias, activation, parameter, batch, product)
         for epoch in range(epochs):
             at = f"{name}.epoch.{epoch}"

@@ -67,6 +67,7 @@ class Problem:
         seed: of the trial; it names the random streams.
         steps: one number, raised by one after every optimizer step, for whoever shows progress.
         stop: one number; where it is not 0, long work should end early, its result is not wanted any more.
+        blas: whose matrix product compiled code calls, see :func:`initbench.engine.compiled.blas.chosen`.
     """
 
     params: ParamArrays
@@ -76,6 +77,7 @@ class Problem:
     seed: int
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     stop: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    blas: str = "auto"
 
     @property
     def n_layers(self) -> int:

@@ -91,6 +91,7 @@ class Job:
         hyper: each of its hyperparameters, ``[trial]``; one that is no float is the same for all trials.
         schedule: learning rates, epochs and batch size.
         orders: in which order each trial sees the samples.
+        blas: whose matrix product the compiled engine calls, see :func:`initbench.engine.compiled.blas.chosen`.
     """
 
     samples: Samples
@@ -99,6 +100,7 @@ class Job:
     hyper: Mapping[str, NDArray[Any]]
     schedule: Schedule
     orders: Orders
+    blas: str = "auto"
 
     def __len__(self) -> int:
         return len(self.networks)

@@ -5,13 +5,15 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+import numba
 import numpy as np
+import scipy
 import torch
 
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
 from initbench.engine import compiled
-from initbench.engine.compiled import blas
+from initbench.engine.compiled.blas import chosen, processor
 from initbench.engine.job import History
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import ParamArrays, Start, certificate
@@ -22,9 +24,15 @@ from initbench.trial import Init
 from initbench.version import __version__
 
 
-def environment(device: torch.device) -> Environment:
-    """Where the numbers were made: recorded beside them, part of no key."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else blas.processor()
+def environment(device: torch.device, blas: str = "auto", engine: str = "compiled") -> Environment:
+    """Where the numbers were made: recorded beside them, part of no key.
+
+    Args:
+        device: they were trained on.
+        blas: the setting.
+        engine: the name of the one that trained; torch calls products of its own.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     on_cpu = device.type == "cpu"
     return Environment(
         initbench=__version__,
@@ -36,7 +44,9 @@ def environment(device: torch.device) -> Environment:
         processor=name,
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         threads=compiled.n_threads() if on_cpu else None,
-        blas=blas.chosen().name if on_cpu else None,
+        blas=(chosen(blas).name if engine == "compiled" else "torch's own") if on_cpu else None,
+        scipy=scipy.__version__,
+        numba=numba.__version__,
     )
 
 

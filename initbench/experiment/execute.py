@@ -76,9 +76,11 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
 
 
 def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -> None:
+    from initbench.engine.compiled.blas import chosen
     from initbench.experiment import chunks, start, train
 
     device = train.find_device(request.device)
+    chosen(request.blas)
     for line in start.check(now.todo):
         tell(line)
     todo = chunks.chunks(now.todo, device)
@@ -91,10 +93,10 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
         f"{now.n_distinct} trials: {now.n_distinct - len(now.todo)} already done, {len(now.todo)} to train on {device}"
     )
     if verbose:
-        for line in train.how(todo, device):
+        for line in train.how(todo, device, request.blas):
             tell(line)
     with progress(sum(map(chunks.n_steps, todo)), quiet) as advance:
-        for _ in train.run(todo, device, folder, advance):
+        for _ in train.run(todo, device, folder, advance, request.blas):
             pass
 
 

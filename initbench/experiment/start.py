@@ -72,7 +72,9 @@ def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
     return {parameter.name: tuple(parameter.tensor.shape) for parameter in parameters(module)}
 
 
-def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_steps: None) -> list[Start | InputError]:
+def starts(
+    trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_steps: None, blas: str = "auto"
+) -> list[Start | InputError]:
     """Where the training of each trial starts, or the error of :func:`initial` or of its initializer.
 
     Initializers that work on whole networks do so side by side, a network per processor; each result depends on its
@@ -81,6 +83,7 @@ def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_s
     Args:
         trials: of one data set.
         progress: called from the calling thread with numbers of optimizer steps.
+        blas: whose matrix product initializers that train shall call.
     """
     found: list[Start | InputError] = []
     tasks = {}
@@ -94,7 +97,7 @@ def starts(trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_s
         init, activation = trial.cell.init, trial.cell.activation
         if init.law in DATA_LAWS:
             inputs = _inputs(samples(trial.cell.dataset))
-            problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed)
+            problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed, blas=blas)
             tasks[i] = Task(init.law, dict(init.params), problem)
     for i, result in zip(tasks, prepare(list(tasks.values()), progress) if tasks else (), strict=True):
         if isinstance(result, ValueError):

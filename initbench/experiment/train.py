@@ -13,7 +13,7 @@ import torch
 from initbench.data import Samples, samples
 from initbench.engine import compiled
 from initbench.engine.choose import choose
-from initbench.engine.compiled import blas
+from initbench.engine.compiled.blas import chosen, reason
 from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.errors import InputError
 from initbench.experiment.describe import described, environment, failed
@@ -41,13 +41,13 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
+def how(todo: Sequence[Sequence[Trial]], device: torch.device, blas: str = "auto") -> list[str]:
     """Where and how these chunks will be trained, for people."""
     sizes = sorted({len(chunk) for chunk in todo})
     lines = [f"{len(todo)} chunk{'s' * (len(todo) > 1)} of {' or '.join(map(str, sizes))} trials"]
     if device.type == "cpu":
-        rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in blas.rates().items())
-        lines.append(f"{compiled.n_threads()} threads, a network each; products by {blas.chosen().name} ({rates})")
+        product = f"products by {chosen(blas).name} ({reason(blas)})"
+        lines.append(f"{compiled.n_threads()} threads, a network each; {product}")
         cells = [chunk[0].cell for chunk in todo]
         reasons = [choose(architecture_of(cell), cell.optimizer.name, device).why for cell in cells]
         lines += [f"trained by torch: {why}" for why in dict.fromkeys(reasons) if why]
@@ -55,7 +55,11 @@ def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
 
 
 def run(
-    todo: Sequence[list[Trial]], device: torch.device, folder: Path, progress: Callable[[int], None]
+    todo: Sequence[list[Trial]],
+    device: torch.device,
+    folder: Path,
+    progress: Callable[[int], None],
+    blas: str = "auto",
 ) -> Iterator[Path]:
     """Train chunk after chunk; each is on disk before it is yielded.
 
@@ -64,6 +68,7 @@ def run(
         device: where to train.
         folder: the records folder.
         progress: called after every step with the number of trials that made it.
+        blas: whose matrix product to train with on a CPU, see :func:`initbench.engine.compiled.blas.chosen`.
 
     Raises:
         StorageError: a finished chunk cannot be written.
@@ -71,29 +76,37 @@ def run(
     for number, chunk in enumerate(todo, 1):
         _log.info("chunk %d of %d: %d trials", number, len(todo), len(chunk))
         started = _now()
-        result = _train(chunk, device, progress)
-        yield publish(folder, result, started, _now(), environment(device))
+        result = _train(chunk, device, progress, blas)
+        cell = chunk[0].cell
+        engine = choose(architecture_of(cell), cell.optimizer.name, device).name
+        yield publish(folder, result, started, _now(), environment(device, blas, engine))
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[TrialRecord]:
+def _train(
+    chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None], blas: str
+) -> list[TrialRecord]:
     """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
     initial, could_not, drawn = [], [], []
-    for trial, start in zip(chunk, starts(chunk, progress), strict=True):
+    for trial, start in zip(chunk, starts(chunk, progress, blas), strict=True):
         if isinstance(start, InputError):
             _log.info("trial %s cannot start", trial.key, exc_info=start)
             could_not.append(failed(trial, str(start)))
         else:
             initial.append(start)
             drawn.append(trial)
-    return [*(_train_from(initial, drawn, device, progress) if drawn else ()), *could_not]
+    return [*(_train_from(initial, drawn, device, progress, blas) if drawn else ()), *could_not]
 
 
 def _train_from(
-    initial: Sequence[Start], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
+    initial: Sequence[Start],
+    chunk: Sequence[Trial],
+    device: torch.device,
+    progress: Callable[[int], None],
+    blas: str,
 ) -> list[TrialRecord]:
     cell, n_trials = chunk[0].cell, len(chunk)
     data = samples(cell.dataset)
@@ -113,10 +126,10 @@ def _train_from(
     seeds = list(dict.fromkeys(trial.seed for trial in chunk))
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
     hyper = {name: np.full(n_trials, value) for name, value in cell.optimizer.params}
-    job = Job(data, networks, cell.optimizer.name, hyper, schedule, orders)
+    job = Job(data, networks, cell.optimizer.name, hyper, schedule, orders, blas)
     architecture = architecture_of(cell)
     engine = choose(architecture, job.optimizer, device)
-    more = f"products by {blas.chosen().name}" if engine.name == "compiled" else engine.why
+    more = f"products by {chosen(blas).name}" if engine.name == "compiled" else engine.why
     _log.info(
         "%d networks of %s on %s, engine: %s%s", n_trials, architecture.model, device, engine.name, more and f", {more}"
     )

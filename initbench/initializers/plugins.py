@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from initbench.code import Code, read, run
 from initbench.errors import InputError, one_line
 from initbench.initializers.laws import LAWS, Law
 from initbench.initializers.names import ALIASES
@@ -95,8 +96,7 @@ def from_file(file: Path) -> Plugin:
     Raises:
         InputError: it cannot be run, or has no law, or one that is not as it must be.
     """
-    source = _read(file)
-    whole, code = str(file.absolute()), _hash(source)
+    whole, code = str(file.absolute()), _read(file).hash(_hash)
     return Plugin(whole, code, tuple(_laws(whole, code)))
 
 
@@ -121,10 +121,10 @@ def _laws(file: str, code: str) -> Mapping[str, Law]:
             raise InputError(f"initializer '{name}' of package {package} has changed since the command began")
         raise InputError(f"no installed package has the initializer '{name}' any more")
     path = Path(file)
-    source = _read(path)
-    if _hash(source) != code:
-        raise InputError(f"plugin {file} has changed since the command began; run it again")
-    module = _run(path, source, code)
+    own = _read(path)
+    own.check(_hash, code, f"plugin {file}")
+    with _in_one_line(f"plugin {file} cannot be run"):
+        module = run(own, f"initbench_plugin_{path.stem}_{code}")
     values = getattr(module, "LAWS", None) or {
         name: value for name, value in vars(module).items() if _is_law(name, value, module)
     }
@@ -133,25 +133,14 @@ def _laws(file: str, code: str) -> Mapping[str, Law]:
     return {name: _law(name, value, path.name, code, file) for name, value in values.items()}
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path) -> Code:
     try:
         missing = None if file.is_file() else "is a folder" if file.is_dir() else "does not exist"
         if missing is None and file.suffix == ".py":
-            return file.read_bytes()
+            return read(file)
     except OSError as error:
         missing = f"cannot be read: {error.strerror or error}"
     raise InputError(f"plugin {file} {missing or 'is no Python file'}")
-
-
-def _run(file: Path, source: bytes, code: str) -> ModuleType:
-    """The module that these bytes make, whatever byte code lies beside the file."""
-    module = ModuleType(f"initbench_plugin_{file.stem}_{code}")
-    module.__file__ = str(file)
-    # Where dataclasses, pickles and tracebacks look for it.
-    sys.modules[module.__name__] = module
-    with _in_one_line(f"plugin {file} cannot be run"):
-        exec(compile(source, file, "exec"), module.__dict__)
-    return module
 
 
 def _from_package(point: importlib.metadata.EntryPoint) -> Plugin:

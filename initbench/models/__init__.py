@@ -75,7 +75,7 @@ MODELS: dict[str, Model] = {
 
 
 def code_hash(source: bytes) -> str:
-    """16 hex digits of a user's file: part of the key of every trial whose network it builds."""
+    """16 hex digits of a user's file, see :meth:`initbench.code.Code.hash`: part of the key of its networks' trials."""
     return hashlib.sha256(source).hexdigest()[:16]
 
 

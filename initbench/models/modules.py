@@ -2,18 +2,17 @@
 
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from initbench.activations import torch_function
+from initbench.code import read, run
 from initbench.errors import InputError, one_line
 from initbench.initializers.conformance import global_states
 from initbench.models import Architecture, code_hash
@@ -161,12 +160,9 @@ def where(architecture: Architecture) -> str:
 @lru_cache(maxsize=16)
 def _loaded(path: str, code: str, function: str) -> Callable[..., Any]:
     """The function of a user's file, as it was when its hash was taken."""
-    source = Path(path).expanduser().read_bytes()
-    if code_hash(source) != code:
-        raise InputError(f"{path} has changed since the command began; run it again")
-    module = sys.modules.setdefault(f"initbench_model_{code}", ModuleType(f"initbench_model_{code}"))
-    module.__file__ = path
-    exec(compile(source, path, "exec"), module.__dict__)
+    file = read(Path(path).expanduser())
+    file.check(code_hash, code, path)
+    module = run(file, f"initbench_model_{code}")
     found = getattr(module, function, None)
     if not callable(found):
         raise InputError(f"{path} has no function '{function}'")

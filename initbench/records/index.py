@@ -6,9 +6,7 @@ changed. The cache can be deleted at any time.
 
 import contextlib
 import hashlib
-import os
-import uuid
-import zipfile
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from initbench.cache import cache_folder
+from initbench.cache import cache_folder, is_private, opened, written
 from initbench.records import store
 from initbench.records.columns import (
     FIELDS,
@@ -29,8 +27,9 @@ from initbench.records.columns import (
     with_labels,
     without_chunks,
 )
-from initbench.records.schema import Labels, TrialRecord
+from initbench.records.schema import OUTCOMES, Labels, TrialRecord
 
+_log = logging.getLogger(__name__)
 _ARRAYS = ("keys", "final", "curve", "ends")
 _VERSION = 2
 # Below this a cache is no faster than the files.
@@ -103,31 +102,48 @@ def _cache_file(folders: Sequence[Path]) -> Path:
 
 
 def _read_cache(path: Path) -> tuple[dict[str, int], Columns | None]:
-    """The stamps of the files in a cache, each with its number, and their columns; nothing if it is not usable."""
+    """The stamps of the files in a cache, each with its number, and their columns; nothing if it is not usable.
+
+    Damage shows in the checksums of the zip file that it is.
+    """
     try:
-        # Opened here: of a file that it cannot read, numpy would leave the closing to chance.
-        with open(path, "rb") as file, np.load(file) as stored:
+        with opened(path) as file, np.load(file, allow_pickle=False) as stored:
             about = msgspec.json.decode(stored["about"].tobytes(), type=_About)
             if about.version != _VERSION:
                 return {}, None
             keys, final, curve, ends = (stored[name] for name in _ARRAYS)
             numbers = {name: stored[name] for name in FIELDS}
             columns = Columns(numbers, keys, final, curve, ends, about.cells, about.chunks, about.errors)
+            if not _fits(columns, len(about.files)):
+                return {}, None
             return {stamp: number for number, stamp in enumerate(about.files)}, columns
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    # Whatever is wrong with it, the files say it all again.
+    except Exception as error:
+        _log.info("the report's cache %s is not used: %s", path, error)
         return {}, None
+
+
+def _fits(columns: Columns, n_files: int) -> bool:
+    """Whether the columns are of one table, and every number that stands for something stands for what is there."""
+    n, numbers, ends = len(columns.keys), columns.numbers, columns.ends
+    sizes = {"cell": len(columns.cells), "chunk": n_files, "error": len(columns.errors), "outcome": len(OUTCOMES)}
+    return bool(
+        n_files == len(columns.chunks)
+        and len(columns.final) == n
+        and all(values.shape == (n,) and values.dtype == FIELDS[name] for name, values in numbers.items())
+        and all(numbers[name].min(initial=0) >= -(name == "error") for name in sizes)
+        and all(numbers[name].max(initial=-1) < size for name, size in sizes.items())
+        and ends.shape == (n,)
+        and (np.diff(ends, prepend=0) >= 0).all()
+        and (ends[-1] if n else 0) == len(columns.curve)
+    )
 
 
 def _write_cache(path: Path, stamps: Sequence[str], columns: Columns) -> None:
     """Write it whole or not at all; a report does not need it."""
     about = _About(_VERSION, list(stamps), columns.cells, columns.chunks, columns.errors)
-    temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+    arrays: dict[str, Any] = {name: getattr(columns, name) for name in _ARRAYS} | columns.numbers
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                arrays: dict[str, Any] = {name: getattr(columns, name) for name in _ARRAYS} | columns.numbers
+        if is_private(path.parent):
+            with written(path) as file:
                 np.savez(file, about=np.frombuffer(msgspec.json.encode(about), dtype=np.uint8), **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -64,7 +64,8 @@ class Cost(msgspec.Struct, frozen=True):
 class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where numbers were made; part of no key. Empty or None where it is not known or has no meaning.
 
-    ``threads`` and ``blas`` are those of a CPU: how many networks were trained at once, and whose matrix product.
+    ``threads`` and ``blas`` are those of a CPU: how many networks were trained at once, and whose matrix product;
+    ``scipy`` and ``numba``, which compile and link what a CPU trains with, were not recorded at first.
     """
 
     initbench: str = ""
@@ -77,6 +78,8 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
     cpu_capability: str = ""
     threads: int | None = None
     blas: str | None = None
+    scipy: str = ""
+    numba: str = ""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ class Request:
     results: Path
     name: str
     catalogue: Catalogue = _OURS
+    blas: str = "auto"
 
     def to_json(self, anywhere: bool = True) -> bytes:
         """All of it, for :meth:`from_json`.
@@ -125,6 +126,7 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     number = device.removeprefix("cuda:")
     if device not in ("auto", "cpu", "cuda") and not (number != device and number.isdecimal()):
         raise InputError(f"device must be auto, cpu, cuda or cuda:N; got '{device}'")
+    blas = SETTINGS["blas"].parameter.check(first["blas"], "blas")
     results = Path(SETTINGS["results"].parameter.check(first["results"], "results")).expanduser()
     run = SETTINGS["name"].parameter.check(first["name"], "name") or first["experiment"] or "run"
     if run in (".", "..") or Path(run).name != run:
@@ -134,7 +136,7 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     taken = {seed for cell in typed for seed in search_seeds(cell)}
     if taken & set(seeds):
         raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
-    return Request(typed, seeds, device, results, run, catalogue)
+    return Request(typed, seeds, device, results, run, catalogue, blas)
 
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:

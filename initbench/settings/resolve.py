@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.activations import critical_gain, kurtosis, rms_gain, torch_gain
+from initbench.code import read
 from initbench.data import DatasetSpec
 from initbench.data_driven import DATA_LAWS
 from initbench.engine.optimizers import OPTIMIZERS
@@ -181,9 +182,9 @@ def model(option: Option) -> Named:
     if not colon or not function.isidentifier():
         raise InputError(f"model=module needs model.path=FILE.py:FUNCTION; got {shown(given)}")
     try:
-        code = code_hash(path("model.path", file).read_bytes())
+        code = read(path("model.path", file)).hash(code_hash)
     except OSError as error:
-        raise InputError(f"model.path: cannot read {file}: {error.strerror or error}") from error
+        raise InputError(f"model.path: cannot read {error.filename or file}: {error.strerror or error}") from error
     return Named("module", (("code", code), ("function", function), ("path", file)))
 
 

@@ -54,6 +54,9 @@ def _of_command(setting: Setting) -> Setting:
     return replace(setting, identity=False, single=True)
 
 
+# Whose matrix product compiled code calls: the routes of the engine, which plans need not import.
+BLAS = ("auto", "mkl", "scipy")
+
 # In the order in which a command names them.
 SETTINGS: dict[str, Setting] = {
     setting.parameter.name: setting
@@ -84,6 +87,7 @@ SETTINGS: dict[str, Setting] = {
         _of_command(_value("name", str, "run", "of the run and its folder; null: the preset's, or run", optional=True)),
         _value("seeds", int, "run", "10 means 0 to 9, [3,7] means those two", least=1),
         _of_command(_value("device", str, "device", "auto, cpu, cuda or cuda:N")),
+        _of_command(_value("blas", str, "matrix product", "of a CPU; auto: mkl on Intel", choices=BLAS)),
         _of_command(_value("results", Path, "results", "folder of the records, for run and report alike")),
     )
 }

@@ -5,7 +5,8 @@ A new one is a function, its name, and its branch. None is needed: an activation
 
 import math
 
-from initbench.engine.compiled.elementary import compiled, erf, exp, expm1, log1p, tanh
+from initbench.engine.compiled.elementary import erf, exp, expm1, log1p, tanh
+from initbench.engine.compiled.machine_code import compiled
 
 # Activations: each overwrites pre-activations z by φ(z) and fills in the slope φ'(z); ``a`` is its parameter.
 

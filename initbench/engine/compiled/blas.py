@@ -1,17 +1,17 @@
 """The matrix product: which BLAS of this machine the compiled engine calls.
 
 Two are at hand wherever initbench is installed: the one inside torch (on x86 that is MKL) and the one inside SciPy
-(OpenBLAS). Both are called by address from compiled code, each call on one thread. A route must be as accurate as
-float32 arithmetic is (on some processors a BLAS may silently multiply in bfloat16); among those the fastest is taken.
+(OpenBLAS). Both are called by address from compiled code, each call on one thread. They round differently, so which one
+is called decides the last bits of every trial: a rule takes it from the processor and from what is installed, and never
+a stopwatch. It must be as accurate as float32 arithmetic is (on some processors a BLAS may silently multiply in
+bfloat16).
 """
 
 import ctypes
-import json
-import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,17 +24,13 @@ from numba import njit, types
 from numba.extending import get_cython_function_address, intrinsic
 from numpy.typing import NDArray
 
-from initbench.cache import cache_folder
+from initbench.errors import InputError
 
 # Fortran's letters, as the numbers of their characters.
 KEEP, TURN = ord("N"), ord("T")
 
 # The products of one layer of 128 units and of one that reads MNIST: rows, inputs, units.
 _SHAPES = ((128, 128, 128), (128, 784, 128))
-
-
-# How much faster than the first route another must be.
-_MARGIN = 1.2
 
 
 @dataclass(frozen=True)
@@ -120,9 +116,57 @@ def _of_scipy() -> Blas:
     return Blas("SciPy's BLAS", addresses[0], addresses[1], lambda: None)
 
 
+# By their words in the setting ``blas``.
+ROUTES: Mapping[str, Callable[[], Blas | None]] = {"mkl": _of_torch, "scipy": _of_scipy}
+
+
 def routes() -> list[Blas]:
     """Every route there is on this machine."""
-    return [route for route in (_of_torch(), _of_scipy()) if route is not None]
+    return [route for found in ROUTES.values() if (route := found()) is not None]
+
+
+def rule(intel: bool) -> tuple[tuple[str, ...], str]:
+    """Which routes to look for when nobody says which, the first before the second, and why.
+
+    MKL's fast code is for Intel's processors: on AMD's it makes half of what OpenBLAS does (90-100 and 221 GFLOP/s on a
+    core of a Zen 5). On other processors than x86 torch has no MKL.
+    """
+    if intel:
+        return ("mkl", "scipy"), "MKL is the fastest on Intel's processors"
+    return ("scipy", "mkl"), "MKL's fast code is for Intel's processors, and this is none"
+
+
+def chosen(wanted: str = "auto") -> Blas:
+    """The matrix product for the setting ``blas``: the same whenever it is asked for on this processor and software.
+
+    Args:
+        wanted: a key of :data:`ROUTES`, or ``auto`` for the first of :func:`rule` that there is.
+
+    Raises:
+        InputError: there is no such product here, or it is less accurate than float32.
+    """
+    return _choice(wanted)[0]
+
+
+def reason(wanted: str = "auto") -> str:
+    """Why :func:`chosen` is what it is."""
+    return _choice(wanted)[1]
+
+
+@cache
+def _choice(wanted: str) -> tuple[Blas, str]:
+    names, why = rule(is_intel()) if wanted == "auto" else ((wanted,), f"blas={wanted}")
+    lacks = []
+    for name in names:
+        route = ROUTES[name]()
+        if route is None:
+            lacks.append("this torch has no MKL")
+        elif not is_accurate(route):
+            lacks.append(f"{route.name} multiplies less accurately than float32 here")
+        else:
+            return route, "; but ".join([why, *lacks])
+    others = " or ".join(f"blas={name}" for name in ("auto", *ROUTES) if name not in (wanted, *names))
+    raise InputError(f"blas={wanted}: {' and '.join(lacks)}" + (f"; use {others}" if others else ""))
 
 
 @njit
@@ -161,69 +205,42 @@ def is_accurate(route: Blas) -> bool:
 def gflops(among: Sequence[Blas], rounds: int = 9) -> dict[str, float]:
     """The median rates of some routes over the shapes of a small network, on one thread, in GFLOP/s.
 
-    The routes take turns, so that whatever else the machine does slows all of them.
+    For people, who may want to know; nothing is chosen by it. The routes take turns after a round that is not counted,
+    and the clock is that of the thread, which stands still while another process has the core: by the clock on the
+    wall, rounds as short as a turn of the scheduler give one route half its rate and another all of it, in the median
+    too.
     """
     rng = np.random.default_rng(0)
     work = [(rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)) for m, k, n in _SHAPES]
-    flops = sum(2 * m * k * n for m, k, n in _SHAPES)
-    rates: dict[str, list[float]] = {route.name: [] for route in among}
-    for _ in range(rounds):
-        for route in among:
-            start = time.perf_counter()
-            for a, b in work:
-                product(route, a, b, times=20)
-            rates[route.name].append(20 * flops / (time.perf_counter() - start) / 1e9)
-    return {name: float(np.median(values)) for name, values in rates.items()}
-
-
-@cache
-def rates() -> dict[str, float]:
-    """The rate of every accurate route in GFLOP/s; timed once per machine and version.
-
-    Raises:
-        RuntimeError: no route multiplies with float32's accuracy.
-    """
-    import scipy
-    import torch
-
-    machine = f"{platform.node()} {processor()} torch {torch.__version__} scipy {scipy.__version__}"
-    file = cache_folder() / "blas.json"
-    accurate = {route.name: route for route in routes() if is_accurate(route)}
-    if not accurate:
-        raise RuntimeError("no accurate float32 matrix product here; tried " + ", ".join(r.name for r in routes()))
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(file.read_text())
-        if kept["machine"] == machine and set(kept["gflops"]) == set(accurate):
-            return {name: float(kept["gflops"][name]) for name in accurate}
+    times, flops = 100, sum(2 * m * k * n for m, k, n in _SHAPES)
+    found: dict[str, list[float]] = {route.name: [] for route in among}
     with single_threaded():
-        result = gflops(list(accurate.values()))
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{os.getpid()}.{file.name}")
-        temporary.write_text(json.dumps({"machine": machine, "gflops": result}))
-        os.replace(temporary, file)
-    return result
-
-
-@cache
-def chosen() -> Blas:
-    """The fastest accurate route; the first of :func:`routes` unless another is faster by a clear margin.
-
-    The margin keeps the choice, and with it the last bits of every number, the same from one timing to the next.
-    """
-    measured = rates()
-    found = [route for route in routes() if route.name in measured]
-    best = max(found, key=lambda route: measured[route.name])
-    return best if measured[best.name] > _MARGIN * measured[found[0].name] else found[0]
+        for turn in range(rounds + 1):
+            for route in among:
+                start = time.thread_time()
+                for a, b in work:
+                    product(route, a, b, times)
+                if turn:
+                    found[route.name].append(times * flops / (time.thread_time() - start) / 1e9)
+    return {name: float(np.median(values)) for name, values in found.items()}
 
 
 def processor() -> str:
     """The name of this machine's processor."""
+    return _cpuinfo("model name") or platform.processor()
+
+
+def is_intel() -> bool:
+    """Whether this machine's processor is one of Intel's."""
+    return "GenuineIntel" in (_cpuinfo("vendor_id") or platform.processor())
+
+
+def _cpuinfo(key: str) -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+            if line.startswith(key):
                 return line.split(":", 1)[1].strip()
-    return platform.processor()
+    return ""
 
 
 @contextmanager

@@ -3,63 +3,14 @@
 For float32 only; float64 takes the library's functions. NaN and infinity pass through: divergence must be seen.
 """
 
-import hashlib
 import math
-import os
-import shutil
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
-from initbench.cache import cache_folder
-
 f32 = np.float32
-_settings: Any = numba.config
-
-
-def compiled(function: Any) -> Any:
-    """Compile to machine code that runs without Python's lock; kept on disk where there is a place for it."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-    folder = _folder()
-    if folder is None:
-        return njit(**options)(function)
-    before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
-    try:
-        return njit(cache=True, **options)(function)
-    finally:
-        _settings.CACHE_DIR = before
-
-
-@cache
-def _folder() -> Path | None:
-    """Where machine code is kept: a folder for each version of the sources, or None where none can be written.
-
-    The sources are this folder's and the optimizers', all that is ever compiled.
-
-    By itself numba would look at a function's own file only, and go on using what was compiled with an older version of
-    a function that it calls.
-    """
-    here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *sorted((here.parent / "optimizers").glob("*.py"))]
-    sources = b"".join(file.read_bytes() for file in files)
-    version = f"numba-{hashlib.sha256(sources).hexdigest()[:16]}"
-    own = here / "__pycache__"
-    for base in [Path(_settings.CACHE_DIR)] if _settings.CACHE_DIR else [own, cache_folder()]:
-        folder = base / version
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            for old in set(own.glob("numba-*")) - {folder} if base == own else ():
-                shutil.rmtree(old, ignore_errors=True)
-            return folder
-    return None
 
 
 def exp(x: Any) -> Any:

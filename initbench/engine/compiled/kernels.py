@@ -2,7 +2,8 @@
 
 import math
 
-from initbench.engine.compiled.elementary import compiled, exp
+from initbench.engine.compiled.elementary import exp
+from initbench.engine.compiled.machine_code import compiled
 
 
 @compiled

@@ -8,8 +8,8 @@ import numpy as np
 
 from initbench.engine.compiled.activations import KERNELS, activate
 from initbench.engine.compiled.blas import Product
-from initbench.engine.compiled.elementary import compiled
 from initbench.engine.compiled.kernels import add_bias, cross_entropy, multiply, standardise, sum_rows
+from initbench.engine.compiled.machine_code import compiled
 from initbench.engine.compiled.memory import Array, aligned, places
 from initbench.engine.compiled.products import input_gradients, outputs, weight_gradient
 from initbench.engine.compiled.rules import after, before, update

@@ -4,7 +4,7 @@ Rows here are columns to a BLAS: what is ``C = A B`` to us is ``Cᵀ = Bᵀ Aᵀ
 """
 
 from initbench.engine.compiled.blas import KEEP, TURN, gemm
-from initbench.engine.compiled.elementary import compiled
+from initbench.engine.compiled.machine_code import compiled
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 from numba.extending import overload
 
-from initbench.engine.compiled.elementary import compiled
+from initbench.engine.compiled.machine_code import compiled
 from initbench.engine.optimizers import OPTIMIZERS
 
 _OPTIMIZERS = {optimizer.hyper: optimizer for optimizer in OPTIMIZERS.values()}

@@ -46,7 +46,7 @@ def train(job: Job, progress: Progress = lambda n_steps: None, threads: int | No
     stop = np.zeros(1, np.int64)
     dtype = samples.mean.dtype
     inputs = Inputs(samples.x, samples.mean, (1 / samples.std.astype(np.float64)).astype(samples.std.dtype))
-    route, n_buffers = blas.chosen(), OPTIMIZERS[job.optimizer].n_buffers
+    route, n_buffers = blas.chosen(job.blas), OPTIMIZERS[job.optimizer].n_buffers
     parameter = ACTIVATIONS[networks.activation].parameter(networks.activation_params)
 
     def train_one(trial: int) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from initbench.engine.compiled.activations import KERNELS, activate
 from initbench.engine.compiled.blas import Product
-from initbench.engine.compiled.elementary import compiled, exp
+from initbench.engine.compiled.elementary import exp
 from initbench.engine.compiled.kernels import add_bias, multiply, standardise, sum_rows
+from initbench.engine.compiled.machine_code import compiled
 from initbench.engine.compiled.memory import Array, aligned, places
 from initbench.engine.compiled.products import input_gradients, outputs, weight_gradient
 from initbench.engine.compiled.rules import update
