@@ -64,4 +64,8 @@ def _read(path: Path) -> Request:
 def exactly(requests: Iterable[Request], columns: Columns) -> Columns:
     """Of some records those that requests ask for, under their labels; what is not trained yet is missing."""
     known = done(columns)
-    return columns.of({pair for request in requests for pair in plan(request, known).asked()})
+    wanted: dict[bytes, set[str]] = {}
+    for request in requests:
+        for text, keys in plan(request, known).asked().items():
+            wanted.setdefault(text, set()).update(keys)
+    return columns.of(wanted)

@@ -105,8 +105,7 @@ def examine(folders: Sequence[Path]) -> list[str]:
         StorageError: a folder or a file cannot be read.
     """
     _, told = load(folders, cached=False)
-    holders = store.holders(folders)
-    left = leftovers([*holders, *(holder.with_name("requests") for holder in holders)])
+    left = leftovers(store.leftover_folders(folders))
     return [*told, *(f"{path} was left by a process that was killed; the next run removes it" for path in left)]
 
 

@@ -162,6 +162,16 @@ def holders(folders: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
+def leftover_folders(folders: Iterable[Path]) -> list[Path]:
+    """Those in which a process that was killed may have left a temporary file: of records, and of requests beside them.
+
+    Raises:
+        StorageError: a folder is there and cannot be listed.
+    """
+    found = holders(folders)
+    return [*found, *(folder.with_name("requests") for folder in found if folder.name == "records")]
+
+
 def _inside(folder: Path) -> list[Path]:
     """What is in a folder, nothing where there is none. ``Path.glob`` would pass over one that cannot be read."""
     try:
