@@ -158,6 +158,18 @@ def test_planning_makes_as_many_calls_as_there_are_cells() -> None:
     assert n_calls(lambda: planned(12)) < TWICE * n_calls(lambda: planned(6))
 
 
+def test_a_trial_more_is_planned_and_found_done_in_a_few_calls() -> None:
+    def finished(seeds: int) -> int:
+        asked = request(compose(["init=he", f"seeds={seeds}"]))
+        done = dict.fromkeys((trial.key for trial in plan(asked, {}).trials), 1.0)
+        now = plan(asked, done)
+        return len(now.trials) - len(now.todo)
+
+    assert finished(3000) == 3000
+    # Twice three for its key, one for itself and one for its name; nothing that is written as JSON.
+    assert n_calls(lambda: finished(3000)) - n_calls(lambda: finished(1000)) <= 2000 * 20
+
+
 MEASURED = (
     "import sys, initbench.commands.app\n"
     "try: initbench.commands.app.main(sys.argv[1:])\nexcept SystemExit: pass\n"
