@@ -96,7 +96,7 @@ def test_what_is_no_request_is_named_and_not_waited_for(initbench: Initbench) ->
     for make, why in [
         (os.mkfifo, "it is a pipe"),
         (lambda path: path.symlink_to("/dev/zero"), "it is a device"),
-        (lambda path: path.write_text("[" * 100_000), "it is nested too deeply"),
+        (lambda path: path.write_text('{"x":' + "[" * 100_000), "it is nested too deeply"),
     ]:
         make(odd)
         refused = initbench("report", "name=pilot")
