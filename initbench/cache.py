@@ -3,10 +3,11 @@
 import contextlib
 import os
 import stat
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from initbench import files
 
 
 def cache_folder() -> Path:
@@ -43,24 +44,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-@contextlib.contextmanager
-def written(path: Path) -> Iterator[BinaryIO]:
-    """A file of the cache, to be written: whole or not at all, and for this user alone.
+def write(path: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write a file of the cache: whole or not at all, and for this user alone.
 
     Raises:
         OSError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb", opener=_private) as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    files.write(path, content, durable=False, mode=0o600)
 
 
 def _is_ours(status: os.stat_result) -> bool:

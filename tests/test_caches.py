@@ -15,7 +15,7 @@ import pytest
 from handmade import make_record, publish
 
 import initbench
-from initbench.cache import cache_folder, is_private, opened, written
+from initbench.cache import cache_folder, is_private, opened, write
 from initbench.engine.compiled import machine_code
 from initbench.records import index
 
@@ -102,10 +102,10 @@ def test_machine_code_that_others_could_have_written_is_not_loaded(folder: Path,
 
 @pytest.mark.full
 def test_a_full_disk_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path) -> Any:
+    def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(machine_code, "written", full)
+    monkeypatch.setattr(machine_code, "write", full)
     assert compiled_and_run() == (1.5, 0, 1)
     assert kept(folder) == []
 
@@ -142,11 +142,10 @@ def test_what_is_no_private_folder(what: str, tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_file_of_the_cache_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    with written(tmp_path / "file") as file:
-        file.write(b"first")
+    write(tmp_path / "file", b"first")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(TypeError), written(tmp_path / "file") as file:
-        file.writelines([b"second", None])  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        write(tmp_path / "file", lambda file: file.writelines([b"second", None]))  # type: ignore[list-item]
     with opened(tmp_path / "file") as file:
         assert file.read() == b"first"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["file"]

@@ -9,6 +9,7 @@ from initbench.errors import StorageError
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
 from initbench.experiment.requests import keep
+from initbench.files import sweep
 from initbench.records import columns, index, store
 from initbench.records.columns import Columns
 from initbench.records.schema import Labels
@@ -31,14 +32,14 @@ class Executed:
 
 
 def planned(request: Request, tell: Say = say) -> tuple[Plan, Columns]:
-    """What a request asks for and lacks, and what is in its results folder; damaged files are told of.
+    """What a request asks for and lacks, and what is in its results folder; what is passed over there is told of.
 
     Raises:
         InputError: a data set without a known content hash cannot be read.
         StorageError: the results folder cannot be read.
     """
-    there, damaged = index.load([request.results], cached=False)
-    for line in damaged:
+    there, told = index.load([request.results])
+    for line in told:
         tell(line)
     return plan(request, columns.done(there)), there
 
@@ -58,6 +59,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
         InputError: what is asked for cannot be trained here.
         StorageError: the results folder cannot be read or written.
     """
+    sweep(store.leftover_folders([request.results]))
     now, there = planned(request, tell)
     if not now.todo:
         keep(request)
@@ -71,8 +73,7 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
         now, there = planned(request, tell=lambda line: None)
         if trained & {trial.key for trial in now.todo}:
             raise StorageError(f"records just written cannot be read back from {request.results}")
-    there = _labelled(now, request, there)
-    return Executed(now, there.of(now.asked().keys()))
+    return Executed(now, _labelled(now, request, there))
 
 
 def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -> None:
@@ -101,13 +102,12 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
 
 
 def _labelled(now: Plan, request: Request, there: Columns) -> Columns:
-    """The records, after those of the trials that were asked for in a new way have been told of it."""
-    missing = now.asked().keys() - there.pairs()
+    """What was asked for, after the records of trials that were asked for in a new way have been told of it."""
+    wanted = now.asked()
+    found = there.of(wanted)
+    missing = found.lacking(wanted)
     if not missing:
-        return there
-    keys: dict[bytes, list[str]] = {}
-    for key, text in sorted(missing):
-        keys.setdefault(text, []).append(key)
-    cells = {trial.cell.asked().text(): trial.cell.asked() for trial in now.trials}
-    store.publish(request.folder, [Labels(cells[text], of) for text, of in keys.items()])
-    return index.load([request.results], cached=False)[0]
+        return found
+    ways = {cell.asked().text(): cell.asked() for cell, _ in now.by_cell()}
+    store.publish(request.folder, [Labels(ways[text], sorted(missing[text])) for text in sorted(missing)])
+    return index.load([request.results])[0].of(wanted)

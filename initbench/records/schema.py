@@ -18,12 +18,18 @@ Outcome = Literal["ok", "diverged", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "diverged", "failed")
 
 
+# Of samples or steps; no training of today comes near.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+# As a hash is written: no text that a table would have to make room for.
+Digest = Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class Counts(msgspec.Struct, frozen=True):
     """How many samples of each split; None where it is not known."""
 
-    train: int | None = None
-    val: int | None = None
-    test: int | None = None
+    train: Count | None = None
+    val: Count | None = None
+    test: Count | None = None
 
 
 class Losses(msgspec.Struct, frozen=True):
@@ -41,16 +47,16 @@ class Curves(msgspec.Struct, frozen=True):
     """
 
     train_loss: list[float | None] = []
-    train_correct: list[int | None] = []
+    train_correct: list[Count | None] = []
     val_loss: list[float | None] = []
-    val_correct: list[int | None] = []
+    val_correct: list[Count | None] = []
 
 
 class Weights(msgspec.Struct, frozen=True):
     """16 hex digits of the hash of all parameters, before and after the training."""
 
-    initial: str | None = None
-    final: str | None = None
+    initial: Digest | None = None
+    final: Digest | None = None
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -104,10 +110,15 @@ class _Law(msgspec.Struct):
     law: str
 
 
+class _Dataset(msgspec.Struct):
+    sha256: str
+    standardize: str
+
+
 class _Identity(msgspec.Struct):
     """What every identity has: without it, no report could say what was trained."""
 
-    dataset: dict[str, Any]
+    dataset: _Dataset
     model: _Named
     depth: int
     width: list[int]
@@ -144,15 +155,15 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
         init_cost: of an initializer that works on the whole network.
     """
 
-    key: str
+    key: Digest
     trial: dict[str, Any]
     asked: Asked = Asked()
     formula: str = ""
     outcome: Outcome
-    diverged_at: int | None = None
+    diverged_at: Count | None = None
     error: str | None = None
     n_total: Counts | None = None
-    n_majority: int | None = None
+    n_majority: Count | None = None
     n_correct: Counts | None = None
     loss: Losses | None = None
     history: Curves = Curves()
@@ -162,20 +173,31 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.convert(self.trial, _Identity)
-        if self.n_correct is not None:
-            if self.n_total is None:
-                raise ValueError("it counts correct samples, and not how many there are")
-            for split in SPLITS:
-                correct, total = getattr(self.n_correct, split), getattr(self.n_total, split)
-                if correct is not None and not 0 <= correct <= (total or 0):
-                    raise ValueError(f"{correct} of {total} {split} samples are correct")
+        msgspec.convert(self.asked.protocol, _Named)
+        total, own = self.n_total or Counts(), self.n_correct or Counts()
+        if self.n_correct is not None and self.n_total is None:
+            raise ValueError("it counts correct samples, and not how many there are")
+        counted = (
+            ("train", own.train, self.history.train_correct, total.train),
+            ("val", own.val, self.history.val_correct, total.val),
+            ("test", own.test, [self.n_majority], total.test),
+        )
+        for split, correct, others, there in counted:
+            if correct is not None and there is None:
+                raise ValueError(f"it counts correct {split} samples, and not how many there are")
+            most = max((count for count in (correct, *others) if count is not None), default=0)
+            if there is not None and most > there:
+                raise ValueError(f"{most} of {there} {split} samples are correct")
 
 
 class Labels(msgspec.Struct, frozen=True):
     """One more way in which the trials of some keys were asked for."""
 
     asked: Asked
-    keys: list[str]
+    keys: list[Digest]
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.asked.protocol, _Named)
 
 
 def plain(value: msgspec.Struct) -> Any:
@@ -247,6 +269,9 @@ def split(old: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def settings(trial: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
     """All settings of a trial but its seed, as a nested dictionary: its identity, with the names it was asked for."""
     found = {key: value for key, value in trial.items() if key != "seed"}
+    # Others may leave out what is off.
+    for group in ("init_first", "init_output"):
+        found.setdefault(group, None)
     for group in ("dataset", "init", "init_first", "init_output", "bias"):
         if isinstance(found.get(group), Mapping):
             # Of others' records, which may not say how they were asked for, what is known.

@@ -20,7 +20,7 @@ import numba
 from numba import njit
 from numba.core.serialize import dumps
 
-from initbench.cache import cache_folder, is_private, opened, written
+from initbench.cache import cache_folder, is_private, opened, write
 
 _log = logging.getLogger(__name__)
 _settings: Any = numba.config
@@ -71,8 +71,8 @@ class _Files:
     def save(self, key: Any, data: Any) -> None:
         """Keep what was compiled for a signature; where that is not possible, it is compiled again next time."""
         content = dumps((key, data))
-        with suppress(OSError), written(self._path(key)) as file:
-            file.write(hashlib.sha256(content).digest() + content)
+        with suppress(OSError):
+            write(self._path(key), hashlib.sha256(content).digest() + content)
 
     def flush(self) -> None:
         """Forget all signatures."""
