@@ -278,7 +278,7 @@ def places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 VALUES: list[Any] = [
     *(None, True, False, 0, -1, 1, 3, -2.5, 1e-300, 1e308, -0.0, 0.5, 2**31, 2**53, 2**63, 2**64, 10**30),
-    *("", "he", "nope", "\u202e\x1b[31m<b>|$", "a" * 50, [], [0], [1, "a"], [[1]], {}),
+    *("", "he", "nope", "<b>|$\\x{", "a" * 50, [], [0], [1, "a"], [[1]], {}),
     *({"name": "x"}, {"law": "x"}, {"name": "x", "y": None}, {"name": "", "law": ""}, {"test": 5}, {"search.lr": [1]}),
     {"name": "tuned", "search.lr": "x"},
 ]
