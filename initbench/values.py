@@ -43,7 +43,8 @@ def number(
     if not ok or (below is not None and value >= below):
         kind = " ".join(["a finite number", " and ".join(bounds)]).strip()
         raise InputError(f"{name} must be {kind}{f', {also}' if also else ''}; got {shown(value)}")
-    return float(value)
+    # There is one zero.
+    return float(value) + 0.0
 
 
 def text(name: str, value: Any) -> str:

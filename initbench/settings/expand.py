@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from initbench.errors import InputError, unknown
-from initbench.settings import references
+from initbench.settings import references, sizes
 from initbench.settings.schema import GROUPS, SEARCH
 
 Plain = dict[str, Any]
@@ -33,11 +33,12 @@ def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[
     """The product of the axes. A parameter of a swept option is set in those options that have it.
 
     Raises:
-        InputError: a key that there is not, or a reference to something else than the cell's own keys.
+        InputError: a key that there is not, a reference to something else than the cell's own keys, or too many cells.
     """
     paths = {key: _path(key) for key in axes if key not in GROUPS}
     _check_keys(composition, paths)
     refers = references.check([composition.plain, composition.swept, axes])
+    sizes.check_cells(axes)
     cells = []
     for values in itertools.product(*axes.values()):
         cell, options = dict(composition.plain), dict(composition.options)
