@@ -12,6 +12,7 @@ from typing import Any
 from initbench.data_driven import DataLaw
 from initbench.errors import InputError, unknown
 from initbench.initializers.names import VIEWS
+from initbench.settings import references
 from initbench.settings.catalogue import Catalogue, Plain
 from initbench.settings.expand import Composition, expand
 from initbench.settings.options import check, config_folder
@@ -46,6 +47,7 @@ def compose(overrides: Sequence[str], catalogue: Catalogue = _OURS) -> list[Plai
         if "experiment" in axes:
             preset = _hydra(_chosen({"experiment": axes["experiment"]}, groups, catalogue), catalogue)[0]
             axes = parse(_sweep(axes["experiment"].values[0], preset), groups) | axes
+        references.check([axis.values for axis in axes.values()])
         composed, names = _hydra(_chosen(axes, groups, catalogue), catalogue)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise InputError(" ".join(str(error).split())[:200]) from error

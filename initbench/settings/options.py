@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from initbench.errors import InputError, unknown
+from initbench.errors import InputError, short, unknown
 from initbench.initializers.names import canonical
 from initbench.settings import references
 from initbench.settings.schema import GROUPS
@@ -94,7 +94,7 @@ def _fault(value: Any) -> str:
     if isinstance(value, dict):
         odd = [key for key in value if not isinstance(key, str)]
         if odd:
-            return f"a key must be a text; got {str(odd[0])[:40]!r}"
+            return f"a key must be a text; got {short(str(odd[0]))!r}"
         return next(filter(None, map(_fault, [*value, *value.values()])), "")
     if isinstance(value, list):
         return next(filter(None, map(_fault, value)), "")
@@ -106,8 +106,10 @@ def _fault(value: Any) -> str:
 
 
 def unprintable(text: str) -> bool:
-    """Whether a text has a line end or another control character, which names and paths on one line must not."""
-    return not text.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+    """Whether a text has a line end or another character that does not print, as no name and no path should."""
+    odd = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    # Persian and emoji are written with joiners.
+    return not text.isprintable() and any(unicodedata.category(c) in odd and c not in "\u200c\u200d" for c in text)
 
 
 def check(group: str, name: str, config_dir: str | Path) -> None:
@@ -159,4 +161,6 @@ def _options(entry: Any, group: str, file: Path) -> list[tuple[str, str]]:
         found = _OTHER.fullmatch(key)
         if found and GROUPS.get(found[2] or found[1]) == found[1] and (name is None or isinstance(name, str)):
             return [(found[1], name)] if name is not None else []
-    raise InputError(f"{file}: a line of defaults is `_self_`, NAME or `override /GROUP: NAME`; got {str(entry)[:60]!r}")
+    raise InputError(
+        f"{file}: a line of defaults is `_self_`, NAME or `override /GROUP: NAME`; got {short(str(entry))!r}"
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from initbench.errors import InputError
+from initbench.errors import InputError, short
 from initbench.initializers.names import canonical
 from initbench.settings.options import unprintable
 from initbench.settings.schema import INIT_GROUPS, SETTINGS
@@ -48,7 +48,7 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
         # Each option is composed once.
         values = list({repr(value): value for value in values}.values()) if key in groups else values
         if not values:
-            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
+            raise InputError(f"'{short(text)}' matches nothing" + _choices(key, groups))
         if len(values) > 1 and key in SETTINGS and SETTINGS[key].single:
             raise InputError(f"'{key}' takes one value, got {len(values)}")
         axes[key] = Axis(_canonical(key, values), isinstance(value, Glob))
@@ -130,12 +130,12 @@ def _read(text: str) -> Any:
             "accents in quotes of its own: \"dataset.path='my data.csv'\""
         ) from error
     if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
-        raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
+        raise InputError(f"'{short(text)}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
     if override.is_sweep_override() and not override.is_discrete_sweep():
-        raise InputError(f"'{text}' is an interval; list values, or use range() or choice()")
+        raise InputError(f"'{short(text)}' is an interval; list values, or use range() or choice()")
     value = override.value()
     if isinstance(value, Glob) and not all(isinstance(pattern, str) for pattern in (*value.include, *value.exclude)):
-        raise InputError(f"'{text}' has a pattern that is no text; write e.g. init=glob(he*)")
+        raise InputError(f"'{short(text)}' has a pattern that is no text; write e.g. init=glob(he*)")
     return override
 
 
@@ -169,11 +169,6 @@ def _canonical(key: str, values: list[Any]) -> list[Any]:
 
 def _choices(key: str, groups: Mapping[str, list[str]]) -> str:
     return f"; choose from: {', '.join(sorted(groups[key]))}" if key in groups else ""
-
-
-def short(text: str) -> str:
-    """Enough of a text to know it by."""
-    return text if len(text) <= 100 else f"{text[:80]}…"
 
 
 def quoted(text: str) -> str:

@@ -52,4 +52,4 @@ def check_trials(cells: Sequence[Mapping[str, Any]], n_seeds: int) -> None:
 
 def _count(value: Any) -> int:
     """Whether it is one is said by whoever checks the setting."""
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value <= MOST else 0
