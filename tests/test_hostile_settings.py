@@ -227,7 +227,7 @@ def test_what_is_no_setting_is_refused(initbench: Initbench, text: str) -> None:
     refused(initbench, *([text] if text in ("", " ") else text.split(" dataset.path=")[:1]))
 
 
-GLOBAL = "# @package _global_\n"
+G = "# @package _global_\n"
 # A file of options, the override that uses it, and what the line says.
 BAD = {
     "aliases": ("init/a.yaml", "name: &n a\nlaw: *n", "init=a", "write out what *n stands for"),
@@ -278,24 +278,24 @@ BAD = {
     "defaults anywhere": ("init/a.yaml", "defaults: [/etc/passwd]\nname: a", "init=a", "unknown init '/etc/passwd'"),
     "defaults by number": ("init/a.yaml", "defaults: [1]\nname: a", "init=a", "a line of defaults is"),
     "defaults by text": ("init/a.yaml", "defaults: x\nname: a", "init=a", "unknown init 'x'"),
-    "defaults of Hydra": ("experiment/a.yaml", GLOBAL + "defaults: [{/hydra/launcher: basic}]", "experiment=a", "a line of"),
-    "into Hydra": ("experiment/a.yaml", GLOBAL + "defaults: [{/init@hydra.job: he}]", "experiment=a", "a line of"),
-    "override Hydra": ("experiment/a.yaml", GLOBAL + "defaults: [{override hydra/help: x}]", "experiment=a", "a line of"),
-    "lists of defaults": ("experiment/a.yaml", GLOBAL + "defaults: [{/init: [he, zero]}]", "experiment=a", "a line of"),
-    "Hydra": ("experiment/a.yaml", GLOBAL + "hydra: {job: {env_copy: [NOPE]}}", "experiment=a", "unknown setting 'hydra'"),
+    "defaults of Hydra": ("experiment/a.yaml", G + "defaults: [{/hydra/launcher: basic}]", "experiment=a", "a line of"),
+    "into Hydra": ("experiment/a.yaml", G + "defaults: [{/init@hydra.job: he}]", "experiment=a", "a line of"),
+    "override Hydra": ("experiment/a.yaml", G + "defaults: [{override hydra/help: x}]", "experiment=a", "a line of"),
+    "lists of defaults": ("experiment/a.yaml", G + "defaults: [{/init: [he, zero]}]", "experiment=a", "a line of"),
+    "Hydra": ("experiment/a.yaml", G + "hydra: {job: {env_copy: [NOPE]}}", "experiment=a", "unknown setting 'hydra'"),
     "Hydra's package": ("init/a.yaml", "# @package hydra.job\nenv_copy: [NOPE]", "init=a", "the only such line"),
     "two in a header": ("init/a.yaml", "# @package a b\nname: a", "init=a", "the only such line"),
     "an empty header": ("init/a.yaml", "# @package\nname: a", "init=a", "the only such line"),
-    "a sweep of a sweep": ("experiment/a.yaml", GLOBAL + "sweep: {sweep: 1}", "experiment=a", "unknown setting 'sweep'"),
-    "a sweep of a preset": ("experiment/a.yaml", GLOBAL + "sweep: {experiment: d4}", "experiment=a", "cannot name"),
-    "a long sweep": ("experiment/a.yaml", GLOBAL + "sweep: {lr: 'range(0,1e12)'}", "experiment=a", "more than 1,000,000"),
-    "a wrong sweep": ("experiment/a.yaml", GLOBAL + "sweep: {'init=he depth': 3}", "experiment=a", ""),
-    "a sweep of Hydra": ("experiment/a.yaml", GLOBAL + "sweep: {hydra.job.chdir: true}", "experiment=a", "is not a setting"),
-    "a preset of itself": ("experiment/a.yaml", GLOBAL + "defaults: [a]", "experiment=a", "lead back to itself"),
-    "null": ("experiment/a.yaml", GLOBAL + "dataset: null\ninit: null", "experiment=a", ""),
-    "no mappings": ("experiment/a.yaml", GLOBAL + "dataset: 3", "experiment=a", ""),
-    "lists": ("experiment/a.yaml", GLOBAL + "optimizer: [1]", "experiment=a", ""),
-    "a protocol": ("experiment/a.yaml", GLOBAL + "protocol: {search: 3}", "experiment=a", ""),
+    "a sweep of a sweep": ("experiment/a.yaml", G + "sweep: {sweep: 1}", "experiment=a", "unknown setting 'sweep'"),
+    "a sweep of a preset": ("experiment/a.yaml", G + "sweep: {experiment: d4}", "experiment=a", "cannot name"),
+    "a long sweep": ("experiment/a.yaml", G + "sweep: {lr: 'range(0,1e12)'}", "experiment=a", "more than 1,000,000"),
+    "a wrong sweep": ("experiment/a.yaml", G + "sweep: {'init=he depth': 3}", "experiment=a", ""),
+    "a sweep of Hydra": ("experiment/a.yaml", G + "sweep: {hydra.job.chdir: true}", "experiment=a", "is not a setting"),
+    "a preset of itself": ("experiment/a.yaml", G + "defaults: [a]", "experiment=a", "lead back to itself"),
+    "null": ("experiment/a.yaml", G + "dataset: null\ninit: null", "experiment=a", ""),
+    "no mappings": ("experiment/a.yaml", G + "dataset: 3", "experiment=a", ""),
+    "lists": ("experiment/a.yaml", G + "optimizer: [1]", "experiment=a", ""),
+    "a protocol": ("experiment/a.yaml", G + "protocol: {search: 3}", "experiment=a", ""),
     "a search": ("protocol/a.yaml", "name: tuned\nsearch: {lr: {a: 1}}", "protocol=a", ""),
     "an empty search": ("protocol/a.yaml", "name: tuned\nsearch: {lr: []}", "protocol=a", "empty list"),
     "a data set": ("dataset/a.yaml", "name: a\nsource: [csv]", "dataset=a", ""),
@@ -326,8 +326,8 @@ def test_what_is_no_file_is_refused(initbench: Initbench) -> None:
 
 
 def test_two_presets_that_name_each_other_are_refused(initbench: Initbench) -> None:
-    write("experiment/a.yaml", GLOBAL + "defaults: [b]")
-    write("experiment/b.yaml", GLOBAL + "defaults: [a]")
+    write("experiment/a.yaml", G + "defaults: [b]")
+    write("experiment/b.yaml", G + "defaults: [a]")
     assert "lead back to itself" in refused(initbench, "experiment=a", "--config-dir", "own")
 
 

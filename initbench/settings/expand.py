@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from initbench.errors import InputError, unknown
+from initbench.errors import unknown
 from initbench.settings import references, sizes
 from initbench.settings.schema import GROUPS, SEARCH
 

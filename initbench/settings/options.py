@@ -77,8 +77,9 @@ def read(file: Path) -> Any:
                 raise InputError(f"{file} is nested deeper than {_MOST_NESTED} levels")
             if isinstance(event, yaml.AliasEvent):
                 raise InputError(f"{file}: write out what *{event.anchor} stands for; there are no aliases here")
-            if getattr(event, "tag", None) is not None:
-                raise InputError(f"{file}: a value has the tag {event.tag}; there are none here")
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                raise InputError(f"{file}: a value has the tag {short(ascii(tag))}; there are none here")
         found = yaml.load(text, loader)
     # Python reads no whole number of more than 4,300 digits, and no date of month 13.
     except (UnicodeError, yaml.YAMLError, ValueError) as error:
@@ -161,6 +162,5 @@ def _options(entry: Any, group: str, file: Path) -> list[tuple[str, str]]:
         found = _OTHER.fullmatch(key)
         if found and GROUPS.get(found[2] or found[1]) == found[1] and (name is None or isinstance(name, str)):
             return [(found[1], name)] if name is not None else []
-    raise InputError(
-        f"{file}: a line of defaults is `_self_`, NAME or `override /GROUP: NAME`; got {short(str(entry))!r}"
-    )
+    got = short(str(entry))
+    raise InputError(f"{file}: a line of defaults is `_self_`, NAME or `override /GROUP: NAME`; got {got!r}")

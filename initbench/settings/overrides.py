@@ -126,8 +126,8 @@ def _read(text: str) -> Any:
     # Python reads no whole number of more than 4,300 digits, and the parser calls itself at every bracket.
     except (HydraException, ValueError, RecursionError) as error:
         raise InputError(
-            f"cannot read '{short(text)}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, brackets or "
-            "accents in quotes of its own: \"dataset.path='my data.csv'\""
+            f"cannot read '{short(text)}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, "
+            "brackets or accents in quotes of its own: \"dataset.path='my data.csv'\""
         ) from error
     if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
         raise InputError(f"'{short(text)}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")

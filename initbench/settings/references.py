@@ -23,9 +23,9 @@ def check(value: Any) -> bool:
         InputError: a reference to something else than a setting, or in a key.
     """
     if isinstance(value, Mapping):
-        return any([_in_key(key) or check(inner) for key, inner in value.items()])
+        return max((_in_key(key) or check(inner) for key, inner in value.items()), default=False)
     if isinstance(value, list | tuple):
-        return any([check(inner) for inner in value])
+        return max(map(check, value), default=False)
     if not isinstance(value, str) or "${" not in value:
         return False
     if "${" in _REFERENCE.sub(" ", value):
