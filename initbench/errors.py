@@ -30,9 +30,14 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
+def short(text: str) -> str:
+    """Enough of a text to know it by."""
+    return text if len(text) <= 100 else f"{text[:80]}…"
+
+
 def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
     """The error for a name that is not in a set: the nearest valid name, then the whole set."""
-    names = sorted(allowed)
+    names, got = sorted(allowed), short(got)
     near = names if len(names) == 1 else get_close_matches(got, names, n=1)
     hint = f", did you mean '{near[0]}'?" if near else "."
     return InputError(f"unknown {what} '{got}'{hint} Choose from: {', '.join(names)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initbench.errors import InputError, unknown
+from initbench.errors import InputError, short, unknown
 
 # More than anyone means, and still small enough to plan.
 MOST = 1_000_000
@@ -19,7 +19,7 @@ def whole(name: str, value: Any, least: int, most: int = MOST) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name} must be a whole number >= {least}; got {shown(value)}")
     if value > most:
-        raise InputError(f"{name} must be at most {most:,}; got {value:,}")
+        raise InputError(f"{name} must be at most {most:,}; got {short(f'{value:,}')}")
     return value
 
 
@@ -43,7 +43,8 @@ def number(
     if not ok or (below is not None and value >= below):
         kind = " ".join(["a finite number", " and ".join(bounds)]).strip()
         raise InputError(f"{name} must be {kind}{f', {also}' if also else ''}; got {shown(value)}")
-    return float(value)
+    # There is one zero.
+    return float(value) + 0.0
 
 
 def text(name: str, value: Any) -> str:
@@ -83,7 +84,7 @@ def exactly(name: str, value: Any, kind: Any) -> Any:
 
 def shown(value: Any) -> str:
     """A value as a user would write it."""
-    return f"'{value}'" if isinstance(value, str) else json.dumps(value, default=str)
+    return f"'{short(value)}'" if isinstance(value, str) else short(json.dumps(value, default=str))
 
 
 def plain(value: Any) -> str:

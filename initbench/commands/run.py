@@ -60,6 +60,7 @@ def _run(
     from initbench.experiment.execute import planned
     from initbench.experiment.plan import lines_of
     from initbench.experiment.progress import say
+    from initbench.experiment.reasons import reasons
     from initbench.report.document import Options
 
     cells, wanted = ask([overrides], config_dir, plugins)
@@ -76,7 +77,8 @@ def _run(
             print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
         return
     if dry_run:
-        lines = lines_of(planned(wanted)[0])
+        now, there = planned(wanted)
+        lines = lines_of(now, reasons(now, there.cells))
         with stdout():
             print(*lines, sep="\n")
         return

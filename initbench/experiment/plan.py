@@ -144,8 +144,8 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def lines_of(planned: Plan) -> list[str]:
-    """The cells with their number of trials done, for people."""
+def lines_of(planned: Plan, why: Mapping[Cell, str]) -> list[str]:
+    """The cells with their number of trials done, and of some why these are new, for people."""
     todo = {trial.key for trial in planned.todo}
     lines = list[str]()
     for cell, trials in planned.by_cell():
@@ -162,7 +162,7 @@ def lines_of(planned: Plan) -> list[str]:
         lines.append(
             f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
             f"{' '.join(parts)} {cell.optimizer.name} {' '.join(own)}: "
-            f"{n_done} done, {n_todo} to do"
+            f"{n_done} done, {n_todo} to do{f' ({why[cell]})' if cell in why else ''}"
         )
     n = planned.n_distinct
     total = f"{len(lines)} cells, {n} trials: {n - len(todo)} done, {len(todo)} to do"

@@ -13,7 +13,7 @@ from initbench.errors import InputError, unknown
 from initbench.initializers import Law, plugins
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import Plugin, law_of
-from initbench.settings.options import config_folder, option_files, read
+from initbench.settings.options import config_folder, content, option_files, read
 from initbench.settings.schema import GROUPS, KIND, SEARCH, parameters
 
 Plain = dict[str, Any]
@@ -130,8 +130,8 @@ def _code(folder: Path) -> str:
     """A hash of the names and contents of the files that options are read from."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(folder.glob("*/*.yaml")):
-        with contextlib.suppress(OSError):
-            digest.update(repr((file.parent.name, file.name, file.read_bytes())).encode())
+        with contextlib.suppress(InputError):
+            digest.update(repr((file.parent.name, file.name, content(file))).encode())
     return digest.hexdigest()
 
 

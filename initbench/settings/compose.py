@@ -7,15 +7,15 @@ Options that are in no file, those of plugins and framework's views, never pass 
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from initbench.data_driven import DataLaw
 from initbench.errors import InputError, unknown
 from initbench.initializers.names import VIEWS
+from initbench.settings import references
 from initbench.settings.catalogue import Catalogue, Plain
 from initbench.settings.expand import Composition, expand
-from initbench.settings.options import config_folder, option_files, read
+from initbench.settings.options import check, config_folder
 from initbench.settings.overrides import Axis, parse, quoted
 from initbench.settings.resolve import draws_images, unsuited
 from initbench.settings.schema import GROUPS, KIND, SETTINGS
@@ -49,6 +49,7 @@ def compose(overrides: Sequence[str], catalogue: Catalogue = _OURS) -> list[Plai
         if "experiment" in axes:
             preset = _hydra(_chosen({"experiment": axes["experiment"]}, groups, catalogue), catalogue)[0]
             axes = parse(_sweep(axes["experiment"].values[0], preset), groups) | axes
+        references.check([axis.values for axis in axes.values()])
         composed, names = _hydra(_chosen(axes, groups, catalogue), catalogue)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise InputError(" ".join(str(error).split())[:200]) from error
@@ -101,7 +102,10 @@ def _chosen(axes: Mapping[str, Axis], groups: Mapping[str, list[str]], catalogue
             known = value in groups[key] or value in extra
             if not known and not (value is None and SETTINGS[key].parameter.optional):
                 raise unknown(key, str(value), VIEWS if group == "init" and "@" in str(value) else groups[key])
-        _check_files(group, values, catalogue)
+        # Hydra has no bounds of its own, and does not say which file it cannot read.
+        for name in values if catalogue.config_dir else ():
+            if name is not None and name not in extra:
+                check(group, name, catalogue.config_dir or "")
         if len(values) > 1:
             chosen += [
                 f"+{group}@{OPTIONS}.{key}.o{number}={quoted(name)}"
@@ -111,15 +115,6 @@ def _chosen(axes: Mapping[str, Axis], groups: Mapping[str, list[str]], catalogue
         elif values[0] is not None and values[0] not in extra:
             chosen.append(f"{group if group == key else f'+{group}@{key}'}={quoted(values[0])}")
     return chosen
-
-
-def _check_files(group: str, names: Sequence[Any], catalogue: Catalogue) -> None:
-    """Hydra does not say which file it cannot read."""
-    if catalogue.config_dir:
-        files = option_files(group, catalogue.config_dir)
-        for name in names:
-            if name in files and files[name].is_relative_to(Path(catalogue.config_dir)):
-                read(files[name])
 
 
 def _composition(

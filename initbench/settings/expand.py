@@ -1,13 +1,12 @@
 """From one composition to the cells of a sweep: the product of its axes."""
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from initbench.errors import InputError, unknown
+from initbench.errors import unknown
+from initbench.settings import references, sizes
 from initbench.settings.schema import GROUPS, SEARCH
 
 Plain = dict[str, Any]
@@ -34,10 +33,12 @@ def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[
     """The product of the axes. A parameter of a swept option is set in those options that have it.
 
     Raises:
-        InputError: a key that there is not, or a reference to something else than the cell's own keys.
+        InputError: a key that there is not, a reference to something else than the cell's own keys, or too many cells.
     """
     paths = {key: _path(key) for key in axes if key not in GROUPS}
     _check_keys(composition, paths)
+    refers = references.check([composition.plain, composition.swept, axes])
+    sizes.check_cells(axes)
     cells = []
     for values in itertools.product(*axes.values()):
         cell, options = dict(composition.plain), dict(composition.options)
@@ -46,7 +47,7 @@ def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[
             cell[key], options[key] = nodes[point[key]], point[key]
         for key, path in paths.items():
             _set(cell, path, point[key])
-        cells.append({**_resolved(cell), "options": options})
+        cells.append({**(references.resolved(cell) if refers else cell), "options": options})
     return cells
 
 
@@ -79,7 +80,7 @@ def _set(cell: Plain, path: Sequence[str], value: Any) -> None:
         cell = cell[parent]
     # What is searched may be any setting, where anything is searched.
     if last in cell or (last.startswith(SEARCH) and any(key.startswith(SEARCH) for key in cell)):
-        cell[last] = deepcopy(value)
+        cell[last] = value
 
 
 def _dotted(node: Mapping[str, Any]) -> set[str]:
@@ -88,22 +89,3 @@ def _dotted(node: Mapping[str, Any]) -> set[str]:
     for key, value in node.items():
         leaves |= {f"{key}.{leaf}" for leaf in _dotted(value)} if isinstance(value, dict) else {key}
     return leaves
-
-
-def _resolved(cell: Plain) -> Plain:
-    """Replace ``${key}`` by the cell's own value; nothing else, above all no environment variable, can be named."""
-    text = repr(cell)
-    if "${" not in text:
-        return cell
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    # OmegaConf calls a function where there is a colon, with spaces around it or in a reference within.
-    if text.count("${") > len(re.findall(r"\$\{[\w.]+\}", text)):
-        raise InputError("a config may only refer to its own keys, as ${depth}")
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(cell), resolve=True)
-    except OmegaConfBaseException as error:
-        raise InputError(" ".join(str(error).split())[:200]) from error
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from initbench.errors import InputError
+from initbench.errors import InputError, short
 from initbench.initializers.names import canonical
+from initbench.settings.options import unprintable
 from initbench.settings.schema import INIT_GROUPS, SETTINGS
-from initbench.values import whole
+from initbench.values import MOST, whole
 
 if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Glob
+    from hydra.core.override_parser.types import Glob, RangeSweep
+
+# Characters of all settings, and of those with lists, which take the parser longer.
+_MOST, _MOST_LISTED = 100_000, 20_000
 
 
 class Axis(NamedTuple):
@@ -32,7 +36,7 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
     from hydra.core.override_parser.types import Glob
 
     axes: dict[str, Axis] = {}
-    for text in overrides:
+    for text in _bounded(overrides):
         override = _read(text)
         key, value = override.key_or_group, override.value()
         if isinstance(value, Glob):
@@ -41,8 +45,10 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
             values = _values(override)
             # Seeds are runs of one cell: seeds=3,7 lists them, as seeds=[3,7] does.
             values = [values] if key == "seeds" and override.is_sweep_override() else values
+        # Each option is composed once.
+        values = list({repr(value): value for value in values}.values()) if key in groups else values
         if not values:
-            raise InputError(f"'{text}' matches nothing" + _choices(key, groups))
+            raise InputError(f"'{short(text)}' matches nothing" + _choices(key, groups))
         if len(values) > 1 and key in SETTINGS and SETTINGS[key].single:
             raise InputError(f"'{key}' takes one value, got {len(values)}")
         axes[key] = Axis(_canonical(key, values), isinstance(value, Glob))
@@ -60,7 +66,7 @@ def parse_filters(overrides: Sequence[str]) -> "dict[str, list[Any] | Glob]":
     from hydra.core.override_parser.types import Glob
 
     filters: dict[str, list[Any] | Glob] = {}
-    for text in overrides:
+    for text in _bounded(overrides):
         override = _read(text)
         key, value = override.key_or_group, override.value()
         if isinstance(value, Glob):
@@ -83,7 +89,12 @@ def seeds_of(values: Iterable[Any]) -> tuple[int, ...]:
         InputError: a value that is no seed, or none at all.
     """
     seeds: dict[int, None] = {}
+    last = None
     for value in values:
+        # Most cells of a sweep have the seeds of the one before.
+        if last is not None and value is last:
+            continue
+        last = value
         if isinstance(value, list):
             seeds |= dict.fromkeys(whole("seeds", item, 0, 2**64 - 1) for item in value)
         else:
@@ -93,32 +104,60 @@ def seeds_of(values: Iterable[Any]) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def _bounded(overrides: Iterable[str]) -> list[str]:
+    """Refuse what the parser, which takes the square of the time for a list, would need more than seconds for."""
+    texts = list(overrides)
+    for most, what in ((_MOST, texts), (_MOST_LISTED, [text for text in texts if "[" in text])):
+        if sum(map(len, what)) > most:
+            raise InputError(f"'{short(max(what, key=len))}' is longer than {most:,} characters; use e.g. range()")
+    return texts
+
+
 def _read(text: str) -> Any:
     """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
+    if unprintable(text):
+        raise InputError(f"{ascii(text)[:60]} has a character that does not print; write KEY=VALUE on one line")
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
-    # Python reads no whole number of more than 4,300 digits.
-    except (HydraException, ValueError) as error:
+    # Python reads no whole number of more than 4,300 digits, and the parser calls itself at every bracket.
+    except (HydraException, ValueError, RecursionError) as error:
         raise InputError(
-            f"cannot read '{text}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, brackets or "
-            "accents in quotes of its own: \"dataset.path='my data.csv'\""
+            f"cannot read '{short(text)}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, "
+            "brackets or accents in quotes of its own: \"dataset.path='my data.csv'\""
         ) from error
     if override.is_delete() or override.package is not None or override.key_or_group.split(".")[0] == "hydra":
-        raise InputError(f"'{text}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
+        raise InputError(f"'{short(text)}' is not a setting of an experiment; write KEY=VALUE, e.g. depth=2,10")
     if override.is_sweep_override() and not override.is_discrete_sweep():
-        raise InputError(f"'{text}' is an interval; list values, or use range() or choice()")
+        raise InputError(f"'{short(text)}' is an interval; list values, or use range() or choice()")
     value = override.value()
     if isinstance(value, Glob) and not all(isinstance(pattern, str) for pattern in (*value.include, *value.exclude)):
-        raise InputError(f"'{text}' has a pattern that is no text; write e.g. init=glob(he*)")
+        raise InputError(f"'{short(text)}' has a pattern that is no text; write e.g. init=glob(he*)")
     return override
 
 
+def _check_range(values: "RangeSweep", text: str) -> None:
+    """Refuse a range that has no end, or too many values, before there is one of them."""
+    try:
+        found = values.range()
+        n = len(found) if isinstance(found, range) else float((found.stop - found.start) / found.step)
+    # Decimal has errors of its own, for a step of 0 too.
+    except (OverflowError, ArithmeticError, ValueError) as error:
+        raise InputError(f"'{short(text)}' is no range of at most {MOST:,} numbers") from error
+    # Not a number is not at most anything.
+    if not n <= MOST:
+        raise InputError(f"'{short(text)}' has more than {MOST:,} values")
+
+
 def _values(override: Any) -> list[Any]:
+    from hydra.core.override_parser.types import RangeSweep
+
     if override.is_sweep_override():
+        if isinstance(override.value(), RangeSweep):
+            _check_range(override.value(), override.input_line)
         return [getattr(item, "text", item) for item in override.sweep_iterator()]
     return [override.value()]
 

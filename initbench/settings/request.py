@@ -17,6 +17,7 @@ from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
 from initbench.settings.schema import INIT_GROUPS, SEARCH, SETTINGS
 from initbench.settings.searching import check_searches, searching
+from initbench.settings.sizes import check_trials
 from initbench.trial import VALUES, Cell, Params
 from initbench.values import shown, text
 
@@ -122,6 +123,7 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
         if name not in SETTINGS and name != "options":
             raise unknown("setting", name, SETTINGS)
     seeds = seeds_of(cell["seeds"] for cell in cells)
+    check_trials(cells, len(seeds))
     device = text("device", first["device"])
     number = device.removeprefix("cuda:")
     if device not in ("auto", "cpu", "cuda") and not (number != device and number.isdecimal()):

@@ -104,7 +104,9 @@ PROTOCOLS: dict[str, tuple[Parameter, ...]] = {
     "fixed": (),
     "tuned": (
         Parameter("seeds", 3, int, least=1, help="of the search; the final ones are the setting seeds, and others"),
-        Parameter("extend", 2, int, least=0, help="values added to each geometric setting whose best is at an edge"),
+        Parameter(
+            "extend", 2, int, least=0, below=101, help="values added to each geometric setting whose best is at an edge"
+        ),
         Parameter("geometric", ("lr",), str, many=True, help="settings whose values go on by their own ratio"),
         Parameter("halving", False, bool, help="all for a part of the epochs, the better half for twice as many, ..."),
     ),
