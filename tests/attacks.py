@@ -49,6 +49,7 @@ ATTACKS = {
     "LaTeX": (r"\input{/etc/passwd}\write18{id}%", None),
     "end of LaTeX": (r"} \end{document} {^^5cinput", None),
     "option of a line": ("[99cm]", None),
+    "option of a line after a space": ("\u3000[99cm]", None),
     "star of a line": ("*[99cm]", None),
     "template": ("$title ${body} {0} %s {{x}}", None),
     "shell": ("$(id) `id`; rm -rf ~ '\"", None),

@@ -188,7 +188,7 @@ def in_latex(blocks: list[Block]) -> None:
     assert not acting(text.replace("\n", ""))
     commands = set(re.findall(r"\\(?:[A-Za-z]+|.)", text))
     assert commands <= LATEX, commands - LATEX
-    plain = re.sub(r"\\.", "", text)
+    plain = re.sub(r"\\ensuremath\{[^{}]*(\{[^{}]*\})*\}|\\.", "", text)
     assert not set(plain) & set("$#%^_")
     assert plain.count("{") == plain.count("}")
     assert not re.search(r"\\\\\s*[\[*]", text)

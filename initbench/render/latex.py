@@ -107,7 +107,7 @@ def _body(table: Table) -> list[str]:
 def _line(cells: Iterable[str]) -> str:
     line = " & ".join(map(tex, cells)) + r" \\"
     # The end of the line before would take these for its options.
-    return f"{{}}{line}" if line.startswith(("[", "*")) else line
+    return f"{{}}{line}" if line.lstrip().startswith(("[", "*")) else line
 
 
 def _context(table: Table) -> str:
