@@ -29,7 +29,7 @@ app = typer.Typer(
 app.command(epilog="Example:  initbench run init=he,xavier activation=relu,tanh depth=2,10 seeds=5")(run)
 app.command(epilog="Example:  initbench reproduce dataset=mnist")(reproduce)
 app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")(report)
-app.command(epilog="Example:  initbench verify results init=he --sample 10")(verify)
+app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command("list", epilog="Example:  initbench list initializers")(list_)
 
 

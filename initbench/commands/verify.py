@@ -15,7 +15,7 @@ def verify(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FOLDER]... [KEY=VALUE]...",
+            metavar="[FOLDER] [KEY=VALUE]",
             help="Results folders (default: results); filters as of a report: init=he,xavier depth=10; and where data "
             "and code are here: dataset.root=DIR, dataset.path=FILE, model.path=FILE.py:FUNCTION.",
         ),
