@@ -1,12 +1,12 @@
 """Execute a request: plan, train what is missing, plan again where a search goes on, give back what was asked for."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 from initbench.errors import StorageError
-from initbench.experiment.plan import Plan, Trial, budget, plan
+from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
 from initbench.experiment.requests import keep
 from initbench.records import columns, index, store
@@ -96,17 +96,6 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
     with progress(sum(map(chunks.n_steps, todo)), quiet) as advance:
         for _ in train.run(todo, device, folder, advance):
             pass
-
-
-def train_again(trials: Sequence[Trial], request: Request, tell: Say = say, quiet: bool = False) -> None:
-    """Train some trials as :func:`execute` does, whatever records there are; theirs are in the request's folder.
-
-    Raises:
-        InputError: they cannot be trained here.
-        StorageError: the folder cannot be written.
-    """
-    with redirect_stdout(sys.stderr):
-        _train(Plan(tuple(trials), tuple(trials), {}), request, tell, verbose=False, quiet=quiet)
 
 
 def _labelled(now: Plan, request: Request, there: Columns) -> Columns:

@@ -1,5 +1,6 @@
 """Recorded trials trained again: whether the same weights come out, and what differs where they do not."""
 
+import itertools
 import json
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,8 +13,7 @@ import numpy as np
 
 from initbench.data import DatasetSpec, load
 from initbench.errors import InputError
-from initbench.experiment.execute import Say, train_again
-from initbench.experiment.plan import Trial
+from initbench.experiment.execute import Say, execute
 from initbench.experiment.progress import say
 from initbench.records import store
 from initbench.records.columns import Columns
@@ -21,6 +21,7 @@ from initbench.records.schema import OUTCOMES, Environment, TrialRecord
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.recorded import request_of
 from initbench.settings.request import Request
+from initbench.trial import Cell
 
 # What is compared of two records of a trial, with what to call it.
 _COMPARED = {
@@ -81,24 +82,23 @@ class Verified:
 def sampled(columns: Columns, n: int) -> set[str]:
     """The keys of some trials that were trained to an end, spread over the cells; of the same trials always the same.
 
+    One of every cell comes before a second of any; the seeds are the same for all cells as far as they have them.
+
     Args:
         columns: the trials.
-        n: how many; one of every cell comes before a second of any.
+        n: how many.
     """
     finished = np.flatnonzero(columns.numbers["outcome"] != OUTCOMES.index("failed"))
-    cells: dict[str, set[str]] = {}
     names = [json.dumps(cell.trial, sort_keys=True) for cell in columns.cells]
-    for key, cell in zip(columns.keys[finished].tolist(), columns.numbers["cell"][finished].tolist(), strict=True):
-        cells.setdefault(names[cell], set()).add(key.decode())
+    cells: dict[str, dict[int, str]] = {}
+    columns_of = (columns.numbers["cell"], columns.numbers["seed"], columns.keys)
+    for cell, seed, key in zip(*(values[finished].tolist() for values in columns_of), strict=True):
+        cells.setdefault(names[cell], {})[seed] = key.decode()
     random = np.random.default_rng(0)
-    shuffled = [random.permutation(sorted(cells[name])).tolist() for name in sorted(cells)]
-    order = random.permutation(len(shuffled))
-    in_turn = [
-        shuffled[cell][turn]
-        for turn in range(max(map(len, shuffled), default=0))
-        for cell in order
-        if turn < len(shuffled[cell])
-    ]
+    order = random.permutation(sorted({seed for its in cells.values() for seed in its})).tolist()
+    its = [cells[name] for name in sorted(cells)]
+    shuffled = [[its[i][seed] for seed in order if seed in its[i]] for i in random.permutation(len(its)).tolist()]
+    in_turn = [key for turn in itertools.zip_longest(*shuffled) for key in turn if key is not None]
     return set(in_turn[:n])
 
 
@@ -150,8 +150,8 @@ def _records(folders: Iterable[Path], keys: Collection[str]) -> list[tuple[Trial
     for path in store.files(folders):
         try:
             header, lines = store.read(path)
-        except store.Damaged:
-            # Whoever chose the trials has told of it.
+        except ValueError:
+            # It is damaged; whoever chose the trials has told of it.
             continue
         for line in lines:
             if isinstance(line, TrialRecord) and line.key in keys:
@@ -184,19 +184,30 @@ def _absent(device: str) -> str:
 def _again(
     some: Sequence[tuple[TrialRecord, Environment, Request]], device: str, tell: Say, quiet: bool
 ) -> list[Verified]:
-    """Trials of one kind of device, trained beside each other into a folder that is not kept."""
-    trials = [Trial(request.cells[0], request.seeds[0], dict(record.trial), record.key) for record, _, request in some]
-    cells = tuple(dict.fromkeys(trial.cell for trial in trials))
+    """Trials of one kind of device, trained as any request is, into a folder that is not kept."""
+    seeds: dict[Cell, set[int]] = {}
+    for _, _, request in some:
+        seeds.setdefault(request.cells[0], set()).update(request.seeds)
+    # A request is a product of cells and seeds.
+    products: dict[tuple[int, ...], list[Cell]] = {}
+    for cell, its in seeds.items():
+        products.setdefault(tuple(sorted(its)), []).append(cell)
+    refused: dict[Cell, str] = {}
     with tempfile.TemporaryDirectory(prefix="initbench-verify-") as folder:
-        first = some[0][2]
-        train_again(
-            trials, replace(first, cells=cells, device=device, results=Path(folder), name="verify"), tell, quiet
-        )
+        for of, cells in products.items():
+            asked = replace(some[0][2], cells=tuple(cells), seeds=of, device=device, results=Path(folder), name="run")
+            try:
+                execute(asked, tell=tell, quiet=quiet)
+            except InputError as error:
+                refused |= dict.fromkeys(cells, str(error))
         made = store.load([Path(folder)])
-    return [
-        Verified(record, there, made.records[record.key], made.headers[record.key].environment)
-        for record, there, _ in some
-    ]
+    found = []
+    for record, there, request in some:
+        again = made.records.get(record.key)
+        here = made.headers[record.key].environment if again else None
+        reason = "" if again else refused.get(request.cells[0], "it has left no record")
+        found.append(Verified(record, there, again, here, reason))
+    return found
 
 
 def _of(record: TrialRecord, path: str) -> object:
