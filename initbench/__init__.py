@@ -1,8 +1,9 @@
 """initbench: the reference benchmark for neural-network weight initialization.
 
-``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``initialize`` draws
-the weights of any ``nn.Module``. The command line is a thin face of the same functions. What a user can mend is raised
-as an :class:`InputError` or a :class:`StorageError`, both :class:`InitbenchError`, in one line.
+``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``verify`` trains
+recorded trials again, ``initialize`` draws the weights of any ``nn.Module``. The command line is a thin face of the
+same functions. What a user can mend is raised as an :class:`InputError` or a :class:`StorageError`, both
+:class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -16,9 +17,20 @@ if TYPE_CHECKING:
     from initbench.api.load import load
     from initbench.api.results import Results
     from initbench.api.run import run
+    from initbench.api.verify import verify
     from initbench.errors import InitbenchError, InputError, StorageError
 
-__all__ = ["InitbenchError", "InputError", "Results", "StorageError", "__version__", "initialize", "load", "run"]
+__all__ = [
+    "InitbenchError",
+    "InputError",
+    "Results",
+    "StorageError",
+    "__version__",
+    "initialize",
+    "load",
+    "run",
+    "verify",
+]
 
 # Silent unless a program configures this logger, or the command line is asked to debug.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -32,6 +44,7 @@ _HOMES = {
     "initialize": "api.initialize",
     "load": "api.load",
     "run": "api.run",
+    "verify": "api.verify",
 }
 
 

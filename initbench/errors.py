@@ -3,14 +3,20 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from initbench.printable import printable
+
 
 class InitbenchError(Exception):
     """An error told to the user in one line, without a traceback.
 
     Raised ``from`` what caused it, so that ``--debug`` and anyone who calls the library sees that too, whole.
+    Names, values and the words of other errors come from outside: they are made printable here.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class InputError(InitbenchError):

@@ -30,7 +30,7 @@ def write(
     content: bytes | Callable[[BinaryIO], None],
     durable: bool = True,
     keep: Callable[[Path], bool] | None = None,
-    mode: int = 0o666,
+    mode: int | None = None,
 ) -> None:
     """Write a file so that it is there whole or not at all, whatever happens meanwhile.
 
@@ -39,7 +39,7 @@ def write(
         content: what it holds, or who writes that.
         durable: whether it outlasts a power cut that comes after this; else it may be gone, or be empty.
         keep: says whether what has the name already is to stay; if not, it is set aside. None: it is replaced.
-        mode: who may read and write it, less what the user's umask takes away.
+        mode: who may read and write it; None: what is usual for the user.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
@@ -62,11 +62,14 @@ def _write_once(
     content: bytes | Callable[[BinaryIO], None],
     durable: bool,
     keep: Callable[[Path], bool] | None,
-    mode: int,
+    mode: int | None,
 ) -> None:
     temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
+        # It is nobody else's before it has the mode that it shall have.
+        with open(temporary, "xb", opener=lambda path, flags: os.open(path, flags, 0o666 & (mode or 0o666))) as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if isinstance(content, bytes):

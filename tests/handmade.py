@@ -14,6 +14,8 @@ from initbench.experiment.plan import Trial, plan
 from initbench.records.columns import from_records
 from initbench.records.schema import Environment, Header, TrialRecord, record_of
 from initbench.render.blocks import Block, Figure, Table
+from initbench.report.document import Options
+from initbench.report.output import report
 from initbench.settings.compose import compose
 from initbench.settings.request import request
 
@@ -123,6 +125,11 @@ def write_lines(file: Path, *lines: Any) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(body + f"{json.dumps({'sha256': hashlib.sha256(body).hexdigest()})}\n".encode())
     return file
+
+
+def csv_of(trials: Trials) -> str:
+    """The report of trials as CSV."""
+    return report(trials, Options(), "csv")
 
 
 def table(blocks: list[Block], title: str) -> dict[str, dict[str, str]]:

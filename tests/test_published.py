@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import select, to_csv, to_trials
+from initbench.analysis.trials import select, to_trials
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.records import index
-from initbench.render.terminal import to_markdown
+from initbench.render.markdown import to_markdown
 from initbench.render.text import points
 from initbench.report.document import Options, document
+from initbench.report.output import report
 
 TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"
@@ -37,7 +38,7 @@ def test_published_reports_are_rendered_from_the_records(page: str) -> None:
     shown = to_markdown(document(chosen, options))
     assert shown == (PUBLISHED / f"{page}.md").read_text(encoding="utf-8")
     if n_trials:
-        assert to_csv(chosen) == (PUBLISHED / f"{page}.csv").read_text(encoding="utf-8")
+        assert report(chosen, HE, "csv") == (PUBLISHED / f"{page}.csv").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_the_published_mnist_tables() -> None:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import make_record, publish, trials_of
+from handmade import csv_of, make_record, publish, trials_of
 from rich.console import Console
 
 from initbench.analysis.articles import D4
 from initbench.analysis.trials import select, to_trials
-from initbench.analysis.trials import to_csv as csv_of
 from initbench.errors import InputError
 from initbench.records import index
 from initbench.render.blocks import Block, Heading, Table
-from initbench.render.terminal import to_markdown, to_terminal
+from initbench.render.markdown import to_markdown
+from initbench.render.terminal import to_terminal
 from initbench.report.document import Options
 from initbench.report.document import document as document_of
 from initbench.settings.overrides import parse_filters

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from conftest import Answer
-from handmade import HEADER, failed_record, make_record, odd_records, publish, recorded, trials_of, write_lines
+from handmade import HEADER, csv_of, failed_record, make_record, odd_records, publish, recorded, trials_of, write_lines
 
 from initbench import records
-from initbench.analysis.trials import to_csv, to_trials
+from initbench.analysis.trials import to_trials
 from initbench.cache import cache_folder
 from initbench.records import columns, index, schema
 
@@ -22,7 +22,7 @@ def always_cached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(folder: Path, cached: bool = True) -> str:
-    return to_csv(to_trials(index.load([folder], cached)[0]))
+    return csv_of(to_trials(index.load([folder], cached)[0]))
 
 
 def caches() -> list[Path]:
@@ -33,7 +33,7 @@ def test_records_in_files_and_in_memory_are_the_same_columns(tmp_path: Path) -> 
     made = odd_records()
     for start in range(0, len(made), 7):
         publish(tmp_path / "r" / "records", made[start : start + 7])
-    assert shown(tmp_path / "r") == to_csv(trials_of(made))
+    assert shown(tmp_path / "r") == csv_of(trials_of(made))
 
 
 @pytest.mark.usefixtures("always_cached")
@@ -77,7 +77,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     publish(tmp_path / "r", odd_records())
-    assert shown(tmp_path / "r") == to_csv(trials_of(odd_records()))
+    assert shown(tmp_path / "r") == csv_of(trials_of(odd_records()))
 
 
 # A whole file, with the right checksum, that initbench did not write.
@@ -116,7 +116,7 @@ def test_without_a_home_nothing_is_cached(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "home", homeless)
     monkeypatch.setattr(index, "_WORTH_CACHING", 1)
     publish(tmp_path, odd_records())
-    assert shown(tmp_path) == to_csv(trials_of(odd_records()))
+    assert shown(tmp_path) == csv_of(trials_of(odd_records()))
 
 
 def test_of_several_records_of_a_trial_the_first_finished_counts(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_commands_of_a_section_ask_for_its_trials(name: str, by: str) -> Non
     done = dict.fromkeys((trial.key for trial in plan(wanted, {}).trials), 0.5)
     planned = plan(wanted, done).trials
     blocks = document(trials_of_plan(planned), Options(by=by))
-    codes = [block.text for block in blocks if isinstance(block, Code)]
+    codes = ["\n".join(block.lines) for block in blocks if isinstance(block, Code)]
     asked = set()
     for line in "\n".join(codes).splitlines():
         words = shlex.split(line)
@@ -66,11 +66,9 @@ def test_the_commands_of_a_section_ask_for_its_trials(name: str, by: str) -> Non
 
 def test_a_sweep_over_one_setting_is_one_command() -> None:
     planned = plan(request(compose(["init=he,xavier,gaussian", "lr=0.1,0.2", "seeds=2"])), {}).trials
-    (code,) = [block.text for block in document(trials_of_plan(planned), Options(by="lr")) if isinstance(block, Code)][
-        :1
-    ]
-    assert "lr=0.1,0.2 " in code
-    assert "\n" not in code
+    code = next(block for block in document(trials_of_plan(planned), Options(by="lr")) if isinstance(block, Code))
+    assert "lr=0.1,0.2 " in code.lines[0]
+    assert len(code.lines) == 1
 
 
 def test_techniques_with_other_seeds_have_a_command_of_their_own() -> None:
@@ -79,7 +77,7 @@ def test_techniques_with_other_seeds_have_a_command_of_their_own() -> None:
         for words in ("init=he,gaussian seeds=3", "init=xavier seeds=[0,5]")
         for trial in plan(request(compose(words.split())), {}).trials
     ]
-    (code,) = [block.text for block in document(trials_of_plan(planned)) if isinstance(block, Code)]
+    (code,) = ["\n".join(block.lines) for block in document(trials_of_plan(planned)) if isinstance(block, Code)]
     asked = [plan(request(compose(shlex.split(line)[2:])), {}).trials for line in code.splitlines()]
     assert {trial.key for trials in asked for trial in trials} == {trial.key for trial in planned}
     assert sorted(map(len, asked)) == [2, 6]

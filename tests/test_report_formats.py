@@ -12,16 +12,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import GOLDEN, make_record, odd_records, trials_of
+from handmade import GOLDEN, csv_of, make_record, odd_records, trials_of
 from rich.console import Console
 
-from initbench.analysis.trials import to_csv
 from initbench.render import figures
-from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table, without_figures
 from initbench.render.latex import tex, to_latex
+from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
 from initbench.render.plots import HeatMap, Panels, Ranking, Strips
-from initbench.render.terminal import to_markdown, to_terminal, without_figures
+from initbench.render.terminal import to_terminal
 from initbench.render.text import percent
 from initbench.report.document import VIEWS, Options, document, headline
 
@@ -31,7 +31,7 @@ FORMATS = ("md", "txt", "csv", "tex", "html")
 def golden_text(suffix: str) -> str:
     trials = trials_of(odd_records())
     if suffix == "csv":
-        return to_csv(trials)
+        return csv_of(trials)
     blocks = document(trials, Options(baseline="he", views=("pairs",)))
     if suffix == "txt":
         page = io.StringIO()

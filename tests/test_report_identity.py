@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from handmade import make_record, trials_of
+from handmade import csv_of, make_record, trials_of
 
 from initbench.analysis.compare import compare
-from initbench.analysis.trials import select, to_csv
+from initbench.analysis.trials import select
 from initbench.render.blocks import Block, Figure, Table
 from initbench.report.document import Options, document
 from initbench.settings.overrides import parse_filters
@@ -108,7 +108,7 @@ def test_a_groups_name_is_the_group(by: str) -> None:
 
 def test_the_order_of_rows_does_not_depend_on_the_order_of_reading() -> None:
     made = [make_record("he", 0, n, bias={"name": "constant", "value": n / 100}) for n in range(5)]
-    assert to_csv(trials_of(made)) == to_csv(trials_of(made[::-1]))
+    assert csv_of(trials_of(made)) == csv_of(trials_of(made[::-1]))
 
 
 def test_a_title_names_an_option_and_not_all_of_its_parameters() -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from initbench.render.blocks import Heading, Paragraph, Table
 from initbench.render.latex import tex, to_latex
-from initbench.render.terminal import to_markdown, to_terminal
+from initbench.render.markdown import to_markdown
+from initbench.render.terminal import to_terminal
 from initbench.report import output
 from initbench.report.document import VIEWS, Options, document
 

@@ -8,8 +8,8 @@ from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES
 from initbench.analysis.sweeps import longest_run, sweeps
 from initbench.render.blocks import Code, Figure, Paragraph
+from initbench.render.markdown import to_markdown
 from initbench.render.plots import Panels
-from initbench.render.terminal import to_markdown
 from initbench.report.document import Options, document
 
 
@@ -76,7 +76,7 @@ def test_a_tuned_cell_has_one_section_its_own_rates_and_its_search_elsewhere() -
     (figure,) = [block for block in blocks if isinstance(block, Figure)]
     assert isinstance(figure.plot, Panels)
     assert [panel.ring for panel in figure.plot.panels] == [(0.01, 95.0), (0.1, 95.0)]
-    assert "lr" not in next(b.text for b in blocks if isinstance(b, Code)).replace("lr_", "").split("init=")[0]
+    assert "lr" not in next(b.lines[0] for b in blocks if isinstance(b, Code)).replace("lr_", "").split("init=")[0]
 
 
 def test_what_an_initializer_costs_is_charged() -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import failed_record, make_record, table, trials_of
+from handmade import csv_of, failed_record, make_record, table, trials_of
 
 from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES, target_of
-from initbench.analysis.trials import select, to_csv
+from initbench.analysis.trials import select
 from initbench.errors import InputError
 from initbench.render.blocks import Block, Figure, Heading, Paragraph, Table
-from initbench.render.terminal import to_markdown
+from initbench.render.markdown import to_markdown
 from initbench.report.document import VIEWS, Options, document
 from initbench.report.drift_tables import two_sets
 
@@ -51,7 +51,7 @@ def test_scores_of_a_curve_by_head() -> None:
 
 def test_steps_are_epochs_times_batches() -> None:
     # 600 samples in batches of 128 are 5 steps an epoch.
-    table = pd.read_csv(io.StringIO(to_csv(trials_of([with_curve(make_record(), 20, 100, 190)]))))
+    table = pd.read_csv(io.StringIO(csv_of(trials_of([with_curve(make_record(), 20, 100, 190)]))))
     assert table.loc[0, ["epochs_to_50", "steps_to_50", "epochs_to_target", "steps_to_target"]].tolist() == [
         1,
         5,

@@ -1,6 +1,5 @@
 """Trials as a table: columns of records, with their settings spelled out and their scores. Needs no torch."""
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -202,13 +201,6 @@ def _layer_init(node: Mapping[str, Any] | None) -> str:
 
 def _text(value: Any) -> str:
     return named(value) if isinstance(value, Mapping) else plain(value)
-
-
-def to_csv(trials: Trials) -> str:
-    """The table of :func:`to_table`, as text."""
-    text = io.StringIO()
-    to_table(trials).to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()
 
 
 def to_table(trials: Trials) -> pd.DataFrame:

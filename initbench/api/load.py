@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from initbench.analysis.trials import Trials, Wanted, select, to_trials
 from initbench.api.results import Results
 from initbench.errors import InputError, StorageError
+from initbench.printable import printable
 from initbench.records import index
 
 if TYPE_CHECKING:
@@ -93,4 +94,4 @@ def check(folder: Path) -> None:
 
 
 def _warn(line: str) -> None:
-    warnings.warn(line, UserWarning, stacklevel=4)
+    warnings.warn(printable(line), UserWarning, stacklevel=4)

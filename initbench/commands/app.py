@@ -1,7 +1,5 @@
 """The command line: reads arguments, calls the library, prints, and answers with an exit code."""
 
-import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -9,12 +7,14 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from initbench.commands.console import drop
+from initbench.commands.console import drop, prepare
 from initbench.commands.debugging import debugging, logged, show
 from initbench.commands.list import list_
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
+from initbench.commands.verify import verify
 from initbench.errors import InitbenchError, InputError, StorageError
+from initbench.printable import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command(epilog="Example:  initbench run init=he,xavier activation=relu,tanh depth=2,10 seeds=5")(run)
 app.command(epilog="Example:  initbench reproduce dataset=mnist")(reproduce)
 app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")(report)
+app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command("list", epilog="Example:  initbench list initializers")(list_)
 
 
@@ -37,10 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     message = ""
     cause: BaseException | None = None
     debug = debugging(sys.argv[1:] if arguments is None else arguments)
-    # Of a stream that is closed (>&-) Python makes None, and of a character that a stream has not an error.
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    prepare()
     try:
         with logged(debug):
             code = app(args=arguments, standalone_mode=False) or 0
@@ -62,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         show(cause)
     try:
         if message:
-            print(f"initbench: error: {message}", file=sys.stderr)
+            print(f"initbench: error: {printable(message)}", file=sys.stderr)
         sys.stderr.flush()
     except OSError:
         drop(sys.stderr)

@@ -1,5 +1,6 @@
 """What commands print with: results on stdout, whatever becomes of it; lines for the user on stderr."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from initbench.analysis.trials import Trials
     from initbench.report.document import Options
     from initbench.report.output import Other
+
+
+def prepare() -> None:
+    """Make of the standard streams what anything can be printed to, whatever the command was started with."""
+    # Of a stream that is closed (>&-) the number goes to the next file that is opened: a record's, say.
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Of such a stream Python makes None, and of a character that a stream does not have an error.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="legible")
 
 
 @contextmanager

@@ -11,12 +11,21 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from initbench.printable import printable_lines
+
 VARIABLE = "INITBENCH_DEBUG"
 
 
 def debugging(arguments: Sequence[str]) -> bool:
     """Whether a command line, or the environment, asks for it."""
     return "--debug" in arguments or os.environ.get(VARIABLE, "") not in ("", "0")
+
+
+class _Printable(logging.Formatter):
+    """Of records that name what came from outside."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 @contextmanager
@@ -27,7 +36,7 @@ def logged(debug: bool) -> Iterator[None]:
         return
     logger = logging.getLogger("initbench")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_Printable("%(name)s: %(message)s"))
     # Nobody is told where stderr cannot be written; the work goes on.
     handler.handleError = lambda record: None  # type: ignore[method-assign]
     level, propagate = logger.level, logger.propagate
@@ -45,4 +54,4 @@ def logged(debug: bool) -> Iterator[None]:
 def show(error: BaseException) -> None:
     """The whole traceback of an error and of what caused it, on stderr."""
     with suppress(OSError):
-        traceback.print_exception(error, file=sys.stderr)
+        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)

@@ -10,6 +10,7 @@ import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
 from initbench.commands.console import print_report, stdout
+from initbench.printable import printable, printable_lines
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
 ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
@@ -73,14 +74,18 @@ def _run(
             {key: own_value(key, cell) if value is None else value for key, value in cell.items() if key != "options"}
             for cell in cells
         ]
+        text = yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False)
+        if text != printable_lines(text):
+            # YAML's own spelling of what cannot be shown.
+            text = yaml.safe_dump_all(shown, sort_keys=False, default_flow_style=False)
         with stdout():
-            print(yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+            print(text, end="")
         return
     if dry_run:
         now, there = planned(wanted)
         lines = lines_of(now, reasons(now, there.cells))
         with stdout():
-            print(*lines, sep="\n")
+            print(*map(printable, lines), sep="\n")
         return
     with _stoppable():
         results = train(wanted, verbose=verbose)

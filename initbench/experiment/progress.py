@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from initbench.printable import printable
+from initbench.render.terminal import Terminal
 
 _SECONDS_BETWEEN_LINES = 10
 # Until the first step is made; rates and times count from there.
@@ -18,7 +20,7 @@ def say(text: str) -> None:
     """One line to the user, on stderr."""
     # Nobody is told where stderr cannot be written; the work goes on.
     with suppress(OSError):
-        print(f"initbench: {text}", file=sys.stderr, flush=True)
+        print(f"initbench: {printable(text)}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def progress(total: int, quiet: bool = False) -> Iterator[Callable[[int], None]]
     if quiet:
         yield lambda amount: None
         return
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     # Rich's own bar needs a package of widgets there, and warns without it.
     shown = _cell(total) if console.is_jupyter else _bar(console, total) if console.is_terminal else _lines(total)
     with shown as advance:
@@ -42,7 +44,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _bar(console: Console, total: int) -> Iterator[Callable[[int], None]]:
+def _bar(console: Terminal, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate())
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console, speed_estimate_period=10) as bar:
         task = bar.add_task(_STARTING, total=total, start=False)

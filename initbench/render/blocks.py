@@ -1,7 +1,10 @@
 """What any table or report is made of, as plain text that every format can render."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeVar, cast
 
+from initbench.printable import printable
 from initbench.render.plots import Plot
 
 
@@ -40,7 +43,7 @@ class Table:
 class Code:
     """Commands to copy, one per line."""
 
-    text: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,29 @@ class Figure:
 
 
 Block = Heading | Paragraph | Table | Code | Figure
+Part = TypeVar("Part")
+
+
+def without_figures(blocks: Iterable[Block]) -> list[Heading | Paragraph | Table | Code]:
+    """A document for a format of text: the tables of its figures, where they are not told in full elsewhere."""
+    kept = []
+    for block in blocks:
+        if not isinstance(block, Figure):
+            kept.append(block)
+        elif not block.extra:
+            kept.append(replace(block.table, title=block.title))
+    return kept
+
+
+def shown(part: Part, spelled: Callable[[str], str] = printable) -> Part:
+    """A block, a plot or a part of one as a format may show it: each of its texts is made printable.
+
+    Every format calls it first, on all that it gets. Names come from records, files and plugins of anyone.
+    """
+    if isinstance(part, str):
+        return cast(Part, spelled(part))
+    if isinstance(part, tuple):
+        return cast(Part, tuple(shown(one, spelled) for one in part))
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{field.name: shown(getattr(part, field.name), spelled) for field in fields(part)})
+    return part

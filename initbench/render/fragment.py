@@ -2,7 +2,7 @@
 
 from html import escape
 
-from initbench.render.blocks import Table
+from initbench.render.blocks import Table, shown
 
 
 def to_fragment(table: Table, note: str = "") -> str:
@@ -10,6 +10,7 @@ def to_fragment(table: Table, note: str = "") -> str:
 
     Styles are inline, as notebooks and the sites that show them drop others, and inherit all colours.
     """
+    table, note = shown((table, note))
     head = "".join(f'<th scope="col"{_side(table, i)}>{escape(name)}</th>' for i, name in enumerate(table.header))
     body = "".join(
         f"<tr>{''.join(f'<td{_side(table, i)}>{escape(cell)}</td>' for i, cell in enumerate(row))}</tr>"

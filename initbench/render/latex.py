@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
-from initbench.render.terminal import fitting, sizes, without_figures
+from initbench.render.blocks import Block, Code, Heading, Paragraph, Table, shown, without_figures
+from initbench.render.terminal import fitting, sizes
 
 _HEAD = r"""\documentclass[10pt]{article}
 \usepackage[T1]{fontenc}
@@ -57,14 +57,14 @@ _TEXT = {"–": "--", "—": "---", "…": r"\ldots{}", "“": "``", "”": "''"
 
 def to_latex(blocks: Iterable[Block]) -> str:
     """A whole document, figures as their tables; ``--figures`` writes the figures."""
-    return _HEAD + "\n\n".join(_latex(block) for block in without_figures(blocks)) + "\n\\end{document}\n"
+    return _HEAD + "\n\n".join(_latex(shown(block)) for block in without_figures(blocks)) + "\n\\end{document}\n"
 
 
 def _latex(block: Heading | Paragraph | Table | Code) -> str:
     if isinstance(block, Heading):
         return rf"\section*{{{tex(block.text)}}}"
     if isinstance(block, Code):
-        lines = "\\par ".join(_breakable(tex(line)) for line in block.text.splitlines())
+        lines = "\\par ".join(_breakable(tex(line)) for line in block.lines)
         return rf"{{\footnotesize\ttfamily\raggedright {lines}\par}}"
     if isinstance(block, Paragraph):
         return tex(block.text)
@@ -105,7 +105,9 @@ def _body(table: Table) -> list[str]:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return " & ".join(map(tex, cells)) + r" \\"
+    line = " & ".join(map(tex, cells)) + r" \\"
+    # The end of the line before would take these for its options.
+    return f"{{}}{line}" if line.lstrip().startswith(("[", "*")) else line
 
 
 def _context(table: Table) -> str:

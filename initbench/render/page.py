@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table, shown
 
 
 def to_html(blocks: Sequence[Block], title: str, lead: str) -> str:
@@ -17,21 +17,22 @@ def to_html(blocks: Sequence[Block], title: str, lead: str) -> str:
         lead: one paragraph under it.
     """
     contents, body = [], []
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(map(shown, blocks)):
         if isinstance(block, Heading):
             contents.append(f'<li><a href="#s{number}">{escape(block.text)}</a></li>')
             body.append(f'<h2 id="s{number}">{escape(block.text)}</h2>')
         else:
             body.append(_html(block))
     page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    return page.substitute(title=escape(title), lead=escape(lead), contents="\n".join(contents), body="\n".join(body))
+    title, lead = escape(shown(title)), escape(shown(lead))
+    return page.substitute(title=title, lead=lead, contents="\n".join(contents), body="\n".join(body))
 
 
 def _html(block: Paragraph | Code | Table | Figure | Heading) -> str:
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Code):
-        return f"<pre>{escape(block.text)}</pre>"
+        return f"<pre>{escape(chr(10).join(block.lines))}</pre>"
     if isinstance(block, Figure):
         from initbench.render.figures import inline
 

@@ -1,30 +1,30 @@
-"""Blocks as text: on the terminal and as Markdown."""
+"""Blocks as text on a terminal, of any width and with any characters."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.printable import legible, printable
+from initbench.render.blocks import Block, Code, Heading, Paragraph, Table, shown, without_figures
 
-
-def without_figures(blocks: Iterable[Block]) -> list[Heading | Paragraph | Table | Code]:
-    """A document for a format of text: the tables of its figures, where they are not told in full elsewhere."""
-    kept = []
-    for block in blocks:
-        if not isinstance(block, Figure):
-            kept.append(block)
-        elif not block.extra:
-            kept.append(replace(block.table, title=block.title))
-    return kept
+# Of a terminal that says nothing, or 0 columns; and the fewest in which anything is laid out.
+_UNKNOWN, _NARROWEST = 80, 10
 
 
 class Terminal(Console):
-    """A console that leaves a closed pipe to its caller, as every other writer does."""
+    """A console that has a width, and that leaves a closed pipe to its caller, as every other writer does."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.width < _NARROWEST:
+            self.width = _NARROWEST if self.width else _UNKNOWN
 
     def on_broken_pipe(self) -> None:
         """Called by Rich in the handler of the error, which goes on."""
@@ -32,23 +32,29 @@ class Terminal(Console):
 
 
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:
-    """Print a document; a table too wide is cut into blocks of columns, a caption is printed once."""
-    shown: set[str] = set()
+    """Print a document; a table too wide is cut into blocks of columns or listed, a caption is printed once."""
+    captions: set[str] = set()
+    blocks = [shown(block, lambda text: legible(printable(text), console.encoding)) for block in blocks]
     for block in without_figures(blocks):
         if isinstance(block, Heading):
             console.print(Text(f"\n{block.text}", "bold"))
         elif isinstance(block, Code):
-            commands = "\n".join(_folded(line, console.width) for line in block.text.splitlines())
-            console.print(Text(f"\n{commands}", "dim"))
+            commands = "\n".join(_folded(line, console.width) for line in block.lines)
+            # A word that is too long is the terminal's to fold: a break of ours would end the command.
+            console.print(Text(f"\n{commands}", "dim"), soft_wrap=True)
         elif isinstance(block, Paragraph):
             console.print(Text(block.text, "dim"))
         else:
             if block.title:
                 console.print(Text(f"\n{block.title}", "bold"))
-            for part in fitting(block, console.width):
-                console.print(_rich(part, console.width))
-            if block.caption and block.caption not in shown:
-                shown.add(block.caption)
+            if _least(block) > console.width:
+                for line in _listed(block):
+                    console.print(line)
+            else:
+                for part in fitting(block, console.width):
+                    console.print(_rich(part, console.width))
+            if block.caption and block.caption not in captions:
+                captions.add(block.caption)
                 console.print(Text(block.caption, "dim"))
 
 
@@ -66,20 +72,48 @@ def _folded(command: str, width: int) -> str:
 
 def _rich(table: Table, width: int) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
-    # Names may be long, where variants are told apart: they are folded, numbers are never cut.
-    too_wide = sum(sizes(table)) + 1 > width
+    # Names may be long, where variants are told apart: they are folded between words, numbers are never cut.
+    widths, least = sizes(table), _words(table)
+    while sum(widths) + 1 > width and widths != least:
+        widest = max((i for i in table.left if widths[i] > least[i]), key=widths.__getitem__)
+        widths[widest] -= 1
     for number, name in enumerate(table.header):
-        wrap = number in table.left if number else too_wide
         rich.add_column(
             Text(name),
             justify="left" if number in table.left else "right",
-            no_wrap=not wrap,
+            width=widths[number] - 3,
             overflow="fold",
         )
     for number, row in enumerate(table.rows):
         last_run = number == len(table.rows) - table.n_summary - 1
         rich.add_row(*map(Text, row), end_section=bool(table.n_summary) and last_run)
     return rich
+
+
+def _listed(table: Table) -> list[Text | Padding]:
+    """A table for a window in which its columns would cut names: what a row says is below its name, line by line."""
+    lines: list[Text | Padding] = []
+    for row in table.rows:
+        told = [Text(f"{name}: {cell}") for name, cell in zip(table.header[1:], row[1:], strict=True) if cell]
+        lines += [Text(row[0], "bold")] if row[0] else []
+        lines += [Padding(line, (0, 0, 0, 1), expand=False) for line in told]
+    return [*lines, Text("")]
+
+
+def _least(table: Table) -> int:
+    """The narrowest window that holds a table, or parts of it, without cutting a name or a number."""
+    least = _words(table)
+    return 1 + (sum(least) if len(table.left) > 1 else least[0] + max(least[1:], default=0))
+
+
+def _words(table: Table) -> list[int]:
+    """As :func:`sizes`, with all texts folded between words."""
+    columns = zip(table.header, *table.rows, strict=True)
+    return [
+        max((cell_len(part) for cell in column for part in (cell.split() if i in table.left else [cell])), default=0)
+        + 3
+        for i, column in enumerate(columns)
+    ]
 
 
 def fitting(table: Table, width: int) -> list[Table]:
@@ -106,31 +140,4 @@ def fitting(table: Table, width: int) -> list[Table]:
 
 def sizes(table: Table) -> list[int]:
     """The width of every column with padding on both sides and a space between columns, as Rich draws them."""
-    return [max(len(row[i]) for row in (table.header, *table.rows)) + 3 for i in range(len(table.header))]
-
-
-def to_markdown(blocks: Iterable[Block]) -> str:
-    """A document as GitHub-flavoured Markdown."""
-    return "\n\n".join(_markdown(block) for block in without_figures(blocks)) + "\n"
-
-
-def _markdown(block: Heading | Paragraph | Table | Code) -> str:
-    if isinstance(block, Heading):
-        return f"## {block.text}"
-    if isinstance(block, Paragraph):
-        return block.text
-    if isinstance(block, Code):
-        return f"```\n{block.text}\n```"
-    rule = ["---" if i in block.left else "---:" for i in range(len(block.header))]
-    first_summary = len(block.rows) - block.n_summary
-    rows = [
-        tuple(f"**{cell}**" if number >= first_summary and cell else cell for cell in row)
-        for number, row in enumerate(block.rows)
-    ]
-    table = "\n".join(_line(row) for row in (block.header, rule, *rows))
-    title = f"### {block.title}\n\n" if block.title else ""
-    return title + table + (f"\n\n{block.caption}" if block.caption else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+    return [max(cell_len(row[i]) for row in (table.header, *table.rows)) + 3 for i in range(len(table.header))]

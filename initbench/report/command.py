@@ -15,8 +15,8 @@ _UNTOLD = ("name", "law", "sha256", "code", "function", "scheme", "geometric")
 Product = dict[str, tuple[str, ...]]
 
 
-def command(comparison: Comparison, setting: int) -> str:
-    """One line for every product of settings and seeds that the section's trials are made of."""
+def commands(comparison: Comparison, setting: int) -> tuple[str, ...]:
+    """A command for every product of settings and seeds that the section's trials are made of."""
     section = comparison.section(setting)
     by_seeds: dict[str, list[Product]] = {}
     for technique in comparison.present(setting):
@@ -32,7 +32,7 @@ def command(comparison: Comparison, setting: int) -> str:
         for product in merged(products):
             parts = [f"{key}={','.join(values)}" for key, values in product.items()]
             lines.append("initbench run " + " ".join(map(shlex.quote, filter(None, [*parts, listed]))))
-    return "\n".join(lines)
+    return tuple(lines)
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
 from initbench.render.text import counted, listed, percent, span
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
 from initbench.report.article_tables import article, beside
-from initbench.report.command import command
+from initbench.report.command import commands
 from initbench.report.glance import apart
 from initbench.report.ranking_tables import across
 from initbench.report.seed_figures import learning_curves, strips
@@ -111,7 +111,7 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         blocks += contrast_tables.all_pairs(comparison, setting)
     return [
         *context.with_context(blocks, context.of_section(comparison, setting, found, laws)),
-        Code(command(comparison, setting)),
+        Code(commands(comparison, setting)),
     ]
 
 

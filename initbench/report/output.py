@@ -4,12 +4,15 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from initbench.analysis.trials import Trials, to_csv
+from initbench.analysis.trials import Trials, to_table
 from initbench.errors import InputError, StorageError
 from initbench.render.blocks import Block
+from initbench.render.csv import to_csv
+from initbench.render.files import replace_file
 from initbench.render.latex import to_latex
+from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
-from initbench.render.terminal import Terminal, to_markdown, to_terminal
+from initbench.render.terminal import Terminal, to_terminal
 from initbench.report.document import VIEWS, Options, document, headline
 from initbench.report.drift_tables import two_sets
 
@@ -34,7 +37,7 @@ def report(trials: Trials, options: Options, form: str, other: Other | None = No
     if form == "csv":
         if other is not None:
             raise InputError("two sets have no CSV of one row per trial; results=A,B merges them")
-        return to_csv(trials)
+        return to_csv(to_table(trials))
     if form == "html":
         options = replace(options, views=options.views or VIEWS)
     content = blocks(trials, options, other)
@@ -60,13 +63,13 @@ def blocks(trials: Trials, options: Options, other: Other | None = None) -> list
 
 
 def write(text: str, out: Path) -> None:
-    """A report into a file.
+    """A report into a file, which stays what it was unless the whole report is written.
 
     Raises:
         StorageError: it cannot be written.
     """
     try:
-        out.write_text(text, encoding="utf-8")
+        replace_file(out, text.encode())
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
 

@@ -3,6 +3,7 @@
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 import matplotlib as mpl
 
 from initbench.errors import StorageError
-from initbench.render.blocks import Block, Figure
+from initbench.render.blocks import Block, Figure, shown
 from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.heat_map import heat_map
 from initbench.render.figures.panels import panels
 from initbench.render.figures.ranking import ranking
 from initbench.render.figures.strips import strips
-from initbench.render.figures.style import COLORS, STYLE, escaped
+from initbench.render.figures.style import COLORS, STYLE
+from initbench.render.files import replace_file
 from initbench.render.plots import HeatMap, Panels, Plot, Strips
 
 # Of a title of 8 points, with room to spare.
@@ -36,7 +38,7 @@ def write(blocks: Sequence[Block], folder: Path) -> list[Path]:
             if isinstance(block, Figure):
                 for suffix in ("png", "svg"):
                     path = folder / f"{block.name}.{suffix}"
-                    path.write_bytes(render(block.plot, suffix))
+                    replace_file(path, render(block.plot, suffix))
                     written.append(path)
     except OSError as error:
         raise StorageError(f"cannot write figures to {folder}: {error.strerror or error}") from error
@@ -48,22 +50,30 @@ def inline(figure: Figure) -> str:
     text = render(figure.plot, "svg", salt=figure.name).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="[a-z0-9]+(\.axis)?_\d+"', "", text, flags=re.IGNORECASE)
-    for name, color in COLORS.items():
-        text = text.replace(color, f"var(--{name})")
-    text = re.sub(r"font: ([\w ]*?)(\d+\S*) '[^;\"]*", r"font: \1\2 var(--sans)", text)
+    # What the texts between the tags say is not ours to change.
+    text = re.sub("<[^>]+>", lambda tag: _of_page(tag[0]), text)
     view = re.search(r'viewBox="([^"]+)"', text)
     size = re.search(r'width="([\d.]+)pt"', text)
     width = 1.333 * float(size[1]) if size else 900
-    label = f'role="img" aria-label="{escape(figure.title)}"'
+    label = f'role="img" aria-label="{escape(shown(figure.title))}"'
     head = f'<svg viewBox="{view[1] if view else ""}" {label} style="width: {width:.0f}px"'
     whole = head + ' xmlns:xlink="http://www.w3.org/1999/xlink">'
     return re.sub(r"<svg[^>]*>", lambda _: whole, text, count=1)
 
 
+def _of_page(tag: str) -> str:
+    """A tag without its identifier, in the page's colours and letters."""
+    tag = re.sub(r' id="[a-z0-9]+(\.axis)?_\d+"', "", tag, flags=re.IGNORECASE)
+    for name, color in COLORS.items():
+        tag = tag.replace(color, f"var(--{name})")
+    return re.sub(r"font: ([\w ]*?)(\d+\S*) '[^;\"]*", r"font: \1\2 var(--sans)", tag)
+
+
 def render(plot: Plot, suffix: str, salt: str = "initbench") -> bytes:
     """A plot as the bytes of a file, ``png`` (on white) or ``svg``."""
-    with mpl.rc_context({**STYLE, "svg.hashsalt": salt}):
+    with mpl.rc_context({**STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        # The font draws a box for a letter that it lacks; the table beside the figure has it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         canvas = _canvas(plot)
         file = io.BytesIO()
         if suffix == "png":
@@ -78,12 +88,13 @@ def draw(plot: Plot, title: str = "") -> Canvas:
     with mpl.rc_context(STYLE):
         canvas = _canvas(plot)
         if title:
-            folded = textwrap.fill(title, int(_LETTERS_AN_INCH * canvas.get_figwidth()))
-            canvas.suptitle(escaped(folded), x=0.01, ha="left", fontsize=8)
+            folded = textwrap.fill(shown(title), int(_LETTERS_AN_INCH * canvas.get_figwidth()))
+            canvas.suptitle(folded, x=0.01, ha="left", fontsize=8)
         return canvas
 
 
 def _canvas(plot: Plot) -> Canvas:
+    plot = shown(plot)
     if isinstance(plot, Panels):
         return panels(plot)
     if isinstance(plot, Strips):

@@ -33,15 +33,13 @@ STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "svg.fonttype": "none",
+    # A text is itself, and no formula.
+    "text.parse_math": False,
+    "text.usetex": False,
     "svg.hashsalt": "initbench",
 }
 
 
 def short(name: str) -> str:
-    """A name that fits, with nothing that matplotlib would take for mathematics."""
-    return escaped(name if len(name) <= 34 else f"{name[:33]}…")
-
-
-def escaped(text: str) -> str:
-    """A text with nothing that matplotlib would take for mathematics."""
-    return text.replace("$", r"\$")
+    """A name that fits."""
+    return name if len(name) <= 34 else f"{name[:33]}…"
