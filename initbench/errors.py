@@ -30,6 +30,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
+def printable(text: str) -> str:
+    """A line that holds words of others: without line ends, and without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:1000]
+
+
 def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
     """The error for a name that is not in a set: the nearest valid name, then the whole set."""
     names = sorted(allowed)

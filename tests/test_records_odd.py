@@ -232,8 +232,8 @@ def test_two_results_of_one_trial_are_shown_with_what_differs(initbench: Initben
     columns, told = index.load([tmp_path / "r"])
     assert len(told) == 6
     assert "(he, seed " in told[0]
-    for said in ("91 test samples correct (weights 2222222222222222)", "torch ", "2.14.0", "blas ", "SciPy's OpenBLAS",
-                 "90 test samples correct (weights 1111111111111111)",
+    for said in ("500/150/91 correct (train/val/test), weights 2222222222222222", "torch ", "2.14.0",
+                 "blas ", "SciPy's OpenBLAS", "500/150/90 correct (train/val/test), weights 1111111111111111",
                  "the one finished first is used (2026-01-01T00:00:00+00:00)"):  # fmt: skip
         assert said in told[0]
     assert "numpy" not in told[0]
