@@ -312,9 +312,11 @@ def check_mutations(folder: Path, seeds: range) -> int:
     for seed in seeds:
         write_lines(folder / "r" / "0.jsonl", *mutated(random.Random(seed)))
         columns, told = index.load([folder / "r"], cached=False)
-        assert len(columns) == 6 - 3 * len(told), seed
+        passed_over = [line for line in told if "disagree" not in line]
         assert len(told) < 2, seed
-        if not told:
+        # One may have become another record of the same trial.
+        assert len(columns) in ({3} if passed_over else {5, 6}), seed
+        if not passed_over:
             reported += 1
             for form in ("csv", "html", "rich") if seed % 10 == 0 else ("csv",):
                 output.report(to_trials(columns), Options(views=VIEWS if form != "csv" else ()), form)
