@@ -232,8 +232,8 @@ def test_two_results_of_one_trial_are_shown_with_what_differs(initbench: Initben
     columns, told = index.load([tmp_path / "r"])
     assert len(told) == 6
     assert "(he, seed " in told[0]
-    for said in ("91 test samples correct (weights 2222222222222222)", "torch ", "2.14.0", "blas ", "SciPy's OpenBLAS",
-                 "90 test samples correct (weights 1111111111111111)",
+    for said in ("500/150/91 correct (train/val/test), weights 2222222222222222", "torch ", "2.14.0",
+                 "blas ", "SciPy's OpenBLAS", "500/150/90 correct (train/val/test), weights 1111111111111111",
                  "the one finished first is used (2026-01-01T00:00:00+00:00)"):  # fmt: skip
         assert said in told[0]
     assert "numpy" not in told[0]
@@ -312,9 +312,11 @@ def check_mutations(folder: Path, seeds: range) -> int:
     for seed in seeds:
         write_lines(folder / "r" / "0.jsonl", *mutated(random.Random(seed)))
         columns, told = index.load([folder / "r"], cached=False)
-        assert len(columns) == 6 - 3 * len(told), seed
+        passed_over = [line for line in told if "disagree" not in line]
         assert len(told) < 2, seed
-        if not told:
+        # One may have become another record of the same trial.
+        assert len(columns) in ({3} if passed_over else {5, 6}), seed
+        if not passed_over:
             reported += 1
             for form in ("csv", "html", "rich") if seed % 10 == 0 else ("csv",):
                 output.report(to_trials(columns), Options(views=VIEWS if form != "csv" else ()), form)

@@ -20,6 +20,7 @@ import msgspec
 
 from initbench.errors import StorageError
 from initbench.files import kind, write
+from initbench.printable import printable
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
 from initbench.trial import trial_keys
 
@@ -312,9 +313,7 @@ class Unusable(ValueError):
     """What lies among the records and cannot be used; the message, in one line, names it and says why."""
 
     def __init__(self, path: Path, why: str, how: str = "is passed over") -> None:
-        line = f"{path} {how} ({why}); its trials count as not done"
-        # A name or a text of others' may hold line ends.
-        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line)[:1000])
+        super().__init__(printable(f"{path} {how} ({why[:1000]}); its trials count as not done"))
 
 
 class Damaged(Unusable):
