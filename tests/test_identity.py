@@ -32,7 +32,8 @@ RELEASED = [
     ["init=orthogonal", "init.gain=auto", "activation=tanh"],
     ["dataset=glob(*)"], ["dataset.val=0.3", "dataset.test=100", "dataset.standardize=feature"],
     ["depth=0,1,3", "width=64"], ["depth=3", "width=[64,32,16]"], ["lr=0.02,1e-7", "schedule=linear,constant"],
-    ["warmup=0.5", "epochs=3", "batch_size=64"], ["optimizer=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0.1"],
+    ["warmup=0.5", "epochs=3", "batch_size=64"],
+    ["optimizer=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0.1"],
     ["model.norm=batch"], ["protocol=tuned"], ["init=gaussian", "init.std=0.5", "init.mean=-1"],
 ]  # fmt: skip
 
