@@ -361,7 +361,7 @@ BAD = {
     "dataset=csv dataset.path='~nosuch/x'": "dataset.path=~nosuch/x: there is no such home folder",
     "dataset=mnist dataset.root='~nosuch/x'": "dataset.root=~nosuch/x: there is no such home folder",
     "model=module model.path='~nosuch/x:f'": "model.path=~nosuch/x: there is no such home folder",
-    "dataset=csv dataset.path='\udcff.csv'": "dataset.path must be a text in UTF-8; got '\\udcff.csv'",
+    "dataset=csv dataset.path='\udcff.csv'": "has a character that does not print",
     "dataset=csv dataset.path=é.csv": "in quotes of its own: \"dataset.path='my data.csv'\"",
 }
 
