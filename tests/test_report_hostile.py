@@ -226,7 +226,7 @@ LATEX = set(re.findall(r"\\(?:[A-Za-z]+|.)", to_latex([*blocks_called("harmless"
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("text", [ALL, "$\\frac{a}$$", "初始化", "\\", "_x"])
+@pytest.mark.parametrize("text", [ALL, "$\\frac{a}$", "初始化", "\\", "_x"])
 def test_figures_hold_texts_and_no_mathematics(text: str) -> None:
     """Those of a page and those of a user's own, which are drawn with whatever settings matplotlib has then."""
     found = [block for block in blocks_called(text) if isinstance(block, Figure)]
