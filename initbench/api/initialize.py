@@ -20,6 +20,7 @@ from initbench.initializers.parameters import Parameter, ParameterBlock
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import NEUTRAL, SCHEMES, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
+from initbench.printable import printable
 from initbench.settings import check, resolve
 from initbench.settings.catalogue import Catalogue
 from initbench.trial import Named
@@ -123,7 +124,7 @@ def initialize(
             tensor.copy_(values)
     unreal = [one for one in named if not one.tensor.is_floating_point() and "other" not in one.roles]
     if unreal or any(one.looks_like_a_weight for one in kept):
-        warnings.warn(_kept(kept, unreal, named), UserWarning, stacklevel=2)
+        warnings.warn(printable(_kept(kept, unreal, named)), UserWarning, stacklevel=2)
     return certificates
 
 
