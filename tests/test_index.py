@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Answer
-from handmade import make_record, publish
+from handmade import csv_of, make_record, publish
 
-from initbench.analysis.trials import to_csv, to_trials
+from initbench.analysis.trials import to_trials
 from initbench.cache import cache_folder
 from initbench.records import index, store
 
@@ -110,11 +110,11 @@ def test_a_file_that_takes_the_place_of_another_is_read(tmp_path: Path, read: li
 @pytest.mark.full
 def test_whatever_is_flipped_in_the_cache_the_columns_stay_right(tmp_path: Path) -> None:
     publish(tmp_path, [make_record("he", seed) for seed in range(3)])
-    right = to_csv(to_trials(index.load([tmp_path])[0]))
+    right = csv_of(to_trials(index.load([tmp_path])[0]))
     (cache,) = (cache_folder() / "reports").iterdir()
     good, chance = cache.read_bytes(), random.Random(0)
     # Where the zip file says what is in it, and anywhere.
     places = [*range(30), *range(len(good) - 30, len(good)), *chance.sample(range(len(good)), 30)]
     for place in places:
         cache.write_bytes(good[:place] + bytes([good[place] ^ 1 << chance.randrange(8)]) + good[place + 1 :])
-        assert to_csv(to_trials(index.load([tmp_path])[0])) == right, place
+        assert csv_of(to_trials(index.load([tmp_path])[0])) == right, place

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Answer
-from handmade import ENVIRONMENT, HEADER, make_record, publish, recorded, write_lines
+from handmade import ENVIRONMENT, HEADER, csv_of, make_record, publish, recorded, write_lines
 
 from initbench import records
-from initbench.analysis.trials import to_csv, to_trials
+from initbench.analysis.trials import to_trials
 from initbench.errors import StorageError
 from initbench.records import index, schema, store
 from initbench.records.schema import Environment
@@ -157,12 +157,12 @@ def good(tmp_path: Path) -> Path:
 @pytest.mark.full
 @pytest.mark.parametrize("what", ODD)
 def test_it_is_named_in_one_line_and_everything_else_is_there(good: Path, what: str) -> None:
-    before = to_csv(to_trials(index.load([good])[0]))
+    before = csv_of(to_trials(index.load([good])[0]))
     odd = good / "run" / "records" / "odd.jsonl"
     make, why = ODD[what]
     make(odd)
     columns, (told,) = index.load([good])
-    assert to_csv(to_trials(columns)) == before
+    assert csv_of(to_trials(columns)) == before
     assert told.startswith(f"{odd} is ")
     assert why in told
     assert told.isprintable()
@@ -184,7 +184,7 @@ def test_a_report_names_all_of_it_and_shows_the_rest(initbench: Initbench, good:
     after = initbench("report", str(good))
     assert (after.code, after.out) == (0, before.out)
     assert len(after.err.splitlines()) == len(ODD) + 1
-    assert "/?[31m??.jsonl is damaged (" in after.err
+    assert "/\\x1b[31m\\n\\u202e.jsonl is damaged (" in after.err
 
 
 @pytest.mark.full

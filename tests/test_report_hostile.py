@@ -280,7 +280,8 @@ def test_numbers_in_csv_are_numbers() -> None:
         "init": {"law": "constant", "value": -1.0},
         "schedule": "-1e3",
     }
-    trials = to_trials(from_records([msgspec.structs.replace(one, trial=trial)]))
+    below = msgspec.structs.replace(one.loss, test=-0.5)
+    trials = to_trials(from_records([msgspec.structs.replace(one, trial=trial, loss=below)]))
     table = pd.read_csv(io.StringIO(csv_of(trials)))
-    assert table["optimizer.momentum"][0] == -0.5
+    assert table["test_loss"][0] == -0.5
     assert table["schedule"][0] == -1000

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import Answer, stored
 from conftest import asked as asked_in
-from handmade import make_record, trials_of
+from handmade import csv_of, make_record, trials_of
 
-from initbench.analysis.trials import to_csv
 from initbench.data import SOURCES
 from initbench.errors import InputError
 from initbench.experiment.plan import plan
@@ -44,7 +43,7 @@ def test_the_table_has_what_a_cell_has_and_what_config_yaml_has() -> None:
 
 
 def test_every_setting_of_a_trial_is_a_column_of_the_csv() -> None:
-    header = to_csv(trials_of([make_record()])).splitlines()[0].split(",")
+    header = csv_of(trials_of([make_record()])).splitlines()[0].split(",")
     parts = [name for name, setting in SETTINGS.items() if setting.identity and name != "seeds"]
     assert set(parts) <= set(header)
 
