@@ -1,0 +1,197 @@
+"""Several processes on one results folder: each trial is trained by one of them, and nothing is left behind."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from handmade import make_record, recorded
+
+from initbench import records
+from initbench.experiment.sharing import Sharing
+
+KEYS = [f"key{number}" for number in range(8)]
+MORE = [f"more{number}" for number in range(4)]
+
+
+def publish(results: Path, keys: list[str], name: str = "run") -> None:
+    (record,) = recorded([make_record()])
+    records.publish(results / name / "records", [msgspec.structs.replace(record, key=key) for key in keys])
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Sharing]:
+    with Sharing(tmp_path) as sharing:
+        yield sharing
+
+
+@pytest.fixture
+def two(tmp_path: Path, one: Sharing) -> Iterator[Sharing]:
+    with Sharing(tmp_path) as sharing:
+        yield sharing
+
+
+def test_who_is_alone_trains_whole_chunks(one: Sharing) -> None:
+    assert list(one.parts([KEYS, MORE])) == [KEYS, MORE]
+
+
+def test_two_that_start_at_once_share_even_one_chunk(tmp_path: Path, one: Sharing, two: Sharing) -> None:
+    ours, theirs = one.parts([KEYS]), two.parts([KEYS])
+    parts = [next(ours), next(theirs)]
+    publish(tmp_path, parts[0])
+    parts.append(next(ours))
+    publish(tmp_path, parts[1])
+    parts.append(next(theirs))
+    publish(tmp_path, [*parts[2], *parts[3]])
+    assert list(map(len, parts)) == [4, 2, 1, 1]
+    assert sum(parts, []) == KEYS
+    assert not list(ours)
+    assert not list(theirs)
+
+
+def test_no_part_is_too_small_for_the_threads(one: Sharing, two: Sharing) -> None:
+    assert next(one.parts([KEYS], least=6)) == KEYS[:6]
+    assert next(two.parts([KEYS], least=6)) == KEYS[6:]
+
+
+def test_what_others_have_recorded_meanwhile_is_not_trained(tmp_path: Path) -> None:
+    publish(tmp_path, KEYS[:1])
+    with Sharing(tmp_path) as late:
+        # What was there before is the plan's to know: asked for, it is asked for again.
+        publish(tmp_path, KEYS[2:4], "another name")
+        parts = late.parts([KEYS, MORE])
+        assert next(parts) == [*KEYS[:2], *KEYS[4:]]
+        publish(tmp_path, MORE)
+        assert list(parts) == []
+
+
+def test_a_damaged_record_is_none(tmp_path: Path, one: Sharing) -> None:
+    publish(tmp_path, MORE)
+    (file,) = records.files([tmp_path])
+    file.write_bytes(b"cut")
+    assert list(one.parts([MORE])) == [MORE]
+
+
+def test_it_waits_for_what_another_process_trains(tmp_path: Path, one: Sharing, two: Sharing) -> None:
+    (part,) = [next(one.parts([KEYS], least=8))]
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        publish(tmp_path, part)
+        one.__exit__(None, None, None)
+
+    assert list(two.parts([KEYS], tell=tell)) == []
+    assert told == [f"waiting for 8 trials that process {os.getpid()} on {os.uname().nodename} trains"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from initbench.experiment.sharing import Sharing
+with Sharing(Path(sys.argv[1])) as sharing:
+    for part in sharing.parts([sys.argv[2:]], least=8):
+        print("taken", flush=True)
+        time.sleep(600)
+"""
+
+
+def holder(results: Path) -> subprocess.Popen[str]:
+    """A process that has taken all keys and does not get on."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(results), *KEYS], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "taken\n"
+    process.stdout.close()
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.full
+def test_what_a_killed_process_had_is_taken_over_at_once(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    try:
+        with Sharing(tmp_path) as sharing:
+            # Killed while it is waited for.
+            assert list(sharing.parts([KEYS], tell=lambda line: end(process))) == [KEYS]
+            assert len(list((tmp_path / ".taken").glob("*.json"))) == 1
+    finally:
+        end(process)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.full
+def test_what_is_left_by_killed_processes_is_swept(tmp_path: Path) -> None:
+    for process in [holder(tmp_path / "results")]:
+        end(process)
+    assert len(list((tmp_path / "results" / ".taken").iterdir())) == 2
+    with Sharing(tmp_path / "results"):
+        pass
+    assert not list((tmp_path / "results").iterdir())
+
+
+@pytest.mark.full
+def test_a_process_that_is_stopped_while_it_chooses_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initbench.experiment.sharing._PATIENCE_SECONDS", 0.1)
+    with Sharing(tmp_path) as sharing, open(tmp_path / ".taken" / "lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert list(sharing.parts([KEYS])) == [KEYS]
+
+
+@pytest.mark.parametrize("call", ["flock", "open", "mkdir"])
+def test_where_nothing_can_be_locked_everything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl if call == "flock" else os, call, refuse)
+    with Sharing(tmp_path) as one, Sharing(tmp_path) as two:
+        assert list(one.parts([KEYS])) == [KEYS]
+        assert list(two.parts([KEYS])) == [KEYS]
+
+
+@pytest.mark.parametrize("odd", ["file", "pipe", "folder", "link"])
+def test_an_odd_entry_where_the_locks_are_is_no_obstacle(tmp_path: Path, odd: str) -> None:
+    if odd == "file":
+        (tmp_path / ".taken").touch()
+    else:
+        (tmp_path / ".taken").mkdir()
+        entry = tmp_path / ".taken" / "odd.json"
+        {"pipe": os.mkfifo, "folder": os.mkdir, "link": lambda path: path.symlink_to("/dev/zero")}[odd](entry)
+    with Sharing(tmp_path) as sharing:
+        assert list(sharing.parts([KEYS])) == [KEYS]
+
+
+def test_all_that_come_and_go_at_once_take_each_key_once_and_leave_nothing(tmp_path: Path) -> None:
+    trained: list[str] = []
+    # Each in its own thread: a lock is of an open file, so that they are to each other as processes are.
+    keys = [f"{number}" for number in range(100)]
+
+    def work() -> None:
+        with Sharing(tmp_path) as sharing:
+            todo = [key for key in keys if key not in records.load([tmp_path]).records]
+            for part in sharing.parts([todo[:50], todo[50:]]):
+                trained.extend(part)
+                publish(tmp_path, part)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(trained) == sorted(keys)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
