@@ -42,22 +42,15 @@ def test_who_is_alone_trains_whole_chunks(one: Sharing) -> None:
 
 
 def test_two_that_start_at_once_share_even_one_chunk(tmp_path: Path, one: Sharing, two: Sharing) -> None:
-    ours, theirs = one.parts([KEYS]), two.parts([KEYS])
+    ours, theirs = one.parts([KEYS, MORE]), two.parts([KEYS, MORE])
     parts = [next(ours), next(theirs)]
     publish(tmp_path, parts[0])
     parts.append(next(ours))
-    publish(tmp_path, parts[1])
-    parts.append(next(theirs))
-    publish(tmp_path, [*parts[2], *parts[3]])
-    assert list(map(len, parts)) == [4, 2, 1, 1]
-    assert sum(parts, []) == KEYS
+    publish(tmp_path, [*parts[1], *parts[2]])
+    assert parts == [KEYS[:6], KEYS[6:], MORE[:3]]
+    publish(tmp_path, next(theirs))
     assert not list(ours)
     assert not list(theirs)
-
-
-def test_no_part_is_too_small_for_the_threads(one: Sharing, two: Sharing) -> None:
-    assert next(one.parts([KEYS], least=6)) == KEYS[:6]
-    assert next(two.parts([KEYS], least=6)) == KEYS[6:]
 
 
 def test_what_others_have_recorded_meanwhile_is_not_trained(tmp_path: Path) -> None:
@@ -65,10 +58,12 @@ def test_what_others_have_recorded_meanwhile_is_not_trained(tmp_path: Path) -> N
     with Sharing(tmp_path) as late:
         # What was there before is the plan's to know: asked for, it is asked for again.
         publish(tmp_path, KEYS[2:4], "another name")
-        parts = late.parts([KEYS, MORE])
+        elsewhere: list[str] = []
+        parts = late.parts([KEYS, MORE], elsewhere=elsewhere.extend)
         assert next(parts) == [*KEYS[:2], *KEYS[4:]]
         publish(tmp_path, MORE)
         assert list(parts) == []
+        assert sorted(elsewhere) == sorted([*KEYS[2:4], *MORE])
 
 
 def test_a_damaged_record_is_none(tmp_path: Path, one: Sharing) -> None:
@@ -78,8 +73,8 @@ def test_a_damaged_record_is_none(tmp_path: Path, one: Sharing) -> None:
     assert list(one.parts([MORE])) == [MORE]
 
 
-def test_it_waits_for_what_another_process_trains(tmp_path: Path, one: Sharing, two: Sharing) -> None:
-    (part,) = [next(one.parts([KEYS], least=8))]
+def test_it_waits_for_what_another_process_trains(tmp_path: Path, one: Sharing) -> None:
+    part = next(one.parts([KEYS]))
     told: list[str] = []
 
     def tell(line: str) -> None:
@@ -87,7 +82,8 @@ def test_it_waits_for_what_another_process_trains(tmp_path: Path, one: Sharing, 
         publish(tmp_path, part)
         one.__exit__(None, None, None)
 
-    assert list(two.parts([KEYS], tell=tell)) == []
+    with Sharing(tmp_path) as two:
+        assert list(two.parts([KEYS], tell)) == []
     assert told == [f"waiting for 8 trials that process {os.getpid()} on {os.uname().nodename} trains"]
 
 
@@ -96,7 +92,7 @@ import sys, time
 from pathlib import Path
 from initbench.experiment.sharing import Sharing
 with Sharing(Path(sys.argv[1])) as sharing:
-    for part in sharing.parts([sys.argv[2:]], least=8):
+    for part in sharing.parts([sys.argv[2:]]):
         print("taken", flush=True)
         time.sleep(600)
 """
@@ -133,12 +129,19 @@ def test_what_a_killed_process_had_is_taken_over_at_once(tmp_path: Path) -> None
 
 @pytest.mark.full
 def test_what_is_left_by_killed_processes_is_swept(tmp_path: Path) -> None:
-    for process in [holder(tmp_path / "results")]:
-        end(process)
-    assert len(list((tmp_path / "results" / ".taken").iterdir())) == 2
+    end(holder(tmp_path))
+    assert len(list((tmp_path / ".taken").iterdir())) == 2
+    Sharing(tmp_path).sweep()
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_what_could_not_be_trained_no_folder_stays(tmp_path: Path) -> None:
     with Sharing(tmp_path / "results"):
+        assert (tmp_path / "results").exists()
+    assert not (tmp_path / "results").exists()
+    with Sharing(tmp_path):
         pass
-    assert not list((tmp_path / "results").iterdir())
+    assert tmp_path.exists()
 
 
 @pytest.mark.full

@@ -6,13 +6,15 @@ none of this: where locks do not work, trials are trained twice, and the first r
 """
 
 import contextlib
+import fcntl
 import logging
+import math
 import os
 import platform
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 
@@ -21,16 +23,11 @@ import msgspec
 from initbench.errors import StorageError
 from initbench.records import Damaged, TrialRecord, files, read
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nothing is shared
-    fcntl = None  # type: ignore[assignment]
-
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 # Choosing trials takes milliseconds. Whoever is stopped (Ctrl-Z) amid it shall not stop all others.
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 2.0
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -53,46 +50,58 @@ class Sharing:
         self._lock = self._folder / "lock"
         self._path = self._folder / f"{uuid.uuid4().hex}.json"
         self._file: int | None = None
+        self._made = False
         self._seen = set(files([results]))
 
     def __enter__(self) -> "Sharing":
-        with self._alone() as alone:
+        self._made = not self._results.exists()
+        with self._alone() as alone, contextlib.suppress(OSError):
             if alone:
-                with contextlib.suppress(OSError):
-                    self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-                    _locked(self._file, exclusive=True)
-                    self._write(())
+                self._others()
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                _locked(self._file, exclusive=True)
+                self._write(())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._alone() as alone:
+        with self._alone() as alone, contextlib.suppress(OSError):
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-                with contextlib.suppress(OSError):
-                    self._path.unlink()
+                self._path.unlink()
             if alone and not self._others():
-                with contextlib.suppress(OSError):
-                    self._lock.unlink()
-                    self._folder.rmdir()
+                self._lock.unlink()
+                self._folder.rmdir()
+                # Of a request that could not be trained nothing stays.
+                if self._made:
+                    self._results.rmdir()
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left, where there is nothing to train."""
+        if self._folder.exists():
+            with self:
+                pass
 
     def parts(
-        self, chunks: Sequence[Sequence[str]], least: int = 1, tell: Callable[[str], None] = lambda line: None
+        self,
+        chunks: Sequence[Sequence[str]],
+        tell: Callable[[str], None] = lambda line: None,
+        elsewhere: Callable[[Set[str]], None] = lambda keys: None,
     ) -> Iterator[list[str]]:
-        """Keys to train here, as many at once as leave something for everybody, until all have a record.
+        """Keys to train here, one chunk or what is everybody's share of it at a time, until all have a record.
 
-        Whoever asks for the next part has records of the last one. When others train all that is left, this waits
-        for their records, and takes what they had as soon as they are gone.
+        Whoever asks for the next part has recorded the last one. When others train all that is left, this waits for
+        their records, and takes what they had as soon as they are gone.
 
         Args:
-            chunks: the keys of all that is to be trained; a part is of one chunk.
-            least: how many keys a part has at least, where there are as many.
+            chunks: the keys of all that is to be trained.
             tell: takes a line for the user.
+            elsewhere: takes keys that others have recorded.
         """
         left = {key for chunk in chunks for key in chunk}
         queue = deque(chunks)
         while True:
-            part, others = self._take(queue, left, least)
+            part, others = self._take(queue, left, elsewhere)
             if part:
                 yield part
                 left.difference_update(part)
@@ -101,20 +110,25 @@ class Sharing:
             else:
                 return
 
-    def _take(self, queue: deque[Sequence[str]], left: set[str], least: int) -> tuple[list[str], list[_Taken]]:
+    def _take(
+        self, queue: deque[Sequence[str]], left: set[str], elsewhere: Callable[[Set[str]], None]
+    ) -> tuple[list[str], list[_Taken]]:
         """Drop what has a record by now, and take of the rest what nobody has."""
         with self._alone() as alone:
             others = self._others() if alone else []
             # After looking who has what: a trial is let go of when its record is there.
-            left.difference_update(self._recorded())
-            taken = frozenset[str]().union(*(other.keys for other in others)) & left
+            there = self._recorded() & left
+            left -= there
+            taken = frozenset[str]().union(*(other.keys for other in others))
             while queue and left.isdisjoint(queue[0]):
                 queue.popleft()
-            share = max(least, -(-(len(left) - len(taken)) // (1 + len(others))))
+            # What others have is part of what is divided: so nothing is cut smaller and smaller towards the end.
+            share = math.ceil(len(left) / (1 + len(others)))
             free = ([key for key in chunk if key in left and key not in taken] for chunk in queue)
             part = next(filter(None, free), [])[:share]
             if alone:
                 self._write(part)
+        elsewhere(there)
         return part, others
 
     def _wait(self, left: set[str], others: Sequence[_Taken], tell: Callable[[str], None]) -> None:
@@ -140,10 +154,9 @@ class Sharing:
     def _alone(self) -> Iterator[bool]:
         """Nobody else looks, takes or leaves meanwhile; False where that cannot be had."""
         with contextlib.ExitStack() as stack:
-            alone = fcntl is not None
             try:
-                if alone:
-                    stack.callback(os.close, self._door())
+                stack.callback(os.close, self._door())
+                alone = True
             except OSError as error:
                 _log.info("the work on %s is not shared: %s", self._results, error)
                 alone = False

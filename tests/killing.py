@@ -1,0 +1,127 @@
+"""Processes that share and publish as a run does, but only sleep where it trains; killed, and started again, at once.
+
+Run as a script: it forks, which takes milliseconds, and is best done where no thread runs. It prints one line of JSON.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from handmade import make_record, recorded
+
+from initbench import records
+from initbench.experiment.sharing import Sharing
+
+(RECORD,) = recorded([make_record()])
+
+
+def work(results: Path, chunks: Sequence[Sequence[str]], log: str, seconds: float) -> None:
+    """Train, so to speak, what has no record, and write down what was begun, trained and published."""
+    # Whole lines, whoever else writes.
+    with Sharing(results) as sharing, open(log, "ab", buffering=0) as file:
+        done = records.load([results]).records
+        for part in sharing.parts([[key for key in chunk if key not in done] for chunk in chunks]):
+            for word, step in (
+                ("begun", lambda: None),
+                ("trained", lambda part=part: time.sleep(seconds * len(part))),
+                ("published", lambda part=part: publish(results, part)),
+            ):
+                step()
+                file.write(f"{word} {' '.join(part)}\n".encode())
+
+
+def publish(results: Path, keys: Sequence[str]) -> None:
+    records.publish(results / "run" / "records", [msgspec.structs.replace(RECORD, key=key) for key in keys])
+
+
+def fork(task: Callable[[], None]) -> int:
+    """Do it in a child process; its number."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        task()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def wait(child: int) -> int:
+    """Its exit code, negative where a signal ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill(folder: Path, kills: int, seed: int, processes: int = 1, sweeps: int = 1) -> dict[str, int]:
+    """So many kills at random moments, in so many sweeps or more; whoever is killed is started again."""
+    rng = random.Random(seed)
+    sums: Counter[str] = Counter()
+    while sums["kills"] < kills or sums["sweeps"] < sweeps:
+        results = folder / str(sums["sweeps"])
+        chunks = [[f"{chunk}-{number}" for number in range(5 * processes)] for chunk in range(20)]
+        sums.update(run(results, chunks, processes, rng))
+        wait(fork(partial(work, results, chunks, os.devnull, 0.0)))
+        sums.update(judged(results, chunks))
+    return dict(sums)
+
+
+def run(results: Path, chunks: Sequence[Sequence[str]], processes: int, rng: random.Random) -> Counter[str]:
+    """Processes that work on a sweep until it is done; now and then one is killed."""
+    kills, log = 0, f"{results}.log"
+    task = partial(work, results, chunks, log, 0.001)
+    children = {fork(task) for _ in range(processes)}
+    while children:
+        # With long pauses among them, so that the work gets on even where all is slow.
+        time.sleep(rng.expovariate(1 / 0.05))
+        victim = rng.choice(sorted(children))
+        children.remove(victim)
+        os.kill(victim, signal.SIGKILL)
+        code = wait(victim)
+        assert code in (0, -signal.SIGKILL), code
+        if code:
+            kills += 1
+            children.add(fork(task))
+    return Counter(kills=kills)
+
+
+def judged(results: Path, chunks: Sequence[Sequence[str]]) -> Counter[str]:
+    """What became of a sweep: how many trials are lost, doubled, malformed; what else lies there."""
+    wanted = {key for chunk in chunks for key in chunk}
+    of: dict[str, Counter[str]] = {word: Counter() for word in ("begun", "trained", "published")}
+    for line in Path(f"{results}.log").read_text().splitlines():
+        word, *keys = line.split()
+        of[word].update(keys)
+    loaded = records.load([results])
+    files = records.files([results])
+    there = Counter(line.key for file in files for line in records.read(file)[1])
+    return Counter(
+        trials=len(wanted),
+        sweeps=1,
+        lost=len((wanted | {*of["published"]}) - {*loaded.records}),
+        doubled=there.total() - len(there),
+        # What two processes did from beginning to end; beside it, what kills have cost.
+        trained_twice=of["published"].total() - len(of["published"]),
+        killed=of["begun"].total() - of["published"].total(),
+        malformed=len(loaded.damaged),
+        left_behind=sum(path.is_file() for path in results.rglob("*")) - len(files),
+    )
+
+
+def exits(folder: Path) -> dict[str, int]:
+    """Exit before, and after, every file operation of a sweep of three chunks; then the same again, whole."""
+    ...
+
+
+if __name__ == "__main__":
+    name, folder, *numbers = sys.argv[1:]
+    tasks: dict[str, Any] = {"kill": kill, "exits": exits}
+    print(json.dumps(tasks[name](Path(folder), *map(int, numbers))))
