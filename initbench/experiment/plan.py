@@ -23,6 +23,12 @@ class Trial:
     key: str
 
 
+def trial_of(cell: Cell, seed: int) -> Trial:
+    """The trial of a cell whose data set is pinned."""
+    identity = cell.identity(seed, cell.dataset.content or "")
+    return Trial(cell, seed, identity, trial_key(identity))
+
+
 @dataclass(frozen=True)
 class Plan:
     """All trials of a request, and those of them that no record has yet.
@@ -61,10 +67,6 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     datasets = {dataset: pinned(dataset) for dataset in dict.fromkeys(cell.dataset for cell in request.cells)}
     trials: dict[tuple[Cell, int], Trial] = {}
     tunings: dict[Cell, Tuning] = {}
-
-    def trial_of(cell: Cell, seed: int) -> Trial:
-        identity = cell.identity(seed, cell.dataset.content or "")
-        return Trial(cell, seed, identity, trial_key(identity))
 
     def score(cell: Cell, seed: int) -> float | None:
         return done.get(trial_of(cell, seed).key)

@@ -13,15 +13,15 @@ import hashlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from initbench.errors import InputError, one_line
+from initbench.errors import InputError, in_one_line
 from initbench.initializers.laws import LAWS, Law
 from initbench.initializers.names import ALIASES
 
@@ -149,7 +149,8 @@ def _run(file: Path, source: bytes, code: str) -> ModuleType:
     module.__file__ = str(file)
     # Where dataclasses, pickles and tracebacks look for it.
     sys.modules[module.__name__] = module
-    with _in_one_line(f"plugin {file} cannot be run"):
+    # What someone else's code prints is no result.
+    with redirect_stdout(sys.stderr), in_one_line(f"plugin {file} cannot be run"):
         exec(compile(source, file, "exec"), module.__dict__)
     return module
 
@@ -164,7 +165,7 @@ def _from_package(point: importlib.metadata.EntryPoint) -> Plugin:
 def _load(point: importlib.metadata.EntryPoint) -> tuple[Any, str]:
     """What an entry point names, and its package."""
     package = point.dist.name if point.dist else point.module
-    with _in_one_line(f"initializer '{point.name}' of package {package}"):
+    with redirect_stdout(sys.stderr), in_one_line(f"initializer '{point.name}' of package {package}"):
         return point.load(), package
 
 
@@ -176,16 +177,6 @@ def _source_of(value: Any) -> bytes:
     except TypeError:
         file = None
     return Path(file or __file__).read_bytes()
-
-
-@contextmanager
-def _in_one_line(what: str) -> Iterator[None]:
-    """Someone else's code: what it prints is no result, what it raises is an error in one line."""
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{what}: {one_line(error)}") from error
 
 
 def _is_law(name: str, value: Any, module: ModuleType) -> bool:

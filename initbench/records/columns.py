@@ -107,6 +107,12 @@ def done(columns: Columns) -> dict[str, float]:
     return dict(zip(np.char.decode(columns.keys).tolist(), accuracy.tolist(), strict=True)) if len(columns) else {}
 
 
+def failed(columns: Columns) -> set[str]:
+    """The keys of the trials that could not be trained."""
+    rows = columns.numbers["outcome"] == OUTCOMES.index("failed")
+    return set(np.char.decode(columns.keys[rows]).tolist()) if rows.any() else set()
+
+
 def from_records(kept: Iterable[TrialRecord], header: Header | None = None) -> Columns:
     """The columns of records in memory, as if of one file."""
     builder = Builder()
@@ -117,11 +123,16 @@ def from_records(kept: Iterable[TrialRecord], header: Header | None = None) -> C
 def first_of_each(columns: Columns) -> Columns:
     """Of several records of a trial that was asked for in one way the one finished first, then the one read first.
 
-    One that does not say by which settings it was asked for stands back behind one of the same names that does.
+    That a trial could not be trained counts for nothing once there is a result of it, however that was asked for. One
+    that does not say by which settings it was asked for stands back behind one of the same names that does.
     """
     if not pd.Series(columns.keys).duplicated().any():
         return columns
     _, trial = np.unique(columns.keys, return_inverse=True)
+    failures = columns.numbers["outcome"] == OUTCOMES.index("failed")
+    superseded = failures & np.isin(trial, trial[~failures])
+    if superseded.any():
+        return first_of_each(columns.take(~superseded))
     silent = np.array([not cell.asked.settings for cell in columns.cells])
     if silent.any() and not silent.all():
         named = _codes(msgspec.structs.replace(cell.asked, settings={}).text() for cell in columns.cells)
