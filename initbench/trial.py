@@ -7,7 +7,7 @@ makes the key; names of initializers and data sets, the protocol and what a sear
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -217,5 +217,29 @@ def _params(group: object) -> Params:
 
 def trial_key(identity: Mapping[str, Any]) -> str:
     """The trial's key: 128 bits of the hash of its identity in canonical JSON, as 32 hex digits."""
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_canonical(identity), digest_size=16).hexdigest()
+
+
+def trial_keys(setting: Mapping[str, Any]) -> Callable[[int], str]:
+    """The keys of the trials of a setting by their seeds, a tenth of the work of :func:`trial_key` each.
+
+    Args:
+        setting: the identity of any of them; its seed does not matter.
+    """
+    # Names are sorted: what stands before the seed is hashed once.
+    before = _canonical({name: value for name, value in setting.items() if name < "seed"})
+    after = _canonical({name: value for name, value in setting.items() if name > "seed"})
+    head = before[:-1] + b"," * (len(before) > 2) + b'"seed":'
+    tail = b"," * (len(after) > 2) + after[1:]
+    start = hashlib.blake2b(head, digest_size=16)
+
+    def key(seed: int) -> str:
+        state = start.copy()
+        state.update(b"%d%b" % (seed, tail))
+        return state.hexdigest()
+
+    return key
+
+
+def _canonical(identity: Mapping[str, Any]) -> bytes:
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()

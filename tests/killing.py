@@ -15,32 +15,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from handmade import make_record, recorded
 
 from initbench import records
 from initbench.experiment.sharing import Sharing
+from initbench.files import sweep
+from initbench.records import store
 
-(RECORD,) = recorded([make_record()])
+RECORDS = {record.key: record for record in recorded(make_record(seed=seed) for seed in range(1000))}
 
 
 def work(results: Path, chunks: Sequence[Sequence[str]], log: str, seconds: float) -> None:
     """Train, so to speak, what has no record, and write down what was begun, trained and published."""
+    sweep(store.leftover_folders([results]))
+    sharing = Sharing(results)
+    done = records.load([results]).records
+    todo = [[key for key in chunk if key not in done] for chunk in chunks]
+    if not any(todo):
+        sharing.sweep()
+        return
     # Whole lines, whoever else writes.
-    with Sharing(results) as sharing, open(log, "ab", buffering=0) as file:
-        done = records.load([results]).records
-        for part in sharing.parts([[key for key in chunk if key not in done] for chunk in chunks]):
-            for word, step in (
-                ("begun", lambda: None),
-                ("trained", lambda part=part: time.sleep(seconds * len(part))),
-                ("published", lambda part=part: publish(results, part)),
-            ):
-                step()
-                file.write(f"{word} {' '.join(part)}\n".encode())
+    with sharing, open(log, "ab", buffering=0) as file:
+        for part in sharing.parts(todo):
+            file.write(f"begun {' '.join(part)}\n".encode())
+            time.sleep(seconds * len(part))
+            publish(results, part)
+            file.write(f"published {' '.join(part)}\n".encode())
 
 
 def publish(results: Path, keys: Sequence[str]) -> None:
-    records.publish(results / "run" / "records", [msgspec.structs.replace(RECORD, key=key) for key in keys])
+    records.publish(results / "run" / "records", [RECORDS[key] for key in keys])
 
 
 def fork(task: Callable[[], None]) -> int:
@@ -67,9 +71,12 @@ def kill(folder: Path, kills: int, seed: int, processes: int = 1, sweeps: int = 
     sums: Counter[str] = Counter()
     while sums["kills"] < kills or sums["sweeps"] < sweeps:
         results = folder / str(sums["sweeps"])
-        chunks = [[f"{chunk}-{number}" for number in range(5 * processes)] for chunk in range(20)]
+        keys, size = list(RECORDS), 5 * processes
+        chunks = [keys[i : i + size] for i in range(0, 20 * size, size)]
         sums.update(run(results, chunks, processes, rng))
-        wait(fork(partial(work, results, chunks, os.devnull, 0.0)))
+        # Once more, as whoever was killed would.
+        code = wait(fork(partial(work, results, chunks, os.devnull, 0.0)))
+        assert code == 0, code
         sums.update(judged(results, chunks))
     return dict(sums)
 
@@ -96,7 +103,7 @@ def run(results: Path, chunks: Sequence[Sequence[str]], processes: int, rng: ran
 def judged(results: Path, chunks: Sequence[Sequence[str]]) -> Counter[str]:
     """What became of a sweep: how many trials are lost, doubled, malformed; what else lies there."""
     wanted = {key for chunk in chunks for key in chunk}
-    of: dict[str, Counter[str]] = {word: Counter() for word in ("begun", "trained", "published")}
+    of: dict[str, Counter[str]] = {word: Counter() for word in ("begun", "published")}
     for line in Path(f"{results}.log").read_text().splitlines():
         word, *keys = line.split()
         of[word].update(keys)

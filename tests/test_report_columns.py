@@ -145,7 +145,8 @@ def test_what_is_done_is_told_with_its_validation_accuracy(tmp_path: Path) -> No
 
 @pytest.mark.full
 def test_the_command_line_shows_all_that_it_can(initbench: Initbench) -> None:
-    made = [make_record(init, seed, n + seed, lr=lr) for init, n in (("he", 80), ("xavier", 70), ("zero", 10))
+    means = {"he": 80, "xavier": 70, "zero": 10}
+    made = [make_record(init, seed, n + seed, lr=lr, std=n / 100) for init, n in means.items()
             for seed in range(6) for lr in (0.01, 0.1)]  # fmt: skip
     publish(Path("results/a/records"), made)
     publish(Path("other/records"), made[:-1])

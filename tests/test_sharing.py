@@ -9,20 +9,19 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from handmade import make_record, recorded
 
 from initbench import records
 from initbench.experiment.sharing import Sharing
 
-KEYS = [f"key{number}" for number in range(8)]
-MORE = [f"more{number}" for number in range(4)]
+MADE = {record.key: record for record in recorded(make_record(seed=seed) for seed in range(100))}
+ALL = list(MADE)
+KEYS, MORE = ALL[:8], ALL[8:12]
 
 
 def publish(results: Path, keys: list[str], name: str = "run") -> None:
-    (record,) = recorded([make_record()])
-    records.publish(results / name / "records", [msgspec.structs.replace(record, key=key) for key in keys])
+    records.publish(results / name / "records", [MADE[key] for key in keys])
 
 
 @pytest.fixture
@@ -181,12 +180,11 @@ def test_an_odd_entry_where_the_locks_are_is_no_obstacle(tmp_path: Path, odd: st
 
 def test_all_that_come_and_go_at_once_take_each_key_once_and_leave_nothing(tmp_path: Path) -> None:
     trained: list[str] = []
-    # Each in its own thread: a lock is of an open file, so that they are to each other as processes are.
-    keys = [f"{number}" for number in range(100)]
 
+    # A lock is of an open file, so that these threads are to each other as processes are.
     def work() -> None:
         with Sharing(tmp_path) as sharing:
-            todo = [key for key in keys if key not in records.load([tmp_path]).records]
+            todo = [key for key in ALL if key not in records.load([tmp_path]).records]
             for part in sharing.parts([todo[:50], todo[50:]]):
                 trained.extend(part)
                 publish(tmp_path, part)
@@ -196,5 +194,5 @@ def test_all_that_come_and_go_at_once_take_each_key_once_and_leave_nothing(tmp_p
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(trained) == sorted(keys)
+    assert sorted(trained) == sorted(ALL)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

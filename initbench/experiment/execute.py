@@ -1,15 +1,17 @@
 """Execute a request: plan, train what is missing, plan again where a search goes on, give back what was asked for."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from initbench.errors import StorageError, unknown
-from initbench.experiment.coordinator import Coordinator, Failure
+from initbench.experiment.coordinator import Chunk, Coordinator, Failure
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
 from initbench.experiment.requests import keep
+from initbench.experiment.sharing import Sharing
+from initbench.files import sweep
 from initbench.records import columns, index, store
 from initbench.records.columns import Columns
 from initbench.records.schema import Labels
@@ -39,7 +41,7 @@ class Executed:
 def planned(
     request: Request, tell: Say = say, retry: Retry | None = None, tried: Collection[str] = ()
 ) -> tuple[Plan, Columns]:
-    """What a request asks for and lacks, and what is in its results folder; damaged files are told of.
+    """What a request asks for and lacks, and what is in its results folder; what is passed over there is told of.
 
     Args:
         request: what is asked for.
@@ -53,8 +55,8 @@ def planned(
     """
     if retry not in (None, *RETRY):
         raise unknown("retry", str(retry), RETRY)
-    there, damaged = index.load([request.results], cached=False)
-    for line in damaged:
+    there, told = index.load([request.results])
+    for line in told:
         tell(line)
     known = columns.done(there)
     again = columns.failed(there).difference(tried) if retry else ()
@@ -79,23 +81,27 @@ def execute(
         InputError: what is asked for cannot be trained here.
         StorageError: the results folder cannot be read or written.
     """
-    trained = set[str]()
+    sweep(store.leftover_folders([request.results]))
+    sharing = Sharing(request.results)
     now, there = planned(request, tell, retry)
     if not now.todo:
+        sharing.sweep()
         keep(request)
         tell(f"nothing to train: all {now.n_distinct} trials have their records in {request.results}")
-    # Where a protocol searches, what is to do next follows from what was done.
-    while now.todo:
-        _train(now, request, tell, verbose, quiet)
-        trained |= {trial.key for trial in now.todo}
-        now, there = planned(request, lambda line: None, retry, trained)
-        if trained & {trial.key for trial in now.todo}:
-            raise StorageError(f"records just written cannot be read back from {request.results}")
-    there = _labelled(now, request, there)
-    return Executed(now, there.of(now.asked().keys()))
+        return Executed(now, _labelled(now, request, there))
+    trained = set[str]()
+    with sharing:
+        # Where a protocol searches, what is to do next follows from what was done.
+        while now.todo:
+            _train(now, request, sharing, tell, verbose, quiet)
+            trained |= {trial.key for trial in now.todo}
+            now, there = planned(request, lambda line: None, retry, trained)
+            if trained & {trial.key for trial in now.todo}:
+                raise StorageError(f"records just written cannot be read back from {request.results}")
+    return Executed(now, _labelled(now, request, there))
 
 
-def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -> None:
+def _train(now: Plan, request: Request, sharing: Sharing, tell: Say, verbose: bool, quiet: bool) -> None:
     with Coordinator(request, now.todo, tell) as coordinator:
         coordinator.check()
         refused = coordinator.refused
@@ -115,9 +121,24 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
             tell(f"{len(trials)} of them cannot be trained: {reason}")
             coordinator.fail(trials, reason)
         with progress(sum(chunk.steps for chunk in todo), quiet) as advance:
-            for number, chunk in enumerate(todo, 1):
-                _log.info("chunk %d of %d: %d trials", number, len(todo), len(chunk.trials))
-                coordinator.train(chunk, advance)
+            _share(coordinator, todo, sharing, tell, advance)
+
+
+def _share(
+    coordinator: Coordinator, chunks: Sequence[Chunk], sharing: Sharing, tell: Say, advance: Callable[[int], None]
+) -> None:
+    """Train what no other process trains, until all have their records."""
+    number = {trial.key: number for number, trial in enumerate(coordinator.todo)}
+    steps = {trial: chunk.steps // len(chunk.trials) for chunk in chunks for trial in chunk.trials}
+
+    def elsewhere(keys: Set[str]) -> None:
+        advance(sum(steps[number[key]] for key in keys))
+
+    keys = [[coordinator.todo[trial].key for trial in chunk.trials] for chunk in chunks]
+    for part in sharing.parts(keys, tell, elsewhere):
+        trials = tuple(number[key] for key in part)
+        _log.info("%d trials to train", len(trials))
+        coordinator.train(Chunk(trials, sum(steps[trial] for trial in trials)), advance)
 
 
 def _by_reason(refused: Mapping[int, Failure]) -> dict[str, list[int]]:
@@ -128,13 +149,12 @@ def _by_reason(refused: Mapping[int, Failure]) -> dict[str, list[int]]:
 
 
 def _labelled(now: Plan, request: Request, there: Columns) -> Columns:
-    """The records, after those of the trials that were asked for in a new way have been told of it."""
-    missing = now.asked().keys() - there.pairs()
+    """What was asked for, after the records of trials that were asked for in a new way have been told of it."""
+    wanted = now.asked()
+    found = there.of(wanted)
+    missing = found.lacking(wanted)
     if not missing:
-        return there
-    keys: dict[bytes, list[str]] = {}
-    for key, text in sorted(missing):
-        keys.setdefault(text, []).append(key)
-    cells = {trial.cell.asked().text(): trial.cell.asked() for trial in now.trials}
-    store.publish(request.folder, [Labels(cells[text], of) for text, of in keys.items()])
-    return index.load([request.results], cached=False)[0]
+        return found
+    ways = {cell.asked().text(): cell.asked() for cell, _ in now.by_cell()}
+    store.publish(request.folder, [Labels(ways[text], sorted(missing[text])) for text in sorted(missing)])
+    return index.load([request.results])[0].of(wanted)

@@ -1,32 +1,36 @@
 """From a request to a plan: which trials are asked for, and which of them no record has yet. Needs no torch."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from initbench.data import pinned
 from initbench.search import Search, Tuning, rounds, search_of, tune
 from initbench.settings.request import Request
-from initbench.trial import Cell, trial_key
+from initbench.trial import Cell, trial_key, trial_keys
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """One network to train: its cell, its seed, its identity and key."""
+    """One network to train: its cell, its seed and its key."""
 
     cell: Cell
     seed: int
-    identity: dict[str, Any]
     key: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this trial. Of a million trials it is needed one at a time."""
+        return self.cell.identity(self.seed, self.cell.dataset.content or "")
 
 
 def trial_of(cell: Cell, seed: int) -> Trial:
     """The trial of a cell whose data set is pinned."""
-    identity = cell.identity(seed, cell.dataset.content or "")
-    return Trial(cell, seed, identity, trial_key(identity))
+    return Trial(cell, seed, trial_key(cell.identity(seed, cell.dataset.content or "")))
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,19 @@ class Plan:
         """How many trials there are, one that is asked for in several ways once."""
         return len({trial.key for trial in self.trials})
 
-    def asked(self) -> dict[tuple[str, bytes], Trial]:
-        """Every trial by its key and how it is asked for, as :meth:`initbench.records.columns.Columns.pairs` has it."""
-        texts = {cell: cell.asked().text() for cell in dict.fromkeys(trial.cell for trial in self.trials)}
-        return {(trial.key, texts[trial.cell]): trial for trial in self.trials}
+    def by_cell(self) -> Iterator[tuple[Cell, list[Trial]]]:
+        """The cells with their trials."""
+        # Those of a cell follow each other and hold the very same; that is seen without comparing it.
+        for _, group in groupby(self.trials, key=lambda trial: id(trial.cell)):
+            trials = list(group)
+            yield trials[0].cell, trials
+
+    def asked(self) -> dict[bytes, list[str]]:
+        """The keys of the trials by how they are asked for, as :meth:`initbench.trial.Asked.text` has it."""
+        found: dict[bytes, list[str]] = {}
+        for cell, trials in self.by_cell():
+            found.setdefault(cell.asked().text(), []).extend(trial.key for trial in trials)
+        return found
 
 
 def plan(request: Request, done: Mapping[str, float]) -> Plan:
@@ -65,23 +78,33 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     """
     # A file may change while it is planned or trained; a key and its trial are of one content.
     datasets = {dataset: pinned(dataset) for dataset in dict.fromkeys(cell.dataset for cell in request.cells)}
-    trials: dict[tuple[Cell, int], Trial] = {}
+    keys: dict[Cell, Callable[[int], str]] = {}
+    found: dict[Cell, tuple[Cell, dict[int, Trial]]] = {}
     tunings: dict[Cell, Tuning] = {}
 
+    def keys_of(cell: Cell) -> Callable[[int], str]:
+        if cell not in keys:
+            keys[cell] = trial_keys(cell.identity(0, cell.dataset.content or ""))
+        return keys[cell]
+
     def score(cell: Cell, seed: int) -> float | None:
-        return done.get(trial_of(cell, seed).key)
+        return done.get(keys_of(cell)(seed))
 
     for asked in request.cells:
         cell = replace(asked, dataset=datasets[asked.dataset])
-        wanted = [(cell, seed) for seed in request.seeds]
+        wanted: list[tuple[Cell, Sequence[int]]] = [(cell, request.seeds)]
         if search_of(cell.protocol):
             tunings[cell] = tune(cell, request.seeds, score)
-            wanted = list(tunings[cell].trials)
-        for one in wanted:
-            trials[one] = trials.get(one) or trial_of(*one)
-    todo = {trial.key: trial for trial in reversed(trials.values()) if trial.key not in done}
+            wanted = [(one, [seed]) for one, seed in tunings[cell].trials]
+        for one, seeds in wanted:
+            same, known = found.setdefault(one, (one, {}))
+            key = keys_of(same)
+            known |= {seed: Trial(same, seed, key(seed)) for seed in seeds if seed not in known}
+    trials = tuple(trial for _, known in found.values() for trial in known.values())
+    # Of one that is asked for in several ways the first says how it is trained.
+    todo = {trial.key: trial for trial in reversed(trials) if trial.key not in done}
     _log.info("%d trials of %d cells, %d to do", len(trials), len(request.cells), len(todo))
-    return Plan(tuple(trials.values()), tuple(reversed(todo.values())), tunings)
+    return Plan(trials, tuple(reversed(todo.values())), tunings)
 
 
 # What a line for people calls a setting.
@@ -129,12 +152,10 @@ def _counted(number: int, what: str) -> str:
 def lines_of(planned: Plan) -> list[str]:
     """The cells with their number of trials done, for people."""
     todo = {trial.key for trial in planned.todo}
-    counts: dict[Cell, list[int]] = {}
-    lines = []
-    for trial in planned.trials:
-        count = counts.setdefault(trial.cell, [0, 0])
-        count[trial.key not in todo] += 1
-    for cell, (n_todo, n_done) in counts.items():
+    lines = list[str]()
+    for cell, trials in planned.by_cell():
+        n_todo = sum(trial.key in todo for trial in trials)
+        n_done = len(trials) - n_todo
         width = "x".join(map(str, dict.fromkeys(cell.width)))
         parts = [f"init={cell.init.name}"]
         parts += [f"init_first={cell.init_first.name}"] if cell.init_first else []
@@ -149,5 +170,5 @@ def lines_of(planned: Plan) -> list[str]:
             f"{n_done} done, {n_todo} to do"
         )
     n = planned.n_distinct
-    total = f"{len(counts)} cells, {n} trials: {n - len(todo)} done, {len(todo)} to do"
+    total = f"{len(lines)} cells, {n} trials: {n - len(todo)} done, {len(todo)} to do"
     return [*lines, *budget(planned), total]

@@ -4,10 +4,7 @@ One immutable file per request, ``<results>/<name>/requests/<hash>.json``. Recor
 which of them, and under which labels, one command asked for, wherever under ``<results>`` they were trained.
 """
 
-import contextlib
 import hashlib
-import os
-import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 from initbench.data import pinned
 from initbench.errors import InputError, StorageError
 from initbench.experiment.plan import plan
+from initbench.files import write
 from initbench.records.columns import Columns, done
 from initbench.settings.request import Request
 
@@ -30,18 +28,11 @@ def keep(request: Request) -> Path:
     content = replace(request, cells=cells).to_json(anywhere=False)
     folder = request.folder.with_name("requests")
     target = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
-    temporary = folder / f".{target.stem}.{uuid.uuid4().hex}.tmp"
     try:
-        if target.exists():
-            return target
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        if not target.exists():
+            write(target, content)
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     return target
 
 
@@ -73,4 +64,8 @@ def _read(path: Path) -> Request:
 def exactly(requests: Iterable[Request], columns: Columns) -> Columns:
     """Of some records those that requests ask for, under their labels; what is not trained yet is missing."""
     known = done(columns)
-    return columns.of({pair for request in requests for pair in plan(request, known).asked()})
+    wanted: dict[bytes, set[str]] = {}
+    for request in requests:
+        for text, keys in plan(request, known).asked().items():
+            wanted.setdefault(text, set()).update(keys)
+    return columns.of(wanted)

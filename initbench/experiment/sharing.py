@@ -21,7 +21,7 @@ from types import TracebackType
 import msgspec
 
 from initbench.errors import StorageError
-from initbench.records import Damaged, TrialRecord, files, read
+from initbench.records import TrialRecord, Unusable, files, read
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Sharing:
         self._seen.update(fresh)
         keys = set()
         for path in fresh:
-            with contextlib.suppress(Damaged, StorageError):
+            with contextlib.suppress(Unusable, StorageError):
                 keys |= {line.key for line in read(path)[1] if isinstance(line, TrialRecord)}
         return keys
 

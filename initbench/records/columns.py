@@ -1,7 +1,7 @@
 """Records as columns of numbers: what a report keeps of them, a hundredth of their size, streamed file by file."""
 
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,20 +82,28 @@ class Columns:
         numbers = {name: values[rows] for name, values in self.numbers.items()}
         return Columns(numbers, self.keys[rows], self.final[rows], curve, ends, self.cells, self.chunks, self.errors)
 
-    def of(self, wanted: Collection[tuple[str, bytes]]) -> "Columns":
-        """Of some trials, each by its key and how it was asked for (:meth:`Asked.text`), those that are here."""
-        keys = np.array(sorted({key for key, _ in wanted}), dtype=np.bytes_)
-        rows = np.flatnonzero(np.isin(self.keys, keys))
-        return self.take(rows[[pair in wanted for pair in self._pairs(rows)]] if len(rows) else rows)
+    def of(self, wanted: Mapping[bytes, Collection[str]]) -> "Columns":
+        """Of some trials those that are here.
 
-    def pairs(self) -> set[tuple[str, bytes]]:
-        """Every trial that is here, by its key and how it was asked for."""
-        return set(self._pairs(np.arange(len(self))))
+        Args:
+            wanted: their keys by how they are asked for (:meth:`Asked.text`).
+        """
+        sets = [frozenset(wanted.get(cell.asked.text(), ())) for cell in self.cells]
+        pairs = zip(self.key_texts(), self.numbers["cell"].tolist(), strict=True)
+        return self.take(np.fromiter((key in sets[cell] for key, cell in pairs), dtype=bool, count=len(self)))
 
-    def _pairs(self, rows: NDArray[Any]) -> Iterable[tuple[str, bytes]]:
+    def lacking(self, wanted: Mapping[bytes, Collection[str]]) -> dict[bytes, list[str]]:
+        """Of some trials, as :meth:`of` takes them, those that are not here."""
         texts = [cell.asked.text() for cell in self.cells]
-        keys = np.char.decode(self.keys[rows]).tolist() if len(rows) else []
-        return zip(keys, (texts[cell] for cell in self.numbers["cell"][rows].tolist()), strict=True)
+        there: dict[bytes, set[str]] = {text: set() for text in [*texts, *wanted]}
+        for key, cell in zip(self.key_texts(), self.numbers["cell"].tolist(), strict=True):
+            there[texts[cell]].add(key)
+        rest = {text: [key for key in keys if key not in there[text]] for text, keys in wanted.items()}
+        return {text: keys for text, keys in rest.items() if keys}
+
+    def key_texts(self) -> list[str]:
+        """The keys as texts, ``[n]``."""
+        return list(map(bytes.decode, self.keys.tolist()))
 
 
 def done(columns: Columns) -> dict[str, float]:
@@ -104,13 +112,13 @@ def done(columns: Columns) -> dict[str, float]:
     correct = columns.numbers["val_correct"]
     finished = columns.numbers["outcome"] == OUTCOMES.index("ok")
     accuracy = np.where(finished, correct / np.maximum(totals[columns.numbers["cell"]], 1), 0.0)
-    return dict(zip(np.char.decode(columns.keys).tolist(), accuracy.tolist(), strict=True)) if len(columns) else {}
+    return dict(zip(columns.key_texts(), accuracy.tolist(), strict=True))
 
 
 def failed(columns: Columns) -> set[str]:
     """The keys of the trials that could not be trained."""
     rows = columns.numbers["outcome"] == OUTCOMES.index("failed")
-    return set(np.char.decode(columns.keys[rows]).tolist()) if rows.any() else set()
+    return {key for key, row in zip(columns.key_texts(), rows.tolist(), strict=True) if row}
 
 
 def from_records(kept: Iterable[TrialRecord], header: Header | None = None) -> Columns:
@@ -126,7 +134,7 @@ def first_of_each(columns: Columns) -> Columns:
     That a trial could not be trained counts for nothing once there is a result of it, however that was asked for. One
     that does not say by which settings it was asked for stands back behind one of the same names that does.
     """
-    if not pd.Series(columns.keys).duplicated().any():
+    if not repeated(columns.keys).any():
         return columns
     _, trial = np.unique(columns.keys, return_inverse=True)
     failures = columns.numbers["outcome"] == OUTCOMES.index("failed")
@@ -147,6 +155,17 @@ def first_of_each(columns: Columns) -> Columns:
     order = np.lexsort((np.arange(len(columns)), finished, which))
     winners = order[np.concatenate([[True], np.diff(which[order]) > 0])]
     return columns if len(winners) == len(columns) else columns.take(np.sort(winners))
+
+
+def repeated(keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """Which of some keys are there more than once."""
+    # Of a million texts each compared as a number, which takes a tenth of the time; equal numbers are looked at.
+    n_words = -(-keys.itemsize // 8)
+    words = keys.astype(f"S{8 * n_words}").view(np.uint64).reshape(len(keys), n_words)
+    odd = 2 * np.arange(n_words, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    found: NDArray[np.bool_] = pd.Series((words * odd).sum(axis=1)).duplicated(keep=False).to_numpy(copy=True)
+    found[found] = pd.Series(keys[found]).duplicated(keep=False).to_numpy(copy=True)
+    return found
 
 
 def _codes(texts: Iterable[bytes]) -> NDArray[np.int64]:

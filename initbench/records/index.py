@@ -6,10 +6,8 @@ changed. The cache can be deleted at any time.
 
 import contextlib
 import hashlib
-import os
-import uuid
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import msgspec
 import numpy as np
 
 from initbench.cache import cache_folder
+from initbench.files import leftovers, sweep, write
 from initbench.records import store
 from initbench.records.columns import (
     FIELDS,
@@ -29,10 +28,11 @@ from initbench.records.columns import (
     with_labels,
     without_chunks,
 )
+from initbench.records.disagreements import disagreements
 from initbench.records.schema import Labels, TrialRecord
 
 _ARRAYS = ("keys", "final", "curve", "ends")
-_VERSION = 2
+_VERSION = 3
 # Below this a cache is no faster than the files.
 _WORTH_CACHING = 2_000
 
@@ -50,51 +50,72 @@ class _About(msgspec.Struct):
 def load(folders: Sequence[Path], cached: bool = True) -> tuple[Columns, list[str]]:
     """The columns of all records below some folders, each trial once for every way in which it was asked for.
 
+    A file is taken from the cache as long as its stamp (:func:`initbench.records.store.stamp`) is the one it had when
+    it was read and found whole; any other is read. :func:`examine` believes no stamp.
+
     Args:
         folders: results folders, experiment folders or ``records`` folders.
         cached: read the cache where it holds; else build it anew.
 
     Returns:
-        The columns, and a line for every damaged file.
+        The columns, and a line for everything that is passed over, and for trials whose records disagree.
 
     Raises:
-        StorageError: a folder cannot be read, or a file is of a newer format.
+        StorageError: a folder or a file cannot be read.
     """
-    paths = store.files(folders)
-    stamps = [_stamp(path) for path in paths]
     cache = _cache_file(folders)
     known, old = _read_cache(cache) if cached else ({}, None)
-    builder, damaged, fresh, labels = Builder(), [], [], list[Labels]()
-    for path, stamp in zip(paths, stamps, strict=True):
-        if stamp in known:
-            continue
+    builder, told, fresh, labels = Builder(), list[str](), list[str](), list[Labels]()
+    seen = set()
+    for path, name in _names(store.files(folders)):
         try:
+            stamp = f"{name}|{store.stamp(path)}"
+            if stamp in known:
+                seen.add(stamp)
+                continue
             header, lines = store.read(path)
             if header.kind == "trials":
                 builder.add(header, [line for line in lines if isinstance(line, TrialRecord)])
                 fresh.append(stamp)
             labels += [line for line in lines if isinstance(line, Labels)]
-        except store.Damaged as error:
-            damaged.append(str(error))
+        except store.Unusable as error:
+            told.append(str(error))
         except OverflowError:
-            damaged.append(str(store.Damaged(path, "a number in it is too large")))
+            told.append(str(store.Damaged(path, "a number in it is too large")))
     columns = builder.columns()
     if old is not None and known:
-        wanted = np.isin(np.arange(len(known)), [known[stamp] for stamp in stamps if stamp in known])
-        kept = [stamp for stamp in known if wanted[known[stamp]]]
+        wanted = np.isin(np.arange(len(known)), [known[stamp] for stamp in seen])
         if not wanted.all():
             old = without_chunks(old, wanted)
-        fresh = kept + fresh
-        columns = old if not len(columns) else concatenate([old, columns])
-    if len(columns) >= _WORTH_CACHING and len(fresh) != len(known):
+        fresh = [stamp for stamp in known if stamp in seen] + fresh
+        columns = concatenate([old, columns]) if len(columns) else old
+    if len(columns) >= _WORTH_CACHING and fresh != list(known):
         _write_cache(cache, fresh, columns)
-    return first_of_each(with_labels(columns, labels)), damaged
+    told += disagreements(columns)
+    return first_of_each(with_labels(columns, labels)), told
 
 
-def _stamp(path: Path) -> str:
-    """What changes with the content of a file: its name, size and time of change."""
-    status = path.stat()
-    return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+def examine(folders: Sequence[Path]) -> list[str]:
+    """What is wrong in some folders, a line each, after every file was read again, whatever the cache says.
+
+    Damage (that of a disk too, which changes no stamp), what does not belong there, trials whose records disagree, and
+    what dead processes left. The cache is built anew.
+
+    Raises:
+        StorageError: a folder or a file cannot be read.
+    """
+    _, told = load(folders, cached=False)
+    left = leftovers(store.leftover_folders(folders))
+    return [*told, *(f"{path} was left by a process that was killed; the next run removes it" for path in left)]
+
+
+def _names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Each with the name by which the cache knows it, whatever way led there."""
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        yield path, f"{folders[path.parent]}/{path.name}"
 
 
 def _cache_file(folders: Sequence[Path]) -> Path:
@@ -121,13 +142,8 @@ def _read_cache(path: Path) -> tuple[dict[str, int], Columns | None]:
 def _write_cache(path: Path, stamps: Sequence[str], columns: Columns) -> None:
     """Write it whole or not at all; a report does not need it."""
     about = _About(_VERSION, list(stamps), columns.cells, columns.chunks, columns.errors)
-    temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+    arrays: dict[str, Any] = {name: getattr(columns, name) for name in _ARRAYS} | columns.numbers
+    arrays["about"] = np.frombuffer(msgspec.json.encode(about), dtype=np.uint8)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                arrays: dict[str, Any] = {name: getattr(columns, name) for name in _ARRAYS} | columns.numbers
-                np.savez(file, about=np.frombuffer(msgspec.json.encode(about), dtype=np.uint8), **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write(path, lambda file: np.savez(file, **arrays), durable=False)
+        sweep([path.parent])

@@ -18,12 +18,17 @@ Outcome = Literal["ok", "diverged", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "diverged", "failed")
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+# As a hash is written: no text that a table would have to make room for.
+Digest = Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class Counts(msgspec.Struct, frozen=True):
     """How many samples of each split; None where it is not known."""
 
-    train: int | None = None
-    val: int | None = None
-    test: int | None = None
+    train: Count | None = None
+    val: Count | None = None
+    test: Count | None = None
 
 
 class Losses(msgspec.Struct, frozen=True):
@@ -41,16 +46,16 @@ class Curves(msgspec.Struct, frozen=True):
     """
 
     train_loss: list[float | None] = []
-    train_correct: list[int | None] = []
+    train_correct: list[Count | None] = []
     val_loss: list[float | None] = []
-    val_correct: list[int | None] = []
+    val_correct: list[Count | None] = []
 
 
 class Weights(msgspec.Struct, frozen=True):
     """16 hex digits of the hash of all parameters, before and after the training."""
 
-    initial: str | None = None
-    final: str | None = None
+    initial: Digest | None = None
+    final: Digest | None = None
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -141,15 +146,15 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
         init_cost: of an initializer that works on the whole network.
     """
 
-    key: str
+    key: Digest
     trial: dict[str, Any]
     asked: Asked = Asked()
     formula: str = ""
     outcome: Outcome
-    diverged_at: int | None = None
+    diverged_at: Count | None = None
     error: str | None = None
     n_total: Counts | None = None
-    n_majority: int | None = None
+    n_majority: Count | None = None
     n_correct: Counts | None = None
     loss: Losses | None = None
     history: Curves = Curves()
@@ -159,13 +164,20 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.convert(self.trial, _Identity)
-        if self.n_correct is not None:
-            if self.n_total is None:
-                raise ValueError("it counts correct samples, and not how many there are")
-            for split in SPLITS:
-                correct, total = getattr(self.n_correct, split), getattr(self.n_total, split)
-                if correct is not None and not 0 <= correct <= (total or 0):
-                    raise ValueError(f"{correct} of {total} {split} samples are correct")
+        total, own = self.n_total or Counts(), self.n_correct or Counts()
+        if self.n_correct is not None and self.n_total is None:
+            raise ValueError("it counts correct samples, and not how many there are")
+        counted = (
+            ("train", own.train, self.history.train_correct, total.train),
+            ("val", own.val, self.history.val_correct, total.val),
+            ("test", own.test, [self.n_majority], total.test),
+        )
+        for split, correct, others, there in counted:
+            if correct is not None and there is None:
+                raise ValueError(f"it counts correct {split} samples, and not how many there are")
+            most = max((count for count in (correct, *others) if count is not None), default=0)
+            if there is not None and most > there:
+                raise ValueError(f"{most} of {there} {split} samples are correct")
 
 
 class Labels(msgspec.Struct, frozen=True):

@@ -6,23 +6,29 @@ under a temporary name and published whole, so there is no lock, no half-written
 killed run loses the chunk in flight. ``cat``, ``rsync`` and ``git`` work on it; merging is copying files together.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
 import logging
-import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from initbench.errors import StorageError
+from initbench.files import kind, write
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
+from initbench.trial import trial_keys
 
 _log = logging.getLogger(__name__)
+
+# What is larger, initbench did not write: a file of a thousand trials with curves of thousands of epochs; a trial with
+# one of a hundred thousand.
+LARGEST = 512 << 20
+LONGEST = 16 << 20
 
 
 @dataclass
@@ -80,56 +86,26 @@ def publish(
     body = "".join(f"{line}\n" for line in (json.dumps(plain(header)), *written)).encode()
     footer = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
     target = folder / f"{chunk}.jsonl"
-    temporary = folder / f".{chunk}.{uuid.uuid4().hex}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            file.write(body + f"{footer}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        _link(temporary, target)
-        _sync_folder(folder)
+        write(target, body + f"{footer}\n".encode(), keep=lambda there: _same(there, lines))
         _log.info("published %s: %d records", target, len(lines))
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     return target
 
 
-def _link(temporary: Path, target: Path) -> None:
-    """Give the file its final name without ever replacing one."""
+def _same(path: Path, lines: Sequence[TrialRecord] | Sequence[Labels]) -> bool:
+    """Whether a file says of these trials what there is to say: another process was faster."""
     try:
-        os.link(temporary, target)
-    except FileExistsError:
-        # A whole file is the same chunk, finished by another process first. A damaged one is set aside, not deleted.
-        if not _is_whole(target):
-            aside = target.with_name(f"{target.name}.damaged")
-            # It may have been damaged before.
-            os.replace(target, aside if not aside.exists() else aside.with_stem(f"{target.name}.{uuid.uuid4().hex}"))
-            os.link(temporary, target)
-    except OSError as error:
-        # File systems without hard links; two writers of one chunk write the same numbers.
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-            raise
-        os.replace(temporary, target)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        _parse(path.read_bytes())
-    except ValueError:
+        _, there = read(path)
+    except (Unusable, StorageError):
         return False
-    return True
+    return {_subject(line) for line in lines} <= {_subject(line) for line in there}
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _subject(line: TrialRecord | Labels) -> tuple[str | tuple[str, ...], bytes]:
+    """Which trials a line is about, and how they were asked for."""
+    return line.key if isinstance(line, TrialRecord) else tuple(line.keys), line.asked.text()
 
 
 def check_writable(folder: Path) -> None:
@@ -142,7 +118,8 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch(exist_ok=False)
-        probe.unlink()
+        # Another process may have swept it.
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write to results folder {folder}: {error.strerror or error}") from error
 
@@ -153,14 +130,14 @@ def load(folders: Iterable[Path]) -> Loaded:
     The commands, which may read millions, keep columns of them instead: :mod:`initbench.records.columns`.
 
     Raises:
-        StorageError: a folder cannot be read, or a file is of a newer format.
+        StorageError: a folder or a file cannot be read.
     """
     loaded = Loaded()
     for path in files(folders):
         try:
             header, lines = read(path)
-        except Damaged as damaged:
-            loaded.damaged.append(str(damaged))
+        except Unusable as unusable:
+            loaded.damaged.append(str(unusable))
             continue
         for record in lines:
             if isinstance(record, TrialRecord):
@@ -175,36 +152,82 @@ def _rank(record: TrialRecord, header: Header) -> tuple[bool, str]:
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
-    """The record files below some folders: results folders, experiment folders or ``records`` folders.
+    """What goes by the name of a record file below some folders: results, experiment or ``records`` folders.
 
     Raises:
         StorageError: a folder is there and cannot be listed.
     """
-    found = set()
+    return sorted({path for holder in holders(folders) for path in _inside(holder) if path.name.endswith(".jsonl")})
+
+
+def holders(folders: Iterable[Path]) -> list[Path]:
+    """The folders below some folders that may hold records.
+
+    Raises:
+        StorageError: a folder is there and cannot be listed.
+    """
+    found: dict[Path, None] = {}
     for folder in folders:
-        inside = _inside(folder)
-        for holder in (inside, _inside(folder / "records"), *(_inside(entry / "records") for entry in inside)):
-            found |= {path for path in holder if path.name.endswith(".jsonl")}
-    return sorted(found)
+        found |= dict.fromkeys([folder, folder / "records", *(entry / "records" for entry in _inside(folder))])
+    return list(found)
+
+
+def leftover_folders(folders: Iterable[Path]) -> list[Path]:
+    """Those in which a process that was killed may have left a temporary file: of records, and of requests beside them.
+
+    Raises:
+        StorageError: a folder is there and cannot be listed.
+    """
+    found = holders(folders)
+    return [*found, *(folder.with_name("requests") for folder in found if folder.name == "records")]
 
 
 def _inside(folder: Path) -> list[Path]:
     """What is in a folder, nothing where there is none. ``Path.glob`` would pass over one that cannot be read."""
     try:
         return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
     except OSError as error:
+        # A link that leads nowhere or to itself is no folder either.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return []
         raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
+
+
+def stamp(path: Path) -> str:
+    """What changes with a file: its size, when it was changed, when its entry was, and which file it is.
+
+    Setting back the time of change changes that of the entry; only a disk that forgets changes nothing.
+
+    Raises:
+        Unusable: it is no file.
+        StorageError: it cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        what = "it is a link to nothing" if path.is_symlink() else "it is gone"
+        raise Unusable(path, what) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unusable(path, "it is a link to itself") from error
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    what = kind(status)
+    if what != "file":
+        raise Unusable(path, f"it is a {what}")
+    if status.st_size > LARGEST:
+        raise Unusable(path, f"it has more than {LARGEST >> 20} MiB")
+    return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
 
 
 def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
     """The header and the lines of one file: trials, or labels of trials; none where it is of another kind.
 
     Raises:
+        Unusable: it is no file, or is of a newer format.
         Damaged: anything in it was cut, flipped or appended, or is not what initbench writes.
-        StorageError: it cannot be read, or is of a newer format.
+        StorageError: it cannot be read.
     """
+    stamp(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -212,31 +235,62 @@ def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
     try:
         header, lines = _parse(content)
         if header.format > FORMAT:
-            raise StorageError(f"{path} is of format {header.format}, written by a newer initbench; please upgrade")
+            raise Unusable(path, f"it is of format {header.format}, written by a newer initbench; upgrade to read it")
+        if header.chunk and header.chunk != path.stem:
+            raise ValueError(f"it is chunk {header.chunk} by its header, and another by its name")
         return header, _typed(header, lines)
+    except RecursionError as error:
+        raise Damaged(path, "it is nested too deeply") from error
+    except Unusable:
+        raise
     except ValueError as error:
         raise Damaged(path, str(error)) from error
 
 
-def _typed(header: Header, lines: Sequence[bytes]) -> list[TrialRecord] | list[Labels]:
+def _typed(header: Header, lines: Sequence[memoryview]) -> list[TrialRecord] | list[Labels]:
     if header.kind == "labels":
         return list(map(_LABELS.decode, lines))
     if header.kind != "trials":
         return []
-    if header.format == FORMAT:
-        return list(map(_TRIAL.decode, lines))
-    return [record_of(msgspec.json.decode(line), header.format) for line in lines]
+    if max(map(len, lines), default=0) > LONGEST:
+        raise ValueError(f"a line has more than {LONGEST >> 20} MiB")
+    if header.format < FORMAT:
+        return [record_of(msgspec.json.decode(line), header.format) for line in lines]
+    records = list(map(_TRIAL.decode, lines))
+    for number, record in enumerate(records, 1):
+        setting = {name: value for name, value in record.trial.items() if name != "seed"}
+        if _keys(msgspec.json.encode(setting))(record.trial["seed"]) != record.key:
+            raise ValueError(f"the key of trial {number} is not the hash of its identity")
+    return records
 
 
-def _parse(content: bytes) -> tuple[Header, list[bytes]]:
+@lru_cache(maxsize=1024)
+def _keys(setting: bytes) -> Callable[[int], str]:
+    return trial_keys(msgspec.json.decode(setting))
+
+
+def _parse(content: bytes) -> tuple[Header, list[memoryview]]:
+    """The header and the other lines, without a copy of them."""
     if not content.endswith(b"\n"):
         raise ValueError("it does not end in a line end")
     start = content.rfind(b"\n", 0, len(content) - 1) + 1
-    footer = msgspec.json.decode(content[start:])
-    if not isinstance(footer, dict) or footer.get("sha256") != hashlib.sha256(content[:start]).hexdigest():
+    footer = msgspec.json.decode(content[start:], type=_Footer)
+    if footer.sha256 != hashlib.sha256(memoryview(content)[:start]).hexdigest():
         raise ValueError("its checksum is wrong")
-    first, *lines = content[:start].splitlines() or [b""]
-    return _HEADER.decode(first), lines
+    view, lines, place = memoryview(content), [], 0
+    while place < start:
+        end = content.index(b"\n", place)
+        lines.append(view[place:end])
+        place = end + 1
+    if not lines:
+        raise ValueError("it has no header")
+    return _HEADER.decode(lines[0]), lines[1:]
+
+
+class _Footer(msgspec.Struct):
+    """The last line of a file."""
+
+    sha256: str
 
 
 _HEADER = msgspec.json.Decoder(Header)
@@ -244,8 +298,17 @@ _TRIAL = msgspec.json.Decoder(TrialRecord)
 _LABELS = msgspec.json.Decoder(Labels)
 
 
-class Damaged(ValueError):
+class Unusable(ValueError):
+    """What lies among the records and cannot be used; the message, in one line, names it and says why."""
+
+    def __init__(self, path: Path, why: str, how: str = "is passed over") -> None:
+        line = f"{path} {how} ({why}); its trials count as not done"
+        # A name or a text of others' may hold line ends.
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line)[:1000])
+
+
+class Damaged(Unusable):
     """A record file that cannot be trusted; the message names it."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} is damaged ({why}); its trials count as not done")
+        super().__init__(path, why, "is damaged")
