@@ -9,12 +9,14 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exiting import Exit
 from handmade import make_record, recorded
 
 from initbench import records
@@ -52,12 +54,16 @@ def fork(task: Callable[[], None]) -> int:
     child = os.fork()
     if child:
         return child
-    status = 1
+    code: Any = 1
     try:
         task()
-        status = 0
+        code = 0
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException:
+        traceback.print_exc()
     finally:
-        os._exit(status)
+        os._exit(code)
 
 
 def wait(child: int) -> int:
@@ -124,11 +130,32 @@ def judged(results: Path, chunks: Sequence[Sequence[str]]) -> Counter[str]:
 
 
 def exits(folder: Path) -> dict[str, int]:
-    """Exit before, and after, every file operation of a sweep of three chunks; then the same again, whole."""
-    ...
+    """Killed before and after every file operation of a sweep of three chunks, each time begun anew, and resumed."""
+    keys = list(RECORDS)
+    chunks = [keys[:4], keys[4:6], keys[6:9]]
+    sums: Counter[str] = Counter()
+    number, ended = 0, True
+    while ended:
+        number += 1
+        for after in (False, True):
+            results = folder / f"{number}-{after}"
+            exit_ = Exit(results, number, after, Path(f"{results}.ended"))
+            task = partial(work, results, chunks, f"{results}.log", 0.0)
+
+            def ending(exit_: Exit = exit_, task: Callable[[], None] = task) -> None:
+                exit_.arm()
+                task()
+
+            code = wait(fork(ending))
+            ended = exit_.marker.exists()
+            assert code == (-signal.SIGKILL if ended else 0), code
+            code = wait(fork(task))
+            assert code == 0, code
+            sums.update(judged(results, chunks), kills=ended)
+    return dict(sums)
 
 
 if __name__ == "__main__":
     name, folder, *numbers = sys.argv[1:]
     tasks: dict[str, Any] = {"kill": kill, "exits": exits}
-    print(json.dumps(tasks[name](Path(folder), *map(int, numbers))))
+    print(json.dumps(tasks[name](Path(folder).absolute(), *map(int, numbers))))

@@ -1,0 +1,106 @@
+"""``initbench`` in processes that are forked from one that has imported everything: a run a second, not ten.
+
+The code is what runs elsewhere, down to the pipes between a run and its worker; only the imports are done before.
+"""
+
+import atexit
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from killing import fork
+
+from initbench.api import run as api_run
+from initbench.commands.app import main
+from initbench.experiment import process, session, worker
+
+
+def start(arguments: Sequence[str], log: Path) -> int:
+    """Run a command in a child process, whose output is appended to a file."""
+
+    def task() -> NoReturn:
+        nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        _streams([nothing, output, output])
+        try:
+            main(arguments)
+        finally:
+            atexit._run_exitfuncs()
+
+    return fork(task)
+
+
+def workers(run: int) -> list[int]:
+    """The processes that a run has started."""
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{run}/task/{run}/children").read_text().split()]
+    return []
+
+
+# What a run and a worker import late, and nothing that starts a thread.
+_IMPORTED = (api_run, session)
+
+
+class _Forked:
+    """A worker for its coordinator, as ``subprocess.Popen`` starts one."""
+
+    def __init__(self, command: Sequence[str], **pipes: Any) -> None:
+        ours, theirs = zip(os.pipe()[::-1], os.pipe(), os.pipe(), strict=True)
+        arguments = command[command.index("initbench.experiment.worker") :]
+        self.returncode: int | None = None
+        self.pid = fork(lambda: _serve(theirs, arguments))
+        for end in theirs:
+            os.close(end)
+        self.stdin, self.stdout, self.stderr = (
+            os.fdopen(end, mode) for end, mode in zip(ours, ("wb", "rb", "rb"), strict=True)
+        )
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            child, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if child else None
+        return self.returncode
+
+    def wait(self, timeout: float = 60) -> int:
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("worker", timeout)
+            time.sleep(0.005)
+        assert self.returncode is not None
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, 9)
+
+
+def _serve(pipes: Sequence[int], arguments: Sequence[str]) -> None:
+    _streams(pipes)
+    # The coordinator's.
+    logging.getLogger("initbench").handlers.clear()
+    sys.argv = list(arguments)
+    worker.main()
+
+
+def _streams(files: Sequence[int]) -> None:
+    """stdin, stdout and stderr as of a new program, in which nothing else is open."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    os.closerange(3, 1024)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww"))
+
+
+class _Subprocess:
+    """The module ``subprocess`` for :mod:`initbench.experiment.process`."""
+
+    Popen = _Forked
+    PIPE, TimeoutExpired = subprocess.PIPE, subprocess.TimeoutExpired
+
+
+process.subprocess = _Subprocess  # type: ignore[assignment]
