@@ -90,10 +90,12 @@ class Coordinator:
         if worker is None:
             return
         # One that was interrupted is not done.
-        if self._foreign or not (error is None or isinstance(error, InitbenchError)):
+        if not (error is None or isinstance(error, InitbenchError)):
             worker.stop()
-        else:
-            process.give_back(worker)
+            return
+        if self._foreign:
+            worker.renew()
+        process.give_back(worker)
 
     def check(self) -> None:
         """Run every module and every initializer once; what fails is ``refused``.
@@ -176,7 +178,8 @@ class Coordinator:
                     if answer.memory:
                         self._dismiss()
         except Died as died:
-            self._worker, ended = None, died
+            self._lost()
+            ended = died
         _log.info("%d trials ended early: %s", len(part), ended.reason)
         advance(-made)
         return ended
@@ -191,13 +194,13 @@ class Coordinator:
                 if isinstance(answer, Divided | Done):
                     return answer
         except Died as died:
-            self._worker = None
+            self._lost()
             raise _unexpected(died) from died
 
     def _at_work(self) -> Worker:
         """The worker; where there is none a new one, which is given the work, and checks what is not checked yet."""
         while self._worker is None:
-            self._worker = process.Worker() if self._foreign else process.take()
+            self._worker = process.take()
             self._hand_over(self._worker)
         return self._worker
 
@@ -233,7 +236,7 @@ class Coordinator:
                     self.device, self._checks = answer.device, answer.checks
                     return
         except Died as died:
-            self._worker = None
+            self._lost()
             if checking is None:
                 raise _unexpected(died) from died
             if died.from_outside and checking.check not in self._again:
@@ -248,8 +251,14 @@ class Coordinator:
     def _dismiss(self) -> None:
         """A process that ran out of memory is not used again: what it still holds may be too much."""
         if self._worker is not None:
-            self._worker.stop()
-        self._worker = None
+            self._worker.renew()
+        self._lost()
+
+    def _lost(self) -> None:
+        """It has nothing to do with us any more."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            process.give_back(worker)
 
 
 def _unexpected(died: Died) -> InputError:

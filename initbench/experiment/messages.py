@@ -52,6 +52,10 @@ class Fail(msgspec.Struct, tag=True, frozen=True):
     reason: str
 
 
+class Leave(msgspec.Struct, tag=True, frozen=True):
+    """Users' code has run in this process, or its memory was too little: end it; answered by :class:`Ended`."""
+
+
 class Note(msgspec.Struct, tag=True, frozen=True):
     """A line for the user."""
 
@@ -116,6 +120,12 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     memory: bool
 
 
+class Ended(msgspec.Struct, tag=True, frozen=True):
+    """The process that trained has ended, with this exit code; less than 0: by that signal. The next can begin."""
+
+    code: int
+
+
 class Error(msgspec.Struct, tag=True, frozen=True):
     """Nothing of this kind can be done here: it is no trial's fault. ``trace`` is the traceback."""
 
@@ -124,8 +134,8 @@ class Error(msgspec.Struct, tag=True, frozen=True):
     trace: str
 
 
-Command = Work | Divide | Train | Fail
-Answer = Note | Log | Checking | Refused | Checked | Divided | Progress | Done | Failed | Error
+Command = Work | Divide | Train | Fail | Leave
+Answer = Note | Log | Checking | Refused | Checked | Divided | Progress | Done | Failed | Ended | Error
 
 encode = msgspec.json.Encoder().encode
 command = msgspec.json.Decoder(Command).decode

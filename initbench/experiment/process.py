@@ -16,7 +16,7 @@ import msgspec
 
 from initbench.errors import InputError, StorageError
 from initbench.experiment import messages
-from initbench.experiment.messages import Answer, Command, Error, Log
+from initbench.experiment.messages import Answer, Command, Ended, Error, Leave, Log
 
 # How long a worker may take to end when it is told to, and how often it is looked at.
 _GRACE = 1.0
@@ -76,12 +76,13 @@ class Worker:
         self._open.register(self._answers, selectors.EVENT_READ)
         self._open.register(self._prints, selectors.EVENT_READ)
         self._lines: list[bytes] = []
+        self._stopped = False
         self._begun = {self._answers: b"", self._prints: b""}
 
     @property
     def usable(self) -> bool:
         """Whether it lives, and is as one would be that is started now."""
-        return self._process.poll() is None and self._around == _around()
+        return not self._stopped and self._process.poll() is None and self._around == _around()
 
     def send(self, command: Command) -> None:
         """Tell it what to do. If it has died, :meth:`receive` says so."""
@@ -105,12 +106,14 @@ class Worker:
             while not self._lines:
                 self._listen(limit)
             try:
-                found = messages.answer(self._lines.pop(0))
+                found: Answer = messages.answer(self._lines.pop(0))
             except msgspec.DecodeError as error:
                 self.stop()
                 raise Died("it wrote into the pipe that answers come from") from error
             if isinstance(found, Log):
                 logging.getLogger(found.name).log(found.level, "%s", found.text)
+            elif isinstance(found, Ended):
+                raise _died(found.code)
             elif isinstance(found, Error):
                 raise _ERRORS[found.kind](found.message) from Trace(found.trace)
             else:
@@ -150,18 +153,20 @@ class Worker:
             self._process.wait(_GRACE)
         by_itself = self._process.poll()
         self.stop()
-        if by_itself is None:
-            return Died("it closed the pipe that answers come from")
-        if by_itself >= 0:
-            return Died(f"exited with code {by_itself}")
-        number = -by_itself
-        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        killed = number == signal.SIGKILL
-        why = ", as the system does when memory runs out" if killed else ""
-        return Died(f"killed by signal {name}{why}", from_outside=killed)
+        return Died("it closed the pipe that answers come from") if by_itself is None else _died(by_itself)
+
+    def renew(self) -> None:
+        """From now on it is as if nothing had been done with it."""
+        self.send(Leave())
+        with contextlib.suppress(Died):
+            while True:
+                self.receive(_GRACE)
 
     def stop(self) -> None:
         """End it, whatever it is doing; it has a moment to finish what it writes."""
+        if self._stopped:
+            return
+        self._stopped = True
         try:
             with contextlib.suppress(OSError):
                 self._commands.close()
@@ -180,7 +185,16 @@ class Worker:
 
     def forget(self) -> None:
         """In a process that was forked from the one whose worker it is."""
-        self._process.returncode = 0
+        self._stopped, self._process.returncode = True, 0
+
+
+def _died(code: int) -> Died:
+    if code >= 0:
+        return Died(f"exited with code {code}")
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+    killed = -code == signal.SIGKILL
+    why = ", as the system does when memory runs out" if killed else ""
+    return Died(f"killed by signal {name}{why}", from_outside=killed)
 
 
 def folder() -> bytes:

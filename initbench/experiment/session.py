@@ -25,6 +25,7 @@ from initbench.experiment.messages import (
     Error,
     Failed,
     Kind,
+    Leave,
     Note,
     Progress,
     Refused,
@@ -55,6 +56,7 @@ def serve(commands: Iterable[Command], send: Send) -> None:
                 _check(session, command, send)
                 continue
             assert session is not None
+            assert not isinstance(command, Leave)
             trials = [session.todo[number] for number in command.trials]
             if isinstance(command, Divide):
                 send(_divided(session, trials, command.trials))
@@ -159,7 +161,8 @@ def _published(session: _Session, records: Sequence[TrialRecord], started: str) 
 
 def _reason(error: BaseException) -> str:
     if out_of_memory(error):
-        return f"ran out of memory: {one_line(error)}"
+        more = readable(str(error)) if isinstance(error, MemoryError) else one_line(error)
+        return f"ran out of memory: {more}" if more else "ran out of memory"
     return readable(str(error)) if isinstance(error, InputError) else one_line(error)
 
 

@@ -3,6 +3,8 @@
 What can end a process or never end it, someone else's law or module or too little memory, happens here and nowhere
 else. It lives as long as its stdin is open: commands come from there, answers go to what was its stdout. What users'
 code prints goes to stderr.
+
+On Linux it trains in a fork of itself, and forks again where that has ended: then nobody waits for torch twice.
 """
 
 import contextlib
@@ -10,12 +12,14 @@ import ctypes
 import logging
 import os
 import queue
+import select
 import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from initbench.experiment import messages
 from initbench.experiment.messages import Answer, Command
@@ -31,23 +35,47 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     # They were blocked, so that none could come before.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_US)
-    _die_with_parent()
+    if sys.argv[1:] == ["with-parent"]:
+        _die_with_parent()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    commands = _Commands()
-    # Only now, as it takes a second: until then nobody would see that the coordinator has gone.
+    # A second, with torch; those that are forked from here have it.
+    from initbench.experiment import session  # noqa: F401
+
+    if sys.platform != "linux":
+        _serve(answers)
+    # The libraries that have threads by now are made for it.
+    warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+    while _asked():
+        child = os.fork()
+        if not child:
+            _die_with_parent()
+            _serve(answers)
+        _, status = os.waitpid(child, 0)
+        Channel(answers).send(messages.Ended(os.waitstatus_to_exitcode(status)))
+
+
+def _asked() -> bool:
+    """Wait for a command; whether one will come."""
+    ready = select.poll()
+    ready.register(sys.stdin.fileno(), select.POLLIN)
+    return any(event & select.POLLIN for _, event in ready.poll())
+
+
+def _serve(answers: BinaryIO) -> NoReturn:
     from initbench.experiment.session import serve
 
     channel = Channel(answers)
     logging.getLogger("initbench").addHandler(_Forwarded(channel))
-    serve(commands, channel.send)
+    serve(_Commands(), channel.send)
+    os._exit(0)
 
 
 def _die_with_parent() -> None:
-    """Even a module that lets no other thread of Python run ends with the coordinator; where a system can do that."""
-    if sys.platform == "linux" and sys.argv[1:] == ["with-parent"]:
+    """Even a module that lets no other thread of Python run ends with its parent, where a system can do that."""
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -65,8 +93,8 @@ class _Commands:
         os._exit(0)
 
     def __iter__(self) -> Iterator[Command]:
-        while True:
-            yield self._queue.get()
+        while not isinstance(command := self._queue.get(), messages.Leave):
+            yield command
 
 
 class Channel:
