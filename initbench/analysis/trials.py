@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from initbench.analysis.scores import OUTCOMES, scores, target_of
 from initbench.errors import InputError, unknown
-from initbench.records.columns import Columns, Setting, from_records
+from initbench.records.columns import Columns, Setting, first_rows, from_records
 from initbench.records.schema import SPLITS, Counts, TrialRecord
 from initbench.records.schema import settings as settings_of
 from initbench.trial import START_GROUPS
@@ -130,7 +130,7 @@ def first_of(columns: Columns, group: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def n_trained(columns: Columns) -> int:
     """How many trials there are, one that was asked for in several ways once."""
-    return len(np.unique(columns.keys))
+    return len(first_rows(columns.keys))
 
 
 def finals(trials: Trials) -> Trials:

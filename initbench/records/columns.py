@@ -168,6 +168,13 @@ def repeated(keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
     return found
 
 
+def first_rows(keys: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """Where each of some keys is for the first time, in their order."""
+    later = repeated(keys)
+    later[later] = pd.Series(keys[later]).duplicated().to_numpy()
+    return np.flatnonzero(~later)
+
+
 def _codes(texts: Iterable[bytes]) -> NDArray[np.int64]:
     """A number for each text, the same for equal ones."""
     known: dict[bytes, int] = {}

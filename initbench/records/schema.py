@@ -18,7 +18,8 @@ Outcome = Literal["ok", "diverged", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "diverged", "failed")
 
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+# Of samples or steps; no training of today comes near.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 # As a hash is written: no text that a table would have to make room for.
 Digest = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -106,10 +107,15 @@ class _Law(msgspec.Struct):
     law: str
 
 
+class _Dataset(msgspec.Struct):
+    sha256: str
+    standardize: str
+
+
 class _Identity(msgspec.Struct):
     """What every identity has: without it, no report could say what was trained."""
 
-    dataset: dict[str, Any]
+    dataset: _Dataset
     model: _Named
     depth: int
     width: list[int]
@@ -164,6 +170,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.convert(self.trial, _Identity)
+        msgspec.convert(self.asked.protocol, _Named)
         total, own = self.n_total or Counts(), self.n_correct or Counts()
         if self.n_correct is not None and self.n_total is None:
             raise ValueError("it counts correct samples, and not how many there are")
@@ -184,7 +191,10 @@ class Labels(msgspec.Struct, frozen=True):
     """One more way in which the trials of some keys were asked for."""
 
     asked: Asked
-    keys: list[str]
+    keys: list[Digest]
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.asked.protocol, _Named)
 
 
 def plain(value: msgspec.Struct) -> Any:
@@ -256,6 +266,9 @@ def split(old: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def settings(trial: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
     """All settings of a trial but its seed, as a nested dictionary: its identity, with the names it was asked for."""
     found = {key: value for key, value in trial.items() if key != "seed"}
+    # Others may leave out what is off.
+    for group in ("init_first", "init_output"):
+        found.setdefault(group, None)
     for group in ("dataset", "init", "init_first", "init_output", "bias"):
         if isinstance(found.get(group), Mapping):
             # Of others' records, which may not say how they were asked for, what is known.

@@ -241,6 +241,8 @@ def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
         return header, _typed(header, lines)
     except RecursionError as error:
         raise Damaged(path, "it is nested too deeply") from error
+    except OverflowError as error:
+        raise Damaged(path, "a number in it is too large") from error
     except Unusable:
         raise
     except ValueError as error:

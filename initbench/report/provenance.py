@@ -8,6 +8,7 @@ import numpy as np
 from initbench.analysis.compare import Comparison, shared
 from initbench.analysis.trials import Trials, named, searched
 from initbench.records import Environment
+from initbench.records.columns import first_rows
 from initbench.render.text import NONE, counted, listed, percent
 from initbench.values import exact
 
@@ -76,7 +77,7 @@ def _protocol(node: Any) -> str:
 def made_with(trials: Trials) -> str:
     """Every distinct environment the trials ran in, with the number of trials."""
     counts: dict[str, int] = {}
-    _, first = np.unique(trials.columns.keys, return_index=True)
+    first = first_rows(trials.columns.keys)
     per_chunk = np.bincount(trials.columns.numbers["chunk"][first], minlength=len(trials.columns.chunks))
     for chunk, n in zip(trials.columns.chunks, per_chunk, strict=True):
         if not n:
