@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from exiting import Exit
 from killing import fork
 
 from initbench.api import run as api_run
@@ -21,12 +22,15 @@ from initbench.commands.app import main
 from initbench.experiment import process, session, worker
 
 
-def start(arguments: Sequence[str], log: Path) -> int:
-    """Run a command in a child process, whose output is appended to a file."""
+def start(arguments: Sequence[str], log: Path, run: Exit | None = None, worker: Exit | None = None) -> int:
+    """Run a command in a child process, whose output is appended to a file; it or its worker may be armed."""
 
     def task() -> NoReturn:
         nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _streams([nothing, output, output])
+        _Subprocess.armed = worker
+        if run:
+            run.arm()
         try:
             main(arguments)
         finally:
@@ -35,11 +39,13 @@ def start(arguments: Sequence[str], log: Path) -> int:
     return fork(task)
 
 
-def workers(run: int) -> list[int]:
-    """The processes that a run has started."""
+def descendants(process: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    found: list[int] = []
     with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{run}/task/{run}/children").read_text().split()]
-    return []
+        for child in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
 
 
 # What a run and a worker import late, and nothing that starts a thread.
@@ -85,6 +91,8 @@ def _serve(pipes: Sequence[int], arguments: Sequence[str]) -> None:
     # The coordinator's.
     logging.getLogger("initbench").handlers.clear()
     sys.argv = list(arguments)
+    if _Subprocess.armed:
+        _Subprocess.armed.arm()
     worker.main()
 
 
@@ -99,6 +107,7 @@ def _streams(files: Sequence[int]) -> None:
 class _Subprocess:
     """The module ``subprocess`` for :mod:`initbench.experiment.process`."""
 
+    armed: Exit | None = None
     Popen = _Forked
     PIPE, TimeoutExpired = subprocess.PIPE, subprocess.TimeoutExpired
 

@@ -136,7 +136,11 @@ class Coordinator:
             ended = self._trained(part, advance)
             if ended is None:
                 continue
-            if len(part) > 1:
+            if isinstance(ended, Died) and ended.from_outside and part not in again:
+                # Someone else may have done it. As a whole: what was recorded just before is not recorded twice.
+                again.add(part)
+                parts.append(part)
+            elif len(part) > 1:
                 if not told:
                     self._tell(
                         f"{ended.reason}; {len(part)} trials are trained again in parts, to find which it is due to"
@@ -144,10 +148,6 @@ class Coordinator:
                     told = True
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
-            elif isinstance(ended, Died) and ended.from_outside and part not in again:
-                # It may have been hit for what another process did.
-                again.add(part)
-                parts.append(part)
             else:
                 self.fail(part, ended.reason)
 
