@@ -1,4 +1,4 @@
-"""``initbench`` in processes that are forked from one that has imported everything: a run a second, not ten.
+"""``initbench.run`` in processes that are forked from one that has imported everything: a run a second, not ten.
 
 The code is what runs elsewhere, down to the pipes between a run and its worker; only the imports are done before.
 """
@@ -12,29 +12,28 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from exiting import Exit
 from killing import fork
 
-from initbench.api import run as api_run
-from initbench.commands.app import main
+import initbench
 from initbench.experiment import process, session, worker
 
 
-def start(arguments: Sequence[str], log: Path, run: Exit | None = None, worker: Exit | None = None) -> int:
-    """Run a command in a child process, whose output is appended to a file; it or its worker may be armed."""
+def start(overrides: Sequence[str], log: Path, run: Exit | None = None, worker: Exit | None = None) -> int:
+    """Run a sweep in a child process, whose output and log are appended to a file; it or its worker may be armed."""
 
-    def task() -> NoReturn:
+    def task() -> None:
         nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _streams([nothing, output, output])
         _Subprocess.armed = worker
         if run:
             run.arm()
-        try:
-            main(arguments)
-        finally:
-            atexit._run_exitfuncs()
+        logging.basicConfig(level=logging.INFO)
+        initbench.run(*overrides)
+        # As it ends where it has its own program.
+        atexit._run_exitfuncs()
 
     return fork(task)
 
@@ -49,7 +48,7 @@ def descendants(process: int) -> list[int]:
 
 
 # What a run and a worker import late, and nothing that starts a thread.
-_IMPORTED = (api_run, session)
+_IMPORTED = (initbench.run, session)
 
 
 class _Forked:

@@ -1,6 +1,6 @@
 """Runs that are killed, with and without the processes that train for them, and begun again.
 
-Run as a script, as :mod:`killing`; here it is ``initbench run`` that works, and nothing else is different.
+Run as a script, as :mod:`killing`; here it is initbench that trains.
 """
 
 import json
@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,20 +26,87 @@ from initbench.analysis.trials import to_csv, to_trials
 from initbench.records import index
 
 # Three shapes, so that it is three chunks.
-SMALL = ["run", "init=he,xavier", "depth=1,2,3", "seeds=3", "width=16", "epochs=1", "dataset=digits"]
-SHARED = ["run", "init=glob(xavier*),glob(he*)", "depth=1,2,3,4", "seeds=8", "width=16", "epochs=5", "dataset=digits"]
+SMALL = ["init=he,xavier", "depth=1,2,3", "seeds=3", "width=16", "epochs=1", "dataset=digits"]
+LONG = ["init=he,xavier", "depth=2,5", "seeds=4", "width=256", "epochs=60", "dataset=digits"]
+SHARED = ["init=he,xavier,lecun,orthogonal", "depth=1,2,3,4", "seeds=8", "width=16", "epochs=5", "dataset=digits"]
+
+
+Start = Callable[[Sequence[str], Path], int]
 
 
 def kill(folder: Path, kills: int, seed: int) -> dict[str, int]:
     """So many kills at random moments of one run at a time: of it, of a process that trains for it, or of both."""
+    return _killed(forked.start, SMALL, folder, kills, random.Random(seed))
+
+
+def train(folder: Path, kills: int, seed: int) -> dict[str, int]:
+    """The same of runs that train for some seconds, each a program of its own."""
+    return _killed(_spawned, LONG, folder, kills, random.Random(seed))
+
+
+def share(folder: Path, rounds: int, seed: int) -> dict[str, int]:
+    """Eight processes begin one sweep at once; now and then one is killed, and begins again."""
     rng = random.Random(seed)
     sums: Counter[str] = Counter()
-    wanted, seconds = _whole(SMALL, folder)
+    wanted, seconds = _whole(forked.start, SHARED, folder)
+    for number in range(rounds):
+        start = partial(forked.start, [*SHARED, f"results={folder / str(number)}"], folder / f"{number}.log")
+        runs = {start() for _ in range(8)}
+        while runs:
+            run = rng.choice(sorted(runs))
+            killed, code = _hit(run, rng.expovariate(1 / seconds), rng)
+            sums.update(kills=killed)
+            assert killed or not code, code
+            runs.remove(run)
+            if code:
+                runs.add(start())
+        sums.update(_judged(folder / str(number), wanted), rounds=1, trained_twice=_trained_twice(folder, number))
+    return dict(sums)
+
+
+def stagger(folder: Path, rounds: int, seed: int) -> dict[str, int]:
+    """Four processes begin one sweep one after the other, and nobody is killed."""
+    rng = random.Random(seed)
+    sums: Counter[str] = Counter()
+    wanted, _ = _whole(forked.start, SHARED, folder)
+    for number in range(rounds):
+        runs = []
+        for _ in range(4):
+            runs.append(forked.start([*SHARED, f"results={folder / str(number)}"], folder / f"{number}.log"))
+            time.sleep(rng.uniform(0, 2))
+        assert not any(map(wait, runs))
+        sums.update(_judged(folder / str(number), wanted), rounds=1, trained_twice=_trained_twice(folder, number))
+    return dict(sums)
+
+
+def exits(folder: Path) -> dict[str, int]:
+    """A run, and a process that trains for it, killed before each file operation; then the same run again."""
+    sums: Counter[str] = Counter()
+    wanted, _ = _whole(forked.start, SMALL, folder)
+    for role in ("run", "worker"):
+        number, ended = 0, True
+        while ended:
+            number += 1
+            results = folder / f"{role}-{number}"
+            start = partial(forked.start, [*SMALL, f"results={results}"], Path(f"{results}.log"))
+            # What comes after an operation comes before the next.
+            exit_ = Exit(results, number, after=False, marker=Path(f"{results}.ended"))
+            code = wait(start(**{role: exit_}))
+            ended = exit_.marker.exists()
+            assert code == (-signal.SIGKILL if ended and role == "run" else 0), code
+            assert not wait(start())
+            sums.update(_judged(results, wanted), kills=ended)
+    return dict(sums)
+
+
+def _killed(start: Start, arguments: Sequence[str], folder: Path, kills: int, rng: random.Random) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    wanted, seconds = _whole(start, arguments, folder)
     while sums["kills"] < kills:
         results = folder / str(sums["sweeps"])
         code = 1
         while code:
-            run = forked.start([*SMALL, f"results={results}"], Path(f"{results}.log"))
+            run = start([*arguments, f"results={results}"], Path(f"{results}.log"))
             killed, code = _hit(run, rng.uniform(0, 1.2 * seconds), rng)
             sums.update(kills=killed)
             assert killed or not code, code
@@ -47,46 +114,10 @@ def kill(folder: Path, kills: int, seed: int) -> dict[str, int]:
     return dict(sums)
 
 
-def share(folder: Path, rounds: int, seed: int, processes: int = 8, kills: int = 1) -> dict[str, int]:
-    """Processes that begin one sweep at once; now and then one is killed, and started again."""
-    rng = random.Random(seed)
-    sums: Counter[str] = Counter()
-    wanted, _ = _whole(SHARED, folder)
-    os.environ["INITBENCH_DEBUG"] = "1"
-    for number in range(rounds):
-        results, log = folder / str(number), folder / f"{number}.log"
-        start = partial(forked.start, [*SHARED, f"results={results}"], log)
-        runs = {start() for _ in range(processes)}
-        while runs:
-            run = rng.choice(sorted(runs))
-            killed, code = _hit(run, rng.expovariate(1 / 2), rng) if kills else (0, wait(run))
-            sums.update(kills=killed)
-            assert killed or not code, code
-            runs.remove(run)
-            if code:
-                runs.add(start())
-        sums.update(_judged(results, wanted), rounds=1, trained_twice=_trained_twice(results, log.read_text()))
-    return dict(sums)
-
-
-def exits(folder: Path) -> dict[str, int]:
-    """A run, and a process that trains for it, killed before and after each file operation; then the same run again."""
-    sums: Counter[str] = Counter()
-    wanted, _ = _whole(SMALL, folder)
-    for role in ("run", "worker"):
-        number, ended = 0, True
-        while ended:
-            number += 1
-            for after in (False, True):
-                results = folder / f"{role}-{number}-{after}"
-                start = partial(forked.start, [*SMALL, f"results={results}"], Path(f"{results}.log"))
-                exit_ = Exit(results, number, after, Path(f"{results}.ended"))
-                code = wait(start(**{role: exit_}))
-                ended = exit_.marker.exists()
-                assert code == (-signal.SIGKILL if ended and role == "run" else 0), code
-                assert not wait(start())
-                sums.update(_judged(results, wanted), kills=ended)
-    return dict(sums)
+def _spawned(arguments: Sequence[str], log: Path) -> int:
+    command = [sys.executable, "-m", "initbench", "run", *arguments]
+    output = (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    return os.posix_spawn(command[0], command, os.environ, file_actions=[output, (os.POSIX_SPAWN_DUP2, 1, 2)])
 
 
 def _hit(run: int, seconds: float, rng: random.Random) -> tuple[int, int]:
@@ -106,10 +137,10 @@ def _hit(run: int, seconds: float, rng: random.Random) -> tuple[int, int]:
     return 1, wait(run)
 
 
-def _whole(arguments: Sequence[str], folder: Path) -> tuple[str, float]:
+def _whole(start: Start, arguments: Sequence[str], folder: Path) -> tuple[str, float]:
     """The table of a run that nobody has killed, and its seconds."""
     begun = time.monotonic()
-    assert not wait(forked.start([*arguments, f"results={folder / 'whole'}"], folder / "whole.log"))
+    assert not wait(start([*arguments, f"results={folder / 'whole'}"], folder / "whole.log"))
     return _table(folder / "whole"), time.monotonic() - begun
 
 
@@ -131,11 +162,11 @@ def _judged(results: Path, wanted: str) -> Counter[str]:
     )
 
 
-def _trained_twice(results: Path, log: str) -> int:
-    """How many trials were trained to the end once more than was needed; what was published is in the log."""
-    published = Counter(re.findall(r"published \S*/(\w+)\.jsonl:", log))
+def _trained_twice(folder: Path, number: int) -> int:
+    """How many trials were trained to the end once more than was needed: what was published is in the log."""
+    published = Counter(re.findall(r"published \S*/(\w+)\.jsonl:", (folder / f"{number}.log").read_text()))
     keys: Counter[str] = Counter()
-    for file in records.files([results]):
+    for file in records.files([folder / str(number)]):
         for line in records.read(file)[1]:
             keys[line.key] += max(1, published[file.stem])
     return keys.total() - len(keys)
@@ -143,5 +174,5 @@ def _trained_twice(results: Path, log: str) -> int:
 
 if __name__ == "__main__":
     name, place, *numbers = sys.argv[1:]
-    tasks: dict[str, Any] = {"kill": kill, "share": share, "exits": exits}
+    tasks: dict[str, Any] = {"kill": kill, "train": train, "share": share, "stagger": stagger, "exits": exits}
     print(json.dumps(tasks[name](Path(place).absolute(), *map(int, numbers))))
