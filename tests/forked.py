@@ -1,6 +1,6 @@
-"""``initbench.run`` in processes that are forked from one that has imported everything: a run a second, not ten.
+"""``initbench.run`` in processes forked from one that has all imported and compiled: a run takes a second, not ten.
 
-The code is what runs elsewhere, down to the pipes between a run and its worker; only the imports are done before.
+The code is what runs elsewhere, down to the pipes between a run and its worker.
 """
 
 import atexit
@@ -14,11 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from exiting import Exit
 from killing import fork
 
 import initbench
-from initbench.experiment import process, session, worker
+from initbench.experiment import chunks, process, train, worker
+from initbench.experiment.plan import plan
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.request import request
+
+
+def warm(overrides: Sequence[str]) -> None:
+    """Train a sweep in this process and keep nothing: then those that are forked from it need not load what it has."""
+    catalogue = Catalogue.of()
+    for chunk in chunks.chunks(plan(request(compose(overrides, catalogue), catalogue), {}).todo, torch.device("cpu")):
+        train.train(chunk, torch.device("cpu"), lambda steps: None)
 
 
 def start(overrides: Sequence[str], log: Path, run: Exit | None = None, worker: Exit | None = None) -> int:
@@ -45,10 +57,6 @@ def descendants(process: int) -> list[int]:
         for child in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
             found += [child, *descendants(child)]
     return found
-
-
-# What a run and a worker import late, and nothing that starts a thread.
-_IMPORTED = (initbench.run, session)
 
 
 class _Forked:
