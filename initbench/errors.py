@@ -1,6 +1,7 @@
 """The errors a user can cause, each with the exit code the command line answers with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 from initbench.printable import printable
@@ -31,9 +32,64 @@ class StorageError(InitbenchError):
     exit_code = 4
 
 
+class Stopped(BaseException):
+    """A signal asked the command to stop. Whoever hears of it lets it pass, as KeyboardInterrupt.
+
+    Attributes:
+        number: the signal's.
+        resumable: whether the same command would go on.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {number}")
+        self.number, self.resumable = number, False
+
+    @property
+    def exit_code(self) -> int:
+        """As shells have it."""
+        return 128 + self.number
+
+
+@contextmanager
+def in_one_line(what: str) -> Iterator[None]:
+    """Whatever someone else's code raises is an error in one line: also what is no ``Exception``, as SystemExit.
+
+    Too little memory stays what it is, since in smaller company there may be enough; and whoever interrupts is heard.
+
+    Raises:
+        InputError: something was raised.
+        MemoryError: there is too little of it, by whatever name torch calls that.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, Stopped):
+        raise
+    except BaseException as error:
+        if out_of_memory(error):
+            raise MemoryError(f"{what}: {one_line(error)}") from error
+        raise InputError(f"{what}: {one_line(error)}") from error
+
+
 def one_line(error: BaseException) -> str:
     """What an exception of someone else's code says, its type first."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    try:
+        said = str(error)
+    # Its words are someone else's code too.
+    except Exception:
+        said = ""
+    return readable(f"{type(error).__name__}: {said}" if said else type(error).__name__)[:200]
+
+
+def readable(text: str) -> str:
+    """A text as one line of valid UTF-8: records and messages between processes hold nothing else."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory was too little; on a CPU torch has no type of its own for that."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
 
 
 def short(text: str) -> str:

@@ -116,7 +116,7 @@ BAD = {
     "model=module model.path=train_only.py:net": "train_only.py:net on 126 samples: AssertionError",
     "model=module model.path=numpys.py:net": "numpys.py:net draws from NumPy's or Python's generator",
     "model=module model.path=pythons.py:net": "pythons.py:net draws from NumPy's or Python's generator",
-    "width=1000000": "model=mlp: RuntimeError: ",
+    "width=1000000": "ran out of memory: model=mlp: RuntimeError: ",
     "model=module model.path=none_to_draw.py:net": "none_to_draw.py:net has no weight that an initializer could draw",
     "model=module model.path=none_at_all.py:net": "none_at_all.py:net has no weight that an initializer could draw",
 }  # fmt: skip

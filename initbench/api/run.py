@@ -8,7 +8,7 @@ from initbench.analysis.trials import to_trials
 from initbench.api.keywords import command_lines, one_or_more
 from initbench.api.results import Results
 from initbench.errors import InputError
-from initbench.experiment.execute import Say, execute
+from initbench.experiment.execute import Retry, Say, execute
 from initbench.experiment.progress import say
 from initbench.settings.catalogue import Catalogue, Plain
 from initbench.settings.compose import compose
@@ -21,6 +21,7 @@ def run(
     config_dir: str | Path | None = None,
     plugins: str | Path | Iterable[str | Path] = (),
     quiet: bool = False,
+    retry: Retry | None = None,
     **more: Any,
 ) -> Results:
     """Train whatever of a sweep has no record yet, and return all of it.
@@ -44,6 +45,7 @@ def run(
         config_dir: a folder of your own with config groups.
         plugins: a Python file with initializers of your own, or several.
         quiet: say nothing and show no progress.
+        retry: ``"failed"``: train again what could not be trained before.
         more: settings by keyword.
 
     Raises:
@@ -56,7 +58,7 @@ def run(
     lines = [[*overrides, *line] for line in command_lines(settings or {}, more)]
     _, wanted = ask(lines, config_dir, one_or_more(plugins))
     tell: Say = _silent if quiet else say
-    results = train(wanted, tell, quiet=quiet)
+    results = train(wanted, tell, quiet=quiet, retry=retry)
     for line in failures(results):
         tell(line)
     return results
@@ -75,14 +77,16 @@ def ask(
     return cells, request(cells, catalogue)
 
 
-def train(request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False) -> Results:
+def train(
+    request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False, retry: Retry | None = None
+) -> Results:
     """Train whatever of a request has no record yet, and return all of it: :func:`execute`, with its arguments.
 
     Raises:
         InputError: what is asked for cannot be trained here.
         StorageError: the results folder cannot be read or written.
     """
-    return Results(to_trials(execute(request, tell=tell, verbose=verbose, quiet=quiet).columns))
+    return Results(to_trials(execute(request, tell=tell, verbose=verbose, quiet=quiet, retry=retry).columns))
 
 
 def failures(results: Results) -> list[str]:

@@ -12,8 +12,9 @@ from initbench.commands.debugging import debugging, logged, show
 from initbench.commands.list import list_
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
+from initbench.commands.stopping import stopped_line
 from initbench.commands.verify import verify
-from initbench.errors import InitbenchError, InputError, StorageError
+from initbench.errors import InitbenchError, InputError, Stopped, StorageError
 from initbench.printable import printable
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ app.command("list", epilog="Example:  initbench list initializers")(list_)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 complete, 2 bad input, 3 trials failed, 4 storage, 130 and 143 interrupted."""
+    """Run the command line and exit: 0 complete, 2 bad input, 3 trials failed, 4 storage, 128 + N signal N."""
     message = ""
     cause: BaseException | None = None
     debug = debugging(sys.argv[1:] if arguments is None else arguments)
@@ -43,24 +44,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         with logged(debug):
             code = app(args=arguments, standalone_mode=False) or 0
     except InitbenchError as error:
-        message, code, cause = str(error), error.exit_code, error
+        message, code, cause = f"error: {error}", error.exit_code, error
     except MemoryError as error:
-        message, code, cause = f"not enough memory: {error or 'use smaller settings'}", InputError.exit_code, error
+        message = f"error: not enough memory: {error or 'use smaller settings'}"
+        code, cause = InputError.exit_code, error
     except OSError as error:
         # Without a file it is a stream: the help's, which is not ours to print.
-        message = f"{error.filename or 'cannot write to stdout'}: {error.strerror or error}"
+        message = f"error: {error.filename or 'cannot write to stdout'}: {error.strerror or error}"
         code, cause = StorageError.exit_code, error
         drop(sys.stdout)
     except TyperException as error:
         # Empty where the help was the answer; pydantic, which typer checks values with, adds words of its own.
-        message, code = error.format_message().replace("Value error, ", ""), error.exit_code
+        said, code = error.format_message().replace("Value error, ", ""), error.exit_code
+        message = said and f"error: {said}"
+    except Stopped as stopped:
+        message, code = stopped_line(stopped), stopped.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     if debug and cause is not None:
         show(cause)
     try:
         if message:
-            print(f"initbench: error: {printable(message)}", file=sys.stderr)
+            print(f"initbench: {printable(message)}", file=sys.stderr)
         sys.stderr.flush()
     except OSError:
         drop(sys.stderr)

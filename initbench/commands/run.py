@@ -1,19 +1,24 @@
 """``initbench run`` and ``initbench reproduce``: train what is missing, then print the tables."""
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
 from initbench.commands.console import print_report, stdout
+from initbench.commands.stopping import resumable
 from initbench.printable import printable, printable_lines
+
+if TYPE_CHECKING:
+    from initbench.experiment.execute import Retry
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, what is done and what is to do, and stop.")]
 ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved settings of every cell and stop.")]
+Again = Annotated[
+    str | None, typer.Option("--retry", metavar="failed", help="Train again what could not be trained before.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Also tell where and how the training is done.")]
 Multirun = Annotated[bool, typer.Option("--multirun", "-m", hidden=True)]
 
@@ -25,6 +30,7 @@ def run(
     dry_run: DryRun = False,
     config: ShowConfig = False,
     verbose: Verbose = False,
+    retry: Again = None,
     multirun: Multirun = False,
     debug: Debug = False,
 ) -> None:
@@ -32,7 +38,7 @@ def run(
 
     The same command again resumes, or says that there is nothing to do.
     """
-    _run(overrides or [], config_dir, plugin or [], dry_run, config, verbose)
+    _run(overrides or [], config_dir, plugin or [], dry_run, config, verbose, retry)
 
 
 def reproduce(
@@ -42,11 +48,12 @@ def reproduce(
     dry_run: DryRun = False,
     config: ShowConfig = False,
     verbose: Verbose = False,
+    retry: Again = None,
     multirun: Multirun = False,
     debug: Debug = False,
 ) -> None:
     """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
-    _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose)
+    _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose, retry)
 
 
 def _run(
@@ -56,6 +63,20 @@ def _run(
     dry_run: bool,
     show_config: bool,
     verbose: bool,
+    retry: str | None,
+) -> None:
+    with resumable():
+        _resumable(overrides, config_dir, plugins, dry_run, show_config, verbose, cast("Retry | None", retry))
+
+
+def _resumable(
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    plugins: Sequence[Path],
+    dry_run: bool,
+    show_config: bool,
+    verbose: bool,
+    retry: "Retry | None",
 ) -> None:
     from initbench.api.run import ask, failures, train
     from initbench.experiment.execute import planned
@@ -82,42 +103,15 @@ def _run(
             print(text, end="")
         return
     if dry_run:
-        now, there = planned(wanted)
+        now, there = planned(wanted, retry=retry)
         lines = lines_of(now, reasons(now, there.cells))
         with stdout():
             print(*map(printable, lines), sep="\n")
         return
-    with _stoppable():
-        results = train(wanted, verbose=verbose)
+    results = train(wanted, verbose=verbose, retry=retry)
     print_report(results.trials, Options(), "rich", None)
     failed = failures(results)
     for line in failed:
         say(line)
     if failed:
         raise typer.Exit(3)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """On a signal stop at once, and say how to go on."""
-    from initbench.experiment.progress import say
-
-    def stop(number: int, frame: object) -> NoReturn:
-        raise _Stopped(number)
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except _Stopped as stopped:
-        say("stopped; finished chunks are kept, the same command resumes")
-        raise typer.Exit(128 + stopped.number) from None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class _Stopped(BaseException):
-    """A signal asked the process to stop."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number

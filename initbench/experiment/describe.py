@@ -15,6 +15,7 @@ from initbench.data_driven import DATA_LAWS
 from initbench.engine import compiled
 from initbench.engine.compiled.blas import chosen, processor
 from initbench.engine.job import History
+from initbench.errors import readable
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import ParamArrays, Start, certificate
 from initbench.initializers.plugins import law_of
@@ -51,8 +52,8 @@ def environment(device: torch.device, blas: str = "auto", engine: str = "compile
 
 
 def failed(trial: Trial, error: str) -> TrialRecord:
-    """The record of a trial that could not start."""
-    return TrialRecord(**_about(trial), outcome="failed", error=error)
+    """The record of a trial that could not start, or not go on to its end."""
+    return TrialRecord(**_about(trial), outcome="failed", error=readable(error))
 
 
 def described(chunk: Sequence[Trial], initial: Sequence[Start], history: History) -> list[TrialRecord]:

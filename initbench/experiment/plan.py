@@ -9,7 +9,7 @@ from typing import Any
 from initbench.data import pinned
 from initbench.search import Search, Tuning, rounds, search_of, tune
 from initbench.settings.request import Request
-from initbench.trial import Cell, trial_keys
+from initbench.trial import Cell, trial_key, trial_keys
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +26,11 @@ class Trial:
     def identity(self) -> dict[str, Any]:
         """What makes it this trial. Of a million trials it is needed one at a time."""
         return self.cell.identity(self.seed, self.cell.dataset.content or "")
+
+
+def trial_of(cell: Cell, seed: int) -> Trial:
+    """The trial of a cell whose data set is pinned."""
+    return Trial(cell, seed, trial_key(cell.identity(seed, cell.dataset.content or "")))
 
 
 @dataclass(frozen=True)

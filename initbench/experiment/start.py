@@ -1,6 +1,6 @@
 """The initial parameters of a trial, each drawn from a stream of its own."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,8 +12,7 @@ from initbench.data import Samples, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
-from initbench.initializers import BIASES, Certificate, Law
-from initbench.initializers.conformance import unrepeatable
+from initbench.initializers import BIASES
 from initbench.initializers.network import Part, assign
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import SCHEMES, Draw, Rule, scheme_rules
@@ -133,52 +132,15 @@ def initial(trial: Trial) -> ParamArrays:
         part.name: np.array(own[part.name].detach().numpy())
         if part.kept
         else part.parameter.assembled(part.blocks(trial.seed))
-        for part in _parts(trial.cell)
+        for part in parts_of(trial.cell)
     }
     return params | {name: buffer.numpy().copy() for name, buffer in module.named_buffers()}
-
-
-def check(trials: Iterable[Trial]) -> list[str]:
-    """Run every module and draw and certify every initializer once for every shape, before any training.
-
-    Returns:
-        One line for each thing that is no fault and still worth knowing.
-
-    Raises:
-        InputError: as :func:`initial`; a law breaks its promise; a module cannot be trained.
-    """
-    cells, run, seen, notes = set(), set(), set(), []
-    for trial in trials:
-        if trial.cell in cells:
-            continue
-        cells.add(trial.cell)
-        cell, architecture = trial.cell, architecture_of(trial.cell)
-        if not architecture.is_plain and (architecture, cell.dataset, cell.batch_size) not in run:
-            run.add((architecture, cell.dataset, cell.batch_size))
-            n_train = len(samples(cell.dataset).train)
-            modules.check(architecture, n_train % cell.batch_size or cell.batch_size)
-        for part in _parts(cell):
-            asked = (part.draws or part.name, part.factors, tuple(block.shape for block in part.parameter.blocks))
-            if asked in seen:
-                continue
-            seen.add(asked)
-            shape = tuple(part.parameter.tensor.shape)
-            if part.kept:
-                if part.parameter.looks_like_a_weight and "other" in part.parameter.roles:
-                    notes.append(f"note: {part.name} of shape {shape} keeps the module's own values")
-                continue
-            found = _examined(part, trial.seed)
-            where = f"'{found.law}' on {part.name} of shape {shape}"
-            if found.faults:
-                raise InputError(f"{where}: {found.faults[0]}")
-            notes += [f"note: {where}: {note}" for note in found.notes]
-    return notes
 
 
 def certificate(cell: Cell, params: ParamArrays) -> dict[str, tuple[float | None, float]]:
     """Of every weight the standard deviation that its law promises, if it does, and the one it has; four digits."""
     found = {}
-    for part in _parts(cell):
+    for part in parts_of(cell):
         if part.draws and "weight" in part.parameter.roles:
             stds = {None if promise is None else promise.std for promise in part.promises()}
             promised = stds.pop() if len(stds) == 1 and cell.init.law not in DATA_LAWS else None
@@ -188,7 +150,7 @@ def certificate(cell: Cell, params: ParamArrays) -> dict[str, tuple[float | None
 
 
 @lru_cache(maxsize=1024)
-def _parts(cell: Cell) -> tuple[Part, ...]:
+def parts_of(cell: Cell) -> tuple[Part, ...]:
     """How every parameter of a cell's networks starts; what is kept, each trial's own module has.
 
     Raises:
@@ -222,16 +184,6 @@ def _draw(init: Init) -> Draw:
         return Draw(init.name, law_of(init.law, init.code, init.file), init.params)
     base = law_of(dict(init.params)["base"], init.code, init.file)
     return Draw(init.name, base, tuple(base.defaults.items()))
-
-
-def _examined(part: Part, seed: int) -> Certificate:
-    """The certificate of a part; what a law from outside does besides is among its faults."""
-    blocks = part.blocks(seed)
-    found = part.certificate(blocks)
-    if any(isinstance(draw.law, Law) and draw.law.code for draw in part.draws):
-        unlike = unrepeatable(np.concatenate(blocks), lambda: np.concatenate(part.blocks(seed)))
-        found = replace(found, faults=(*found.faults, *unlike))
-    return found
 
 
 @lru_cache(maxsize=2)

@@ -1,10 +1,9 @@
-"""Train chunks of trials: draw, train, describe, publish."""
+"""Train a chunk of trials: draw, train, describe."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,10 @@ from initbench.engine.choose import choose
 from initbench.engine.compiled.blas import chosen, reason
 from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.errors import InputError
-from initbench.experiment.describe import described, environment, failed
+from initbench.experiment.describe import described, failed
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start, architecture_of, starts
 from initbench.records.schema import TrialRecord
-from initbench.records.store import publish
 from initbench.seeding import permutation
 
 _log = logging.getLogger(__name__)
@@ -54,42 +52,25 @@ def how(todo: Sequence[Sequence[Trial]], device: torch.device, blas: str = "auto
     return lines
 
 
-def run(
-    todo: Sequence[list[Trial]],
-    device: torch.device,
-    folder: Path,
-    progress: Callable[[int], None],
-    blas: str = "auto",
-) -> Iterator[Path]:
-    """Train chunk after chunk; each is on disk before it is yielded.
-
-    Args:
-        todo: from :func:`initbench.experiment.chunks.chunks`.
-        device: where to train.
-        folder: the records folder.
-        progress: called after every step with the number of trials that made it.
-        blas: whose matrix product to train with on a CPU, see :func:`initbench.engine.compiled.blas.chosen`.
-
-    Raises:
-        StorageError: a finished chunk cannot be written.
-    """
-    for number, chunk in enumerate(todo, 1):
-        _log.info("chunk %d of %d: %d trials", number, len(todo), len(chunk))
-        started = _now()
-        result = _train(chunk, device, progress, blas)
-        cell = chunk[0].cell
-        engine = choose(architecture_of(cell), cell.optimizer.name, device).name
-        yield publish(folder, result, started, _now(), environment(device, blas, engine))
-
-
-def _now() -> str:
+def now() -> str:
+    """The date and time that records have."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _train(
-    chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None], blas: str
+def train(
+    chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None], blas: str = "auto"
 ) -> list[TrialRecord]:
-    """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
+    """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything.
+
+    Args:
+        chunk: from :func:`initbench.experiment.chunks.chunks`.
+        device: where to train.
+        progress: called now and then with how many steps were made, summed over the trials that made them.
+        blas: whose matrix product to train with on a CPU, see :func:`initbench.engine.compiled.blas.chosen`.
+
+    Raises:
+        BaseException: what a user's module or law raises in training, which may be anything.
+    """
     initial, could_not, drawn = [], [], []
     for trial, start in zip(chunk, starts(chunk, progress, blas), strict=True):
         if isinstance(start, InputError):

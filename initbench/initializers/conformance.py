@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.errors import one_line
+from initbench.errors import Stopped, one_line, readable
 from initbench.initializers.certificates import Certificate, certify
 from initbench.initializers.laws import Law
 from initbench.seeding import stream
@@ -33,10 +33,13 @@ def drawn(law: Law, shape: Sequence[int], rng: np.random.Generator, params: Mapp
         try:
             weight = np.asarray(law.function(tuple(shape), rng, **params))
         except ValueError as error:
-            raise ValueError(" ".join(str(error).split()) or one_line(error)) from error
+            raise ValueError(readable(str(error)) or one_line(error)) from error
         except OverflowError as error:
             raise ValueError("a parameter is too large") from error
-        except (Exception, SystemExit) as error:
+        except (MemoryError, KeyboardInterrupt, Stopped):
+            raise
+        # Of someone else's code; what it raises need be no Exception.
+        except BaseException as error:
             if not law.code:
                 raise
             raise ValueError(one_line(error)) from error
@@ -66,10 +69,10 @@ def examine(name: str, law: Law, params: Mapping[str, Any]) -> list[Certificate]
                 weight = draw()
                 unlike = unrepeatable(weight, draw)
                 same = (draw(1) == weight).all()
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             if law.code and len(shape) == 2:
                 _log.info("'%s' fails at %s", name, shape, exc_info=error)
-                certificates.append(_failed(name, shape, str(error)))
+                certificates.append(_failed(name, shape, readable(str(error)) or one_line(error)))
             continue
         certificate = certify(name, weight, law.promise(shape, **params) if law.promise else None)
         notes = ["another rng gave the same weight"] if same and law.promise is None else []

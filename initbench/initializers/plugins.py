@@ -13,8 +13,8 @@ import hashlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from initbench.code import Code, read, run
-from initbench.errors import InputError, one_line
+from initbench.errors import InputError, in_one_line
 from initbench.initializers.laws import LAWS, Law
 from initbench.initializers.names import ALIASES
 
@@ -123,7 +123,8 @@ def _laws(file: str, code: str) -> Mapping[str, Law]:
     path = Path(file)
     own = _read(path)
     own.check(_hash, code, f"plugin {file}")
-    with _in_one_line(f"plugin {file} cannot be run"):
+    # What someone else's code prints is no result.
+    with redirect_stdout(sys.stderr), in_one_line(f"plugin {file} cannot be run"):
         module = run(own, f"initbench_plugin_{path.stem}_{code}")
     values = getattr(module, "LAWS", None) or {
         name: value for name, value in vars(module).items() if _is_law(name, value, module)
@@ -153,7 +154,7 @@ def _from_package(point: importlib.metadata.EntryPoint) -> Plugin:
 def _load(point: importlib.metadata.EntryPoint) -> tuple[Any, str]:
     """What an entry point names, and its package."""
     package = point.dist.name if point.dist else point.module
-    with _in_one_line(f"initializer '{point.name}' of package {package}"):
+    with redirect_stdout(sys.stderr), in_one_line(f"initializer '{point.name}' of package {package}"):
         return point.load(), package
 
 
@@ -165,16 +166,6 @@ def _source_of(value: Any) -> bytes:
     except TypeError:
         file = None
     return Path(file or __file__).read_bytes()
-
-
-@contextmanager
-def _in_one_line(what: str) -> Iterator[None]:
-    """Someone else's code: what it prints is no result, what it raises is an error in one line."""
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{what}: {one_line(error)}") from error
 
 
 def _is_law(name: str, value: Any, module: ModuleType) -> bool:

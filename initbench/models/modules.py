@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from initbench.activations import torch_function
-from initbench.code import read, run
-from initbench.errors import InputError, one_line
+from initbench.code import Code, read, run
+from initbench.errors import InputError, in_one_line
 from initbench.initializers.conformance import global_states
 from initbench.models import Architecture, code_hash
 from initbench.models.cnn import CNN
@@ -71,10 +71,11 @@ def build(architecture: Architecture, seed: int = 0) -> nn.Module:
     """A module of this architecture on the CPU, its own initial values drawn from the stream ``(seed, "module")``.
 
     Raises:
-        InputError: a user's file or function fails, or the network does not fit into memory.
+        InputError: a user's file or function fails.
+        MemoryError: the network does not fit.
     """
     activation = torch_function(architecture.activation, dict(architecture.activation_params))
-    with _own_generator(seed), _told(where(architecture)):
+    with _own_generator(seed), in_one_line(where(architecture)):
         return BUILDERS[architecture.model](architecture, activation, **dict(architecture.settings))
 
 
@@ -107,13 +108,13 @@ def check(architecture: Architecture, batch: int) -> None:
     with _own_generator(0):
         state = torch.get_rng_state()
         for training in (True, False):
-            with _told(f"{name} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
+            with in_one_line(f"{name} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
                 logits = module.train(training)(x)
             if not isinstance(logits, Tensor) or logits.shape != expected:
                 got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise InputError(f"{name} must return logits of shape {expected}; got {got}")
             if training and trained:
-                with _told(f"{name} cannot be trained"):
+                with in_one_line(f"{name} cannot be trained"):
                     torch.autograd.grad(logits, trained, torch.ones_like(logits), allow_unused=True)
         drew = not torch.equal(state, torch.get_rng_state())
     if drew:
@@ -157,27 +158,33 @@ def where(architecture: Architecture) -> str:
     )
 
 
+def check_unchanged(model: str, settings: Mapping[str, Any]) -> None:
+    """Whether a user's file is still what it was when its hash was taken; it is not run.
+
+    Raises:
+        InputError: it has changed, or is not there any more.
+    """
+    if model == "module":
+        _code(settings["path"], settings["code"])
+
+
+def _code(path: str, code: str) -> Code:
+    try:
+        file = read(Path(path).expanduser())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    file.check(code_hash, code, path)
+    return file
+
+
 @lru_cache(maxsize=16)
 def _loaded(path: str, code: str, function: str) -> Callable[..., Any]:
     """The function of a user's file, as it was when its hash was taken."""
-    file = read(Path(path).expanduser())
-    file.check(code_hash, code, path)
-    module = run(file, f"initbench_model_{code}")
+    module = run(_code(path, code), f"initbench_model_{code}")
     found = getattr(module, function, None)
     if not callable(found):
         raise InputError(f"{path} has no function '{function}'")
     return found  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Whatever a module raises, which may be anyone's code or need too much memory, is an error in one line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{what}: {one_line(error)}") from error
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The records: what training leaves behind and all that a report reads; their files, and columns of them."""
 
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord
-from initbench.records.store import Damaged, Loaded, check_writable, files, load, publish, read
+from initbench.records.store import Damaged, Loaded, Unusable, check_writable, files, load, publish, read
 
 __all__ = [
     "FORMAT",
@@ -11,6 +11,7 @@ __all__ = [
     "Labels",
     "Loaded",
     "TrialRecord",
+    "Unusable",
     "check_writable",
     "files",
     "load",

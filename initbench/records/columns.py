@@ -115,6 +115,12 @@ def done(columns: Columns) -> dict[str, float]:
     return dict(zip(columns.key_texts(), accuracy.tolist(), strict=True))
 
 
+def failed(columns: Columns) -> set[str]:
+    """The keys of the trials that could not be trained."""
+    rows = columns.numbers["outcome"] == OUTCOMES.index("failed")
+    return {key for key, row in zip(columns.key_texts(), rows.tolist(), strict=True) if row}
+
+
 def from_records(kept: Iterable[TrialRecord], header: Header | None = None) -> Columns:
     """The columns of records in memory, as if of one file."""
     builder = Builder()
@@ -125,11 +131,16 @@ def from_records(kept: Iterable[TrialRecord], header: Header | None = None) -> C
 def first_of_each(columns: Columns) -> Columns:
     """Of several records of a trial that was asked for in one way the one finished first, then the one read first.
 
-    One that does not say by which settings it was asked for stands back behind one of the same names that does.
+    That a trial could not be trained counts for nothing once there is a result of it, however that was asked for. One
+    that does not say by which settings it was asked for stands back behind one of the same names that does.
     """
     if not repeated(columns.keys).any():
         return columns
     _, trial = np.unique(columns.keys, return_inverse=True)
+    failures = columns.numbers["outcome"] == OUTCOMES.index("failed")
+    superseded = failures & np.isin(trial, trial[~failures])
+    if superseded.any():
+        return first_of_each(columns.take(~superseded))
     silent = np.array([not cell.asked.settings for cell in columns.cells])
     if silent.any() and not silent.all():
         named = _codes(msgspec.structs.replace(cell.asked, settings={}).text() for cell in columns.cells)

@@ -37,7 +37,8 @@ class Loaded:
     """What a set of folders holds.
 
     Attributes:
-        records: trial key to record; of several records of a trial the one finished first, then by file name.
+        records: trial key to record; of several records of a trial the one finished first, then by file name, but
+            one that failed only if there is no other.
         headers: trial key to the header of the file that the record was read from.
         damaged: one line per file that cannot be trusted; its trials count as not done.
     """
@@ -68,7 +69,12 @@ def publish(
     """
     written = list(map(_encoded, lines))
     # A chunk goes by its trials and how they were asked for: whoever finishes it, and however often, it is one file.
-    trials = [line.key.encode() + line.asked.text() for line in lines if isinstance(line, TrialRecord)]
+    # A trial that failed may have a result later, in another file.
+    trials = [
+        line.key.encode() + line.asked.text() + (b"failed" if line.outcome == "failed" else b"")
+        for line in lines
+        if isinstance(line, TrialRecord)
+    ]
     content = b"".join(trials or written)
     chunk = hashlib.blake2b(content, digest_size=16).hexdigest()
     header = Header(
@@ -154,10 +160,14 @@ def load(folders: Iterable[Path]) -> Loaded:
             continue
         for record in lines:
             if isinstance(record, TrialRecord):
-                known = loaded.headers.get(record.key)
-                if known is None or header.finished < known.finished:
+                known, before = loaded.records.get(record.key), loaded.headers.get(record.key)
+                if known is None or before is None or _rank(record, header) < _rank(known, before):
                     loaded.records[record.key], loaded.headers[record.key] = record, header
     return loaded
+
+
+def _rank(record: TrialRecord, header: Header) -> tuple[bool, str]:
+    return record.outcome == "failed", header.finished
 
 
 def files(folders: Iterable[Path]) -> list[Path]:

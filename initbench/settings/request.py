@@ -28,7 +28,8 @@ _OURS = Catalogue()
 class Request:
     """What a command line asks for: cells times seeds, where to run them, where to keep the records.
 
-    As JSON it means the same in another process, in another folder, on another machine that has the same files.
+    ``timeout`` is how many seconds may pass without a step. As JSON it means the same in another process, in another
+    folder, on another machine that has the same files.
     """
 
     cells: tuple[Cell, ...]
@@ -38,6 +39,7 @@ class Request:
     name: str
     catalogue: Catalogue = _OURS
     blas: str = "auto"
+    timeout: float | None = None
 
     def to_json(self, anywhere: bool = True) -> bytes:
         """All of it, for :meth:`from_json`.
@@ -138,7 +140,8 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     taken = {seed for cell in typed for seed in search_seeds(cell)}
     if taken & set(seeds):
         raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
-    return Request(typed, seeds, device, results, run, catalogue, blas)
+    timeout = SETTINGS["timeout"].parameter.check(first["timeout"], "timeout")
+    return Request(typed, seeds, device, results, run, catalogue, blas, timeout)
 
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:

@@ -88,6 +88,16 @@ SETTINGS: dict[str, Setting] = {
         _value("seeds", int, "run", "10 means 0 to 9, [3,7] means those two", least=1),
         _of_command(_value("device", str, "device", "auto, cpu, cuda or cuda:N")),
         _of_command(_value("blas", str, "matrix product", "of a CPU; auto: mkl on Intel", choices=BLAS)),
+        _of_command(
+            _value(
+                "timeout",
+                float,
+                "timeout",
+                "seconds for a step, after which a trial counts as hung and fails; null: no limit",
+                above=0,
+                optional=True,
+            )
+        ),
         _of_command(_value("results", Path, "results", "folder of the records, for run and report alike")),
     )
 }

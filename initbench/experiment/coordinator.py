@@ -1,0 +1,265 @@
+"""Trials trained by a worker; what ends a training early is the outcome of the trial that it is due to.
+
+A law or a module may raise, exit, crash the interpreter, take all memory or never end. Then the chunk is trained again
+in halves, by a new worker where the old one is gone, until the trial is found; it has the outcome ``failed``, and the
+others the same results as ever, since a trial does not depend on which trials are trained with it. Needs no torch.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+import msgspec
+
+from initbench.errors import InitbenchError, InputError
+from initbench.experiment import process
+from initbench.experiment.messages import (
+    Checked,
+    Checking,
+    Divide,
+    Divided,
+    Done,
+    Fail,
+    Failed,
+    Note,
+    Progress,
+    Refused,
+    Train,
+    Work,
+)
+from initbench.experiment.plan import Trial
+from initbench.experiment.process import Died, Trace, Worker
+from initbench.settings.request import Request
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Trials to train together, by their numbers, and how many optimizer steps that takes, summed over them."""
+
+    trials: tuple[int, ...]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why some trials cannot be trained: the line that is recorded, and the traceback if there is one."""
+
+    reason: str
+    trace: str = ""
+
+    def error(self) -> InputError:
+        """As the error of a request of which nothing can be trained."""
+        error = InputError(self.reason)
+        error.__cause__ = Trace(self.trace) if self.trace else None
+        return error
+
+
+class Coordinator:
+    """Has trials checked, divided into chunks, and trained, in a worker that is its own as long as it is entered.
+
+    Attributes:
+        todo: the trials; their numbers are their places in it.
+        device: where they are trained; known once they are checked.
+        refused: those that cannot be trained, by their numbers, and why; known once they are checked.
+    """
+
+    def __init__(self, request: Request, todo: Sequence[Trial], tell: Callable[[str], None]) -> None:
+        self.todo = todo
+        self.device = ""
+        self.refused: dict[int, Failure] = {}
+        self._tell, self._limit = tell, request.timeout
+        cells = {cell: number for number, cell in enumerate(dict.fromkeys(trial.cell for trial in todo))}
+        self._cells = [cells[trial.cell] for trial in todo]
+        self._request = msgspec.Raw(replace(request, cells=tuple(cells), seeds=()).to_json(anywhere=False))
+        # Modules and laws of users stay in a process for as long as it lives.
+        self._foreign = bool(request.catalogue.plugins) or any(cell.model.name == "module" for cell in cells)
+        self._worker: Worker | None = None
+        self._checks, self._again = 0, set[int]()
+        self._refused_cells: dict[int, Failure] = {}
+
+    def __enter__(self) -> "Coordinator":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        # One that was interrupted is not done.
+        if not (error is None or isinstance(error, InitbenchError)):
+            worker.stop()
+            return
+        if self._foreign:
+            worker.renew()
+        process.give_back(worker)
+
+    def check(self) -> None:
+        """Run every module and every initializer once; what fails is ``refused``.
+
+        Raises:
+            InputError: a device, a data set or a user's file is not here, whatever the trials are.
+            StorageError, MemoryError: as :meth:`initbench.experiment.process.Worker.receive`.
+        """
+        self._at_work()
+        self.refused = {
+            number: self._refused_cells[cell] for number, cell in enumerate(self._cells) if cell in self._refused_cells
+        }
+
+    def chunks(self) -> tuple[list[Chunk], list[str]]:
+        """The chunks of all trials that are not refused, and how they are trained, for people.
+
+        Raises:
+            InputError, MemoryError: they cannot be divided.
+        """
+        answer = self._asked(Divide([number for number in range(len(self.todo)) if number not in self.refused]))
+        assert isinstance(answer, Divided)
+        made = [Chunk(tuple(trials), steps) for trials, steps in zip(answer.chunks, answer.steps, strict=True)]
+        return made, answer.how
+
+    def train(self, chunk: Chunk, advance: Callable[[int], None]) -> None:
+        """Train the trials of a chunk; afterwards each has a record.
+
+        Args:
+            chunk: one of :meth:`chunks`.
+            advance: called with numbers of optimizer steps, less than 0 for those that are made again.
+
+        Raises:
+            InputError, StorageError, MemoryError: for no trial's fault.
+        """
+        parts, told, again = [chunk.trials], False, set[tuple[int, ...]]()
+        while parts:
+            part = parts.pop()
+            ended = self._trained(part, advance)
+            if ended is None:
+                continue
+            if isinstance(ended, Died) and ended.from_outside and part not in again:
+                # Someone else may have done it. As a whole: what was recorded just before is not recorded twice.
+                again.add(part)
+                parts.append(part)
+            elif len(part) > 1:
+                if not told:
+                    self._tell(
+                        f"{ended.reason}; {len(part)} trials are trained again in parts, to find which it is due to"
+                    )
+                    told = True
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+            else:
+                self.fail(part, ended.reason)
+
+    def fail(self, trials: Iterable[int], reason: str) -> None:
+        """Record that some trials could not be trained.
+
+        Raises:
+            StorageError: records cannot be written.
+        """
+        self._asked(Fail(list(trials), reason))
+
+    def _trained(self, part: Sequence[int], advance: Callable[[int], None]) -> "Failed | Died | None":
+        """Train some trials together, once; why that ended early, if it did."""
+        made = 0
+        ended: Failed | Died | None = None
+        worker = self._at_work()
+        try:
+            worker.send(Train(list(part)))
+            while ended is None:
+                answer = worker.receive(self._limit)
+                if isinstance(answer, Progress):
+                    made += answer.steps
+                    advance(answer.steps)
+                elif isinstance(answer, Done):
+                    return None
+                elif isinstance(answer, Failed):
+                    ended = answer
+                    if answer.memory:
+                        self._dismiss()
+        except Died as died:
+            self._lost()
+            ended = died
+        _log.info("%d trials ended early: %s", len(part), ended.reason)
+        advance(-made)
+        return ended
+
+    def _asked(self, command: Divide | Fail) -> Divided | Done:
+        """The answer to a command in which no user's code runs."""
+        worker = self._at_work()
+        try:
+            worker.send(command)
+            while True:
+                answer = worker.receive()
+                if isinstance(answer, Divided | Done):
+                    return answer
+        except Died as died:
+            self._lost()
+            raise _unexpected(died) from died
+
+    def _at_work(self) -> Worker:
+        """The worker; where there is none a new one, which is given the work, and checks what is not checked yet."""
+        while self._worker is None:
+            self._worker = process.take()
+            self._hand_over(self._worker)
+        return self._worker
+
+    def _hand_over(self, worker: Worker) -> None:
+        """Give a worker the work. If it ends in a check, the cells of that check are refused."""
+        checking: Checking | None = None
+        work = Work(
+            request=self._request,
+            cells=self._cells,
+            seeds=[trial.seed for trial in self.todo],
+            checks=self._checks,
+            refused=list(self._refused_cells),
+            folder=process.folder(),
+            environment=process.followed(),
+            log=logging.getLogger("initbench").getEffectiveLevel(),
+        )
+        try:
+            worker.send(work)
+            while True:
+                # To read data, and to download them, takes as long as it takes.
+                answer = worker.receive(self._limit if checking else None)
+                if isinstance(answer, Note):
+                    self._tell(answer.line)
+                elif isinstance(answer, Checking):
+                    checking, self._checks = answer, answer.check
+                elif isinstance(answer, Refused):
+                    assert checking is not None
+                    self._refuse(checking, Failure(answer.reason, answer.trace))
+                    if answer.memory:
+                        self._dismiss()
+                        return
+                elif isinstance(answer, Checked):
+                    self.device, self._checks = answer.device, answer.checks
+                    return
+        except Died as died:
+            self._lost()
+            if checking is None:
+                raise _unexpected(died) from died
+            if died.from_outside and checking.check not in self._again:
+                self._again.add(checking.check)
+            else:
+                self._refuse(checking, Failure(died.reason))
+
+    def _refuse(self, checking: Checking, failure: Failure) -> None:
+        self._checks = checking.check + 1
+        self._refused_cells |= dict.fromkeys(checking.cells, failure)
+
+    def _dismiss(self) -> None:
+        """A process that ran out of memory is not used again: what it still holds may be too much."""
+        if self._worker is not None:
+            self._worker.renew()
+        self._lost()
+
+    def _lost(self) -> None:
+        """It has nothing to do with us any more."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            process.give_back(worker)
+
+
+def _unexpected(died: Died) -> InputError:
+    return InputError(f"the process that trains ended before it could begin: {died.reason}")

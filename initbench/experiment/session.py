@@ -1,0 +1,174 @@
+"""What a worker does with its commands: check, divide, train, publish."""
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from initbench.data import samples
+from initbench.errors import InputError, StorageError, one_line, out_of_memory, readable
+from initbench.experiment import chunks, train
+from initbench.experiment.checks import checks
+from initbench.experiment.describe import environment, failed
+from initbench.experiment.messages import (
+    Answer,
+    Checked,
+    Checking,
+    Command,
+    Divide,
+    Divided,
+    Done,
+    Error,
+    Failed,
+    Kind,
+    Leave,
+    Note,
+    Progress,
+    Refused,
+    Train,
+    Work,
+)
+from initbench.experiment.plan import Trial, trial_of
+from initbench.experiment.train import now
+from initbench.models import modules
+from initbench.records.schema import TrialRecord
+from initbench.records.store import publish
+from initbench.settings.request import Request
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_PROGRESS = 0.1
+
+Send = Callable[[Answer], None]
+
+
+def serve(commands: Iterable[Command], send: Send) -> None:
+    """Answer every command."""
+    session: _Session | None = None
+    for command in commands:
+        try:
+            if isinstance(command, Work):
+                session = _begun(command)
+                _check(session, command, send)
+                continue
+            assert session is not None
+            assert not isinstance(command, Leave)
+            trials = [session.todo[number] for number in command.trials]
+            if isinstance(command, Divide):
+                send(_divided(session, trials, command.trials))
+            elif isinstance(command, Train):
+                _train(session, trials, send)
+            else:
+                records = [failed(trial, command.reason) for trial in trials]
+                send(_published(session, records, now()))
+        except InputError as error:
+            send(_error("input", error))
+        except StorageError as error:
+            send(_error("storage", error))
+        except Exception as error:
+            send(_error("memory" if out_of_memory(error) else "internal", error))
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What a coordinator has asked for."""
+
+    request: Request
+    todo: Sequence[Trial]
+    device: torch.device
+
+
+def _begun(work: Work) -> _Session:
+    """Where the coordinator is, with what it has.
+
+    Raises:
+        InputError: a plugin or a device is not here, or a user's file has changed.
+    """
+    if work.folder:
+        os.chdir(work.folder)
+    for name, value in work.environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environb[name.encode()] = value
+    logging.getLogger("initbench").setLevel(work.log)
+    request = Request.from_json(bytes(work.request))
+    for model in dict.fromkeys(cell.model for cell in request.cells):
+        modules.check_unchanged(model.name, dict(model.params))
+    todo = [trial_of(request.cells[cell], seed) for cell, seed in zip(work.cells, work.seeds, strict=True)]
+    return _Session(request, todo, train.find_device(request.device))
+
+
+def _check(session: _Session, work: Work, send: Send) -> None:
+    numbers = {cell: number for number, cell in enumerate(session.request.cells)}
+    refused = set(work.refused)
+    todo = checks(session.todo)
+    for number, check in enumerate(todo):
+        cells = [numbers[cell] for cell in check.cells if numbers[cell] not in refused]
+        if number < work.checks or not cells:
+            continue
+        send(Checking(number, cells))
+        try:
+            for note in check.run():
+                send(Note(note))
+        except BaseException as error:
+            send(Refused(cells, _reason(error), _trace(error), out_of_memory(error)))
+            if out_of_memory(error):
+                return
+            refused.update(cells)
+    send(Checked(str(session.device), len(todo)))
+
+
+def _divided(session: _Session, trials: Sequence[Trial], numbers: Sequence[int]) -> Divided:
+    made, places = chunks.chunks(trials, session.device), dict(zip((t.key for t in trials), numbers, strict=True))
+    return Divided(
+        [[places[trial.key] for trial in chunk] for chunk in made],
+        [chunks.n_steps(chunk) for chunk in made],
+        train.how(made, session.device, session.request.blas),
+    )
+
+
+def _train(session: _Session, trials: Sequence[Trial], send: Send) -> None:
+    # That the data cannot be read is no trial's fault.
+    samples(trials[0].cell.dataset)
+    started, made, told = now(), 0, time.monotonic()
+
+    def advance(n_steps: int) -> None:
+        nonlocal made, told
+        made += n_steps
+        if time.monotonic() - told >= _SECONDS_BETWEEN_PROGRESS:
+            send(Progress(made))
+            made, told = 0, time.monotonic()
+
+    try:
+        records = train.train(trials, session.device, advance, session.request.blas)
+    # Someone else's law or module need not raise an Exception.
+    except BaseException as error:
+        _log.info("the training of %d trials has ended early", len(trials), exc_info=error)
+        send(Failed(_reason(error), out_of_memory(error)))
+        return
+    send(Progress(made))
+    send(_published(session, records, started))
+
+
+def _published(session: _Session, records: Sequence[TrialRecord], started: str) -> Done:
+    return Done(str(publish(session.request.folder, records, started, now(), environment(session.device))))
+
+
+def _reason(error: BaseException) -> str:
+    if out_of_memory(error):
+        more = readable(str(error)) if isinstance(error, MemoryError) else one_line(error)
+        return f"ran out of memory: {more}" if more else "ran out of memory"
+    return readable(str(error)) if isinstance(error, InputError) else one_line(error)
+
+
+def _error(kind: Kind, error: BaseException) -> Error:
+    return Error(kind, str(error).encode("utf-8", "replace").decode(), _trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).encode("utf-8", "replace").decode()

@@ -1,0 +1,216 @@
+"""How several processes on one results folder share the work: each takes trials that no other has.
+
+A process writes the keys that it trains into a file of its own, ``<results>/.taken/<name>.json``, and holds a lock on
+it for as long as it lives; the kernel frees a lock at any death, so there is nothing to unlock by hand. Records need
+none of this: where locks do not work, trials are trained twice, and the first record of each counts.
+"""
+
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import platform
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from initbench.errors import StorageError
+from initbench.records import TrialRecord, Unusable, files, read
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+# Choosing trials takes milliseconds. Whoever is stopped (Ctrl-Z) amid it shall not stop all others.
+_PATIENCE_SECONDS = 2.0
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """The keys of the trials that a process has taken, and which process that is, for people."""
+
+    process: str
+    keys: frozenset[str]
+
+
+class Sharing:
+    """The part of this process in the work on a results folder.
+
+    Made before the records are read, so that no record of another process is missed between; entered when there is
+    something to train, and left when all is trained: the last to leave leaves nothing behind.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._folder = results / ".taken"
+        self._lock = self._folder / "lock"
+        self._path = self._folder / f"{uuid.uuid4().hex}.json"
+        self._file: int | None = None
+        self._made = False
+        self._seen = set(files([results]))
+
+    def __enter__(self) -> "Sharing":
+        self._made = not self._results.exists()
+        with self._alone() as alone, contextlib.suppress(OSError):
+            if alone:
+                self._others()
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                _locked(self._file, exclusive=True)
+                self._write(())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._alone() as alone, contextlib.suppress(OSError):
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+                self._path.unlink()
+            if alone and not self._others():
+                self._lock.unlink()
+                self._folder.rmdir()
+                # Of a request that could not be trained nothing stays.
+                if self._made:
+                    self._results.rmdir()
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left, where there is nothing to train."""
+        if self._folder.exists():
+            with self:
+                pass
+
+    def parts(
+        self,
+        chunks: Sequence[Sequence[str]],
+        tell: Callable[[str], None] = lambda line: None,
+        elsewhere: Callable[[Set[str]], None] = lambda keys: None,
+    ) -> Iterator[list[str]]:
+        """Keys to train here, one chunk or what is everybody's share of it at a time, until all have a record.
+
+        Whoever asks for the next part has recorded the last one. When others train all that is left, this waits for
+        their records, and takes what they had as soon as they are gone.
+
+        Args:
+            chunks: the keys of all that is to be trained.
+            tell: takes a line for the user.
+            elsewhere: takes keys that others have recorded.
+        """
+        left = {key for chunk in chunks for key in chunk}
+        queue = deque(chunks)
+        while True:
+            part, others = self._take(queue, left, elsewhere)
+            if part:
+                yield part
+                left.difference_update(part)
+            elif left:
+                self._wait(left, others, tell)
+            else:
+                return
+
+    def _take(
+        self, queue: deque[Sequence[str]], left: set[str], elsewhere: Callable[[Set[str]], None]
+    ) -> tuple[list[str], list[_Taken]]:
+        """Drop what has a record by now, and take of the rest what nobody has."""
+        with self._alone() as alone:
+            others = self._others() if alone else []
+            # After looking who has what: a trial is let go of when its record is there.
+            there = self._recorded() & left
+            left -= there
+            taken = frozenset[str]().union(*(other.keys for other in others))
+            while queue and left.isdisjoint(queue[0]):
+                queue.popleft()
+            # What others have is part of what is divided: so nothing is cut smaller and smaller towards the end.
+            share = math.ceil(len(left) / (1 + len(others)))
+            free = ([key for key in chunk if key in left and key not in taken] for chunk in queue)
+            part = next(filter(None, free), [])[:share]
+            if alone:
+                self._write(part)
+        elsewhere(there)
+        return part, others
+
+    def _wait(self, left: set[str], others: Sequence[_Taken], tell: Callable[[str], None]) -> None:
+        """Until something of what is left is in nobody's hands any more."""
+        who = " and ".join(other.process for other in others if not left.isdisjoint(other.keys))
+        tell(f"waiting for {len(left)} trial{'s' * (len(left) > 1)} that {who} trains")
+        while left <= frozenset[str]().union(*(other.keys for other in others)):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            with self._alone() as alone:
+                others = self._others() if alone else []
+
+    def _recorded(self) -> set[str]:
+        """The keys in record files that came since the last look."""
+        fresh = [path for path in files([self._results]) if path not in self._seen]
+        self._seen.update(fresh)
+        keys = set()
+        for path in fresh:
+            with contextlib.suppress(Unusable, StorageError):
+                keys |= {line.key for line in read(path)[1] if isinstance(line, TrialRecord)}
+        return keys
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Nobody else looks, takes or leaves meanwhile; False where that cannot be had."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.callback(os.close, self._door())
+                alone = True
+            except OSError as error:
+                _log.info("the work on %s is not shared: %s", self._results, error)
+                alone = False
+            yield alone
+
+    def _door(self) -> int:
+        """The open file whose lock lets in one process at a time."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            # Whoever leaves last removes file and folder, perhaps between two of these lines.
+            with contextlib.suppress(FileExistsError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+                file = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
+                stack.callback(os.close, file)
+                if _locked(file, exclusive=True) and os.path.samestat(os.stat(self._lock), os.fstat(file)):
+                    stack.pop_all()
+                    return file
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self._lock} stays locked")
+            time.sleep(0.005)
+
+    def _others(self) -> list[_Taken]:
+        """What other live processes have taken; the files of dead ones are swept."""
+        found = []
+        for path in self._folder.glob("*.json"):
+            if path != self._path:
+                with contextlib.suppress(OSError, msgspec.MsgspecError):
+                    found += _read(path)
+        return found
+
+    def _write(self, keys: Sequence[str]) -> None:
+        """Say which trials are ours: read by nobody before the lock of the folder is free again."""
+        if self._file is not None:
+            content = msgspec.json.encode(_Taken(f"process {os.getpid()} on {platform.node()}", frozenset(keys)))
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, content, 0)
+
+
+def _read(path: Path) -> list[_Taken]:
+    """What a live process has taken; nothing, and the file is removed, where its process is dead."""
+    # Nobody knows what lies there: a pipe would be waited for.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not _locked(file.fileno(), exclusive=False):
+            return [msgspec.json.decode(file.read(), type=_Taken)]
+        path.unlink()
+        return []
+
+
+def _locked(file: int, exclusive: bool) -> bool:
+    """Lock a file unless somebody else has, until it is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_NB | (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH))
+    except BlockingIOError:
+        return False
+    return True
