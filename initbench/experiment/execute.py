@@ -102,14 +102,14 @@ def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -
         if len(refused) == len(now.todo) == now.n_distinct:
             # Of such a request there would be nothing but failures.
             raise next(iter(refused.values())).error()
-        todo, how = coordinator.chunks()
+        todo, how = coordinator.chunks(verbose)
         store.check_writable(request.folder)
         keep(request)
         for line in budget(now):
             tell(line)
         n_done, device = now.n_distinct - len(now.todo), coordinator.device
         tell(f"{now.n_distinct} trials: {n_done} already done, {len(now.todo)} to train on {device}")
-        for line in how if verbose else ():
+        for line in how:
             tell(line)
         for reason, trials in _by_reason(refused).items():
             tell(f"{len(trials)} of them cannot be trained: {reason}")
