@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from initbench.errors import StorageError, unknown
+from initbench.experiment import process
 from initbench.experiment.coordinator import Coordinator, Failure
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
@@ -62,7 +63,12 @@ def planned(
 
 
 def execute(
-    request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False, retry: Retry | None = None
+    request: Request,
+    tell: Say = say,
+    verbose: bool = False,
+    quiet: bool = False,
+    retry: Retry | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Executed:
     """Train whatever of a request has no record yet.
 
@@ -74,6 +80,7 @@ def execute(
         verbose: also tell where and how the training is done.
         quiet: show no progress.
         retry: ``failed``: also train again what could not be trained before.
+        meanwhile: called while a worker starts, which takes a second or two; not where nothing is to train.
 
     Raises:
         InputError: what is asked for cannot be trained here.
@@ -84,6 +91,9 @@ def execute(
     if not now.todo:
         keep(request)
         tell(f"nothing to train: all {now.n_distinct} trials have their records in {request.results}")
+    else:
+        process.start()
+        meanwhile()
     # Where a protocol searches, what is to do next follows from what was done.
     while now.todo:
         _train(now, request, tell, verbose, quiet)
