@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from initbench.data import samples
+from initbench.engine.choose import choose
+from initbench.engine.compiled.blas import chosen
 from initbench.errors import InputError, StorageError, one_line, out_of_memory, readable
 from initbench.experiment import chunks, train
 from initbench.experiment.checks import checks
@@ -33,6 +35,7 @@ from initbench.experiment.messages import (
     Work,
 )
 from initbench.experiment.plan import Trial, trial_of
+from initbench.experiment.start import architecture_of
 from initbench.experiment.train import now
 from initbench.models import modules
 from initbench.records.schema import TrialRecord
@@ -59,7 +62,7 @@ def serve(commands: Iterable[Command], send: Send) -> None:
             assert not isinstance(command, Leave)
             trials = [session.todo[number] for number in command.trials]
             if isinstance(command, Divide):
-                send(_divided(session, trials, command.trials))
+                send(_divided(session, trials, command))
             elif isinstance(command, Train):
                 _train(session, trials, send)
             else:
@@ -81,6 +84,11 @@ class _Session:
     todo: Sequence[Trial]
     device: torch.device
 
+    def engine_of(self, key: str) -> str:
+        """The name of the engine that trains a trial."""
+        cell = next(trial.cell for trial in self.todo if trial.key == key)
+        return choose(architecture_of(cell), cell.optimizer.name, self.device).name
+
 
 def _begun(work: Work) -> _Session:
     """Where the coordinator is, with what it has.
@@ -100,7 +108,11 @@ def _begun(work: Work) -> _Session:
     for model in dict.fromkeys(cell.model for cell in request.cells):
         modules.check_unchanged(model.name, dict(model.params))
     todo = [trial_of(request.cells[cell], seed) for cell, seed in zip(work.cells, work.seeds, strict=True)]
-    return _Session(request, todo, train.find_device(request.device))
+    device = train.find_device(request.device)
+    if device.type == "cpu":
+        # That there is no such product is said before anything is trained.
+        chosen(request.blas)
+    return _Session(request, todo, device)
 
 
 def _check(session: _Session, work: Work, send: Send) -> None:
@@ -123,12 +135,13 @@ def _check(session: _Session, work: Work, send: Send) -> None:
     send(Checked(str(session.device), len(todo)))
 
 
-def _divided(session: _Session, trials: Sequence[Trial], numbers: Sequence[int]) -> Divided:
-    made, places = chunks.chunks(trials, session.device), dict(zip((t.key for t in trials), numbers, strict=True))
+def _divided(session: _Session, trials: Sequence[Trial], command: Divide) -> Divided:
+    numbers = {trial.key: number for trial, number in zip(trials, command.trials, strict=True)}
+    made = chunks.chunks(trials, session.device)
     return Divided(
-        [[places[trial.key] for trial in chunk] for chunk in made],
+        [[numbers[trial.key] for trial in chunk] for chunk in made],
         [chunks.n_steps(chunk) for chunk in made],
-        train.how(made, session.device, session.request.blas),
+        train.how(made, session.device, session.request.blas) if command.how else [],
     )
 
 
@@ -156,7 +169,8 @@ def _train(session: _Session, trials: Sequence[Trial], send: Send) -> None:
 
 
 def _published(session: _Session, records: Sequence[TrialRecord], started: str) -> Done:
-    return Done(str(publish(session.request.folder, records, started, now(), environment(session.device))))
+    made_here = environment(session.device, session.request.blas, session.engine_of(records[0].key))
+    return Done(str(publish(session.request.folder, records, started, now(), made_here)))
 
 
 def _reason(error: BaseException) -> str:
