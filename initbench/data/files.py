@@ -14,6 +14,8 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -35,6 +37,7 @@ MOST_BYTES = 2**32
 _UNPACKED_BYTES, _UNPACKED_TIMES = 2**25, 10
 # A table of genes has 60,000 columns; pandas takes seconds for this many.
 _MOST_COLUMNS = 2**16
+_MOST_CHARACTERS = 2**22
 
 _UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # type: ignore[dict-item]
 # What else pandas would unpack by its ending, at any size.
@@ -185,9 +188,11 @@ def csv(path: str | None, label: str | int | None = None, header: bool = True) -
     features = table.astype(dict.fromkeys(flags, int)) if len(flags) else table
     if labels.isna().any():
         raise InputError(f"{file}: row {int(labels.isna().argmax())} has no label")
-    # Texts as objects: as an array of texts, one long text would make all as long.
-    y = labels.to_numpy() if labels.dtype.kind in "biuf" else labels.astype(str).to_numpy(object)
-    return checked(features.to_numpy(), y, str(file))
+    if labels.dtype.kind in "biuf":
+        return checked(features.to_numpy(), labels.to_numpy(), str(file))
+    # Not as an array of texts, in which one long text would make all as long.
+    codes, names = labels.astype(str).factorize(sort=True)
+    return replace(checked(features.to_numpy(), codes, str(file)), classes=tuple(map(str, names)))
 
 
 def _table(file: Path, header: bool) -> "pd.DataFrame":
@@ -213,23 +218,33 @@ def _unpacked(file: Path) -> IO[bytes]:
     if unpack is None:
         return open(file, "rb")
     most = max(_UNPACKED_BYTES, _UNPACKED_TIMES * size_of(file))
+    content = io.BytesIO()
     with unpack(file) as packed:
-        content = packed.read(most + 1)
-    _fits(file, len(content), "unpack it first")
-    return io.BytesIO(content)
+        while content.tell() <= most and (block := packed.read(2**20)):
+            content.write(block)
+    _fits(file, content.tell(), "unpack it first")
+    content.seek(0)
+    return content
 
 
 def _widths(stream: IO[bytes]) -> list[int]:
     """How many values the first two rows have: what pandas makes of a table depends on them."""
     text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
     widths: list[int] = []
-    for row in rows_of_text.reader(text):
+    for row in rows_of_text.reader(iter(partial(_line, text), "")):
         if "".join(row).strip() or len(row) > 1:
             widths.append(len(row))
         if len(widths) == 2:
             break
     text.detach()
     return widths
+
+
+def _line(text: IO[str]) -> str:
+    line = text.readline(_MOST_CHARACTERS)
+    if len(line) == _MOST_CHARACTERS:
+        raise ValueError(f"one of its first lines has more than {_MOST_CHARACTERS:,} characters")
+    return line
 
 
 def _is_number(text: str) -> bool:

@@ -88,10 +88,15 @@ def _content(file: Path) -> bytes:
 
 def _decoded(file: Path, content: bytes, size: int | None, gray: bool) -> tuple[NDArray[np.uint8], int, int]:
     """One image as bytes, ``[height, width]`` if grey, else ``[height, width, 3]``; the width and height it had."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     formats = sorted(set(_FORMATS.values()))
     with reading(file, "image"):
+        try:
+            Image.open(io.BytesIO(content), formats=formats).close()
+        except UnidentifiedImageError as error:
+            # Its message has an address of memory in it.
+            raise InputError(f"{file} is not a readable image (none of {', '.join(formats)})") from error
         with Image.open(io.BytesIO(content), formats=formats) as image:
             width, height = image.size
             if width * height > _MOST_PIXELS:
