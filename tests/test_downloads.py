@@ -234,6 +234,7 @@ def test_a_missing_set_is_downloaded_once(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [

@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import math
+import re
 import stat
 import warnings
 import zipfile
@@ -35,9 +36,14 @@ MOST_BYTES = 2**32
 # What a compressed file unpacks to may be this much, or ten times the file: MNIST is five times as a .npz, eight times
 # as a .csv.gz.
 _UNPACKED_BYTES, _UNPACKED_TIMES = 2**25, 10
+# That of an array of numbers has 128 characters; NumPy takes seconds for nested ones.
+_MOST_HEADER = 2**10
 # A table of genes has 60,000 columns; pandas takes seconds for this many.
 _MOST_COLUMNS = 2**16
 _MOST_CHARACTERS = 2**22
+
+# Of an object in memory, in the message of a library.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 _UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # type: ignore[dict-item]
 # What else pandas would unpack by its ending, at any size.
@@ -85,7 +91,7 @@ def reading(file: Path, kind: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{file} is not a readable {kind} ({one_line(error)[:100]})") from error
+        raise InputError(f"{file} is not a readable {kind} ({_ADDRESS.sub('', one_line(error))[:100]})") from error
 
 
 def brief(names: Iterable[object]) -> str:
@@ -135,7 +141,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.gene
     with archive.open(member) as stream:
         version = npy.read_magic(stream)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
+        shape, _, dtype = read_header(stream, max_header_size=_MOST_HEADER)
         promised = stream.tell() + math.prod(shape) * dtype.itemsize
     if dtype.hasobject or not dtype.itemsize or promised != member.file_size:
         raise ValueError(f"{brief([member.filename])} is not a whole array of numbers or texts")
