@@ -4,7 +4,6 @@ Every byte is compared with a published sum before it is used. Nothing is unpick
 that are known by name are read.
 """
 
-import contextlib
 import gzip
 import io
 import math
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from initbench.cache import cache_folder
 from initbench.data.arrays import Arrays, paired
 from initbench.data.fetch import FetchError, fetch, md5_of, store, sweep
+from initbench.data.files import reading
 from initbench.errors import InputError, unknown
 
 
@@ -233,7 +233,7 @@ def _parsed(path: Path, content: bytes, n_dims: int) -> NDArray[np.uint8]:
     """The array of one idx file: 0, 0, type (8 = uint8), number of sizes; the sizes as big-endian uint32; bytes."""
     start = 4 + 4 * n_dims
     sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    if content[:4] != bytes([0, 0, 8, n_dims]) or math.prod(sizes) != len(content) - start:
+    if content[:4] != bytes([0, 0, 8, n_dims]) or 0 in sizes or math.prod(sizes) != len(content) - start:
         raise InputError(
             f"{path} is not a whole idx file of bytes in {n_dims} dimensions; delete it to have it downloaded again"
         )
@@ -247,7 +247,7 @@ def _batch(path: Path, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.ui
     """
     labels = bytearray()
     pixels, last = "", ""
-    with contextlib.suppress(ValueError):
+    with reading(path, "batch of CIFAR-10"):
         for opcode, value, _ in pickletools.genops(content):
             if isinstance(value, str):
                 pixels, last = max(pixels, value, key=len), value
