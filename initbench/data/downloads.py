@@ -1,14 +1,16 @@
-"""Data sets that torchvision downloads, read by us so that every byte is checked and planning needs no torch.
+"""Published data sets: looked for where torchvision keeps them, fetched where they are missing or damaged.
 
-Files lie where torchvision puts and expects them, so an existing torchvision folder is used as it is.
+Every byte is compared with a published sum before it is used. Nothing is unpickled, and of an archive only the files
+that are known by name are read.
 """
 
-import contextlib
 import gzip
-import hashlib
+import io
 import math
-import pickle
-import tempfile
+import os
+import pickletools
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,79 +18,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.cache import cache_folder
-from initbench.data.arrays import Arrays
-from initbench.errors import InputError
+from initbench.data.arrays import Arrays, paired
+from initbench.data.fetch import FetchError, fetch, md5_of, store, sweep
+from initbench.data.files import reading
+from initbench.errors import InputError, unknown
 
 
-class _IdxFile(NamedTuple):
-    """One of MNIST's four files: its name, the MD5 of the download, the MD5 of the extracted file if published."""
+class _Archive(NamedTuple):
+    """A file to download, and the files inside it.
+
+    Attributes:
+        name: of the file at each mirror, which is also where it lies below the root, in ``folder``.
+        md5: its sum, torchvision's own.
+        folder: below the root, of the archive; ``inside`` that of the files it holds.
+        members: file name to its sum, None where it is not published: then the archive is what is kept.
+    """
 
     name: str
-    md5_gz: str
-    md5: str | None = None
+    md5: str
+    folder: str
+    inside: str
+    members: dict[str, str | None]
 
 
-_IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "t10k-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-labels-idx1-ubyte",
+class _Published(NamedTuple):
+    mirrors: tuple[str, ...]
+    archives: tuple[_Archive, ...]
+
+
+def _idx(name: str, mirrors: tuple[str, ...], sums: dict[str, tuple[str, str | None]]) -> _Published:
+    raw = f"{name}/raw"
+    archives = tuple(_Archive(f"{file}.gz", packed, raw, raw, {file: plain}) for file, (packed, plain) in sums.items())
+    return _Published(mirrors, archives)
+
+
+# The sums of the archives are torchvision's own; those of the extracted files are of what these archives hold.
+_IDX_SETS = {
+    "MNIST": _idx(
+        "MNIST",
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+        {
+            "train-images-idx3-ubyte": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+            "t10k-images-idx3-ubyte": ("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+            "train-labels-idx1-ubyte": ("d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+            "t10k-labels-idx1-ubyte": ("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
+        },
+    ),
+    "FashionMNIST": _idx(
+        "FashionMNIST",
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        {
+            "train-images-idx3-ubyte": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+            "t10k-images-idx3-ubyte": ("bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"),
+            "train-labels-idx1-ubyte": ("25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
+            "t10k-labels-idx1-ubyte": ("bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
+        },
+    ),
+    "KMNIST": _idx(
+        "KMNIST",
+        ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        {
+            "train-images-idx3-ubyte": ("bdb82020997e1d708af4cf47b453dcf7", None),
+            "t10k-images-idx3-ubyte": ("5c965bf0a639b31b8f53240b1b52f4d7", None),
+            "train-labels-idx1-ubyte": ("e144d726b3acfaa3e44228e80efcd344", None),
+            "t10k-labels-idx1-ubyte": ("7320c461ea6c1c855c0b718fb2a4b134", None),
+        },
+    ),
+}
+
+_CIFAR10 = _Published(
+    ("https://www.cs.toronto.edu/~kriz/",),
+    (
+        _Archive(
+            "cifar-10-python.tar.gz",
+            "c58f30108f718f92721af3b95e74349a",
+            "",
+            "cifar-10-batches-py",
+            {
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+                "test_batch": "40351d587109b95175f43aff81a1287e",
+            },
+        ),
+    ),
 )
 
-# The sums of the archives are torchvision's own; those of MNIST's extracted files are the canonical ones.
-_IDX_SETS: dict[str, tuple[_IdxFile, ...]] = {
-    "MNIST": tuple(
-        map(
-            _IdxFile,
-            _IDX_NAMES,
-            (
-                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                "9fb629c4189551a2d022fa330f9573f3",
-                "d53e105ee54ea40749a09fcbcd1e9432",
-                "ec29112dd5afa0611ce80d1b7f02629c",
-            ),
-            (
-                "6bbc9ace898e44ae57da46a324031adb",
-                "2646ac647ad5339dbf082846283269ea",
-                "a25bea736e30d166cdddb491f175f624",
-                "27ae3e4e09519cfbb04c329615203637",
-            ),
-        )
-    ),
-    "FashionMNIST": tuple(
-        map(
-            _IdxFile,
-            _IDX_NAMES,
-            (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "bef4ecab320f06d8554ea6380940ec79",
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "bb300cfdad3c16e7a12a480ee83cd310",
-            ),
-        )
-    ),
-    "KMNIST": tuple(
-        map(
-            _IdxFile,
-            _IDX_NAMES,
-            (
-                "bdb82020997e1d708af4cf47b453dcf7",
-                "5c965bf0a639b31b8f53240b1b52f4d7",
-                "e144d726b3acfaa3e44228e80efcd344",
-                "7320c461ea6c1c855c0b718fb2a4b134",
-            ),
-        )
-    ),
-}
-
-_CIFAR10_FILES = {
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
+# None of these files has more; CIFAR-10 has 170 million.
+_MOST_BYTES = 2**28
 
 
 def idx(torchvision: str, root: str | None = None) -> Arrays:
@@ -99,16 +118,20 @@ def idx(torchvision: str, root: str | None = None) -> Arrays:
         root: torchvision's root folder; the user's cache folder if None.
 
     Raises:
-        InputError: a file is damaged, or is missing and cannot be downloaded.
+        InputError: a file is missing or damaged and cannot be downloaded.
     """
-    files = _IDX_SETS[torchvision]
-    folder = _root(root) / torchvision / "raw"
-    if not all((folder / file.name).exists() or (folder / f"{file.name}.gz").exists() for file in files):
-        _download(torchvision, _root(root))
-    parts = [_parse_idx(folder, file) for file in files]
+    if torchvision not in _IDX_SETS:
+        raise unknown("dataset.torchvision", torchvision, _IDX_SETS)
+    parts = [
+        _parsed(path, content, 3 if "idx3" in path.name else 1)
+        for path, content in _contents(_IDX_SETS[torchvision], _root(root))
+    ]
+    folder = str(_root(root) / torchvision)
+    for images, labels in ((parts[0], parts[2]), (parts[1], parts[3])):
+        paired(images, labels, folder)
+    if parts[0].shape[1:] != parts[1].shape[1:]:
+        raise InputError(f"{folder}: training images of shape {parts[0].shape[1:]}, test images {parts[1].shape[1:]}")
     images, y = np.concatenate(parts[:2]), np.concatenate(parts[2:]).astype(np.int64)
-    if images.ndim != 3 or len(images) != len(y):
-        raise InputError(f"{folder}: images of shape {images.shape} and {len(y)} labels")
     n, height, width = images.shape
     return Arrays(images.reshape(n, -1), y, n_test=len(parts[1]), image=(1, height, width))
 
@@ -117,81 +140,120 @@ def cifar10(root: str | None = None) -> Arrays:
     """CIFAR-10: 50,000 + 10,000 colour images of 32x32 pixels, channels first.
 
     Raises:
-        InputError: a file is damaged, or is missing and cannot be downloaded.
+        InputError: a file is missing or damaged and cannot be downloaded.
     """
-    folder = _root(root) / "cifar-10-batches-py"
-    if not all((folder / name).exists() for name in _CIFAR10_FILES):
-        _download("CIFAR10", _root(root))
-    batches = []
-    for name, md5 in _CIFAR10_FILES.items():
-        content = (folder / name).read_bytes()
-        _check(content, md5, folder / name)
-        # A pickle, but one whose every byte was just compared with the published file.
-        batches.append(pickle.loads(content, encoding="latin1"))
-    x = np.concatenate([batch["data"] for batch in batches])
-    y = np.concatenate([np.asarray(batch["labels"], np.int64) for batch in batches])
-    return Arrays(x, y, n_test=len(batches[-1]["labels"]), image=(3, 32, 32))
+    batches = [_batch(path, content) for path, content in _contents(_CIFAR10, _root(root))]
+    x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Arrays(x, y.astype(np.int64), n_test=len(batches[-1][1]), image=(3, 32, 32))
 
 
 def _root(root: str | None) -> Path:
     return (Path(root).expanduser() if root else cache_folder()).absolute()
 
 
-def _check(content: bytes, md5: str, path: Path) -> None:
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-        raise InputError(f"{path} is damaged (its checksum is wrong); delete it to have it downloaded again")
+def _contents(published: _Published, root: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file of a data set, in the order of the table, from the folder or from the network."""
+    for archive in published.archives:
+        for folder in {root, root / archive.folder, root / archive.inside}:
+            sweep(folder)
+        paths = {root / archive.inside / name: md5 for name, md5 in archive.members.items()}
+        yield from (_here(archive, paths, root) or _unpacked(archive, paths, root, published.mirrors)).items()
 
 
-def _parse_idx(folder: Path, file: _IdxFile) -> NDArray[np.uint8]:
-    """The uint8 array of one idx file, extracted or as downloaded; whichever has a known checksum comes first."""
-    plain, archive = folder / file.name, folder / f"{file.name}.gz"
-    if archive.exists() and not (plain.exists() and file.md5):
-        path, content = archive, archive.read_bytes()
-        _check(content, file.md5_gz, path)
-        content = gzip.decompress(content)
-    else:
-        path, content = plain, plain.read_bytes()
-        if file.md5:
-            _check(content, file.md5, path)
-    # Header: 0, 0, type (8 = uint8), number of dimensions; then each size as a big-endian uint32.
-    n_dims = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
-    sizes = [int.from_bytes(content[4 * i : 4 * i + 4], "big") for i in range(1, n_dims + 1)]
-    if not sizes or math.prod(sizes) != len(content) - 4 - 4 * n_dims:
-        raise InputError(f"{path} is not a whole idx file of bytes; delete it to have it downloaded again")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(sizes)
+def _here(archive: _Archive, paths: dict[Path, str | None], root: Path) -> dict[Path, bytes]:
+    """The files as they lie there, if all are; those whose sum is not known only where the archive is not there."""
+    found = {}
+    for path, md5 in paths.items():
+        content = _read(path) if md5 or not os.path.exists(root / archive.folder / archive.name) else None
+        if content is None or (md5 and md5_of(content) != md5):
+            return {}
+        found[path] = content
+    return found
 
 
-def _download(name: str, root: Path) -> None:
-    """Let torchvision download into a folder of its own, then move the files in: a killed download leaves no part."""
+def _read(path: Path) -> bytes | None:
+    """What a file holds; None if there is none or it is larger than any of ours."""
     try:
-        import torchvision.datasets
-    except (ImportError, RuntimeError, AttributeError) as error:
-        raise InputError(
-            f"{name} is not in {root} and torchvision, which downloads it, cannot be imported "
-            f"({_first_line(error)}); install torch and torchvision of one release from one index, e.g. "
-            "pip install --force-reinstall torch torchvision"
-        ) from error
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= _MOST_BYTES else None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _unpacked(
+    archive: _Archive, paths: dict[Path, str | None], root: Path, mirrors: tuple[str, ...]
+) -> dict[Path, bytes]:
+    """The files out of their archive, which is fetched where it is missing or damaged, and kept as the table says."""
+    packed = root / archive.folder / archive.name
+    content = _read(packed)
+    fetched = content is None or md5_of(content) != archive.md5
+    if fetched:
+        content = _fetched(archive, [*paths, packed], root, mirrors)
+    assert content is not None
+    found = {path: _member(archive, path.name, content) for path in paths}
+    for path, md5 in paths.items():
+        if md5 and md5_of(found[path]) != md5:
+            raise InputError(f"{path.name} in {archive.name} is not the published one")
+    keep = {path: found[path] for path, md5 in paths.items() if md5} or {packed: content}
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as folder:
-            getattr(torchvision.datasets, name)(folder, download=True)
-            for path in sorted(Path(folder).rglob("*")):
-                if path.is_file():
-                    target = root / path.relative_to(folder)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    path.replace(target)
-    except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            for empty in made:
-                empty.rmdir()
+        for path, whole in keep.items() if fetched else ():
+            store(path, whole)
+    except OSError as error:
+        raise InputError(f"cannot write {error.filename or root}: {error.strerror or error}") from error
+    return found
+
+
+def _fetched(archive: _Archive, paths: list[Path], root: Path, mirrors: tuple[str, ...]) -> bytes:
+    damaged = [path for path in paths if os.path.exists(path)]
+    try:
+        return fetch([mirror + archive.name for mirror in mirrors], archive.md5)
+    except FetchError as error:
+        news = f"{damaged[0]} is damaged (its checksum is wrong)" if damaged else f"{archive.name} is not in {root}"
         raise InputError(
-            f"{name} is not in {root} and cannot be downloaded ({_first_line(error)}); "
+            f"{news} and cannot be downloaded ({error}); "
             "connect to the network, or set dataset.root=DIR to a torchvision folder that holds it"
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    """An exception's message in one line; torchvision's download error names the cause in its last one."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:120]
+def _member(archive: _Archive, name: str, content: bytes) -> bytes:
+    """One file of an archive; nothing is written by a name that the archive has."""
+    packed = io.BytesIO(content)
+    try:
+        if not archive.name.endswith(".tar.gz"):
+            with gzip.open(packed) as stream:
+                return stream.read(_MOST_BYTES)
+        with tarfile.open(fileobj=packed, mode="r:gz") as tar:
+            member = tar.extractfile(f"{archive.inside}/{name}")
+            assert member is not None
+            return member.read(_MOST_BYTES)
+    except (OSError, EOFError, KeyError, AssertionError, tarfile.TarError) as error:
+        raise InputError(f"{archive.name} holds no whole {name}") from error
+
+
+def _parsed(path: Path, content: bytes, n_dims: int) -> NDArray[np.uint8]:
+    """The array of one idx file: 0, 0, type (8 = uint8), number of sizes; the sizes as big-endian uint32; bytes."""
+    start = 4 + 4 * n_dims
+    sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+    if content[:4] != bytes([0, 0, 8, n_dims]) or 0 in sizes or math.prod(sizes) != len(content) - start:
+        raise InputError(
+            f"{path} is not a whole idx file of bytes in {n_dims} dimensions; delete it to have it downloaded again"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+
+
+def _batch(path: Path, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels and labels of one of CIFAR-10's files, a pickle of Python 2, of which only the constants are read.
+
+    It is a dictionary: the whole numbers after the text ``labels`` are the labels, the longest text is the pixels.
+    """
+    labels = bytearray()
+    pixels, last = "", ""
+    with reading(path, "batch of CIFAR-10"):
+        for opcode, value, _ in pickletools.genops(content):
+            if isinstance(value, str):
+                pixels, last = max(pixels, value, key=len), value
+            elif last == "labels" and isinstance(value, int) and opcode.name == "BININT1":
+                labels.append(value)
+    if not labels or len(pixels) != 3072 * len(labels):
+        raise InputError(f"{path} is not a batch of CIFAR-10")
+    x = np.frombuffer(pixels.encode("latin-1"), np.uint8).reshape(len(labels), 3072)
+    return x, np.frombuffer(labels, np.uint8)

@@ -1,19 +1,61 @@
-"""A user's own data: NumPy archive, table, or folder of images."""
+"""A user's own NumPy archive or table, and what every reader of a user's files asks of a file before it reads it.
 
-from collections.abc import Iterator, Mapping
+A file costs memory in proportion to its size: what it says that it unpacks to is looked at before anything is.
+"""
+
+import bz2
+import csv as rows_of_text
+import gzip
+import io
+import lzma
+import math
+import re
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from initbench.data.arrays import Arrays, checked, paired
 from initbench.errors import InputError, one_line
 
-_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+if TYPE_CHECKING:
+    import pandas as pd
+
+# No file may be larger: all of it is kept in memory.
+MOST_BYTES = 2**32
+# What a compressed file unpacks to may be this much, or ten times the file: MNIST is five times as a .npz, eight times
+# as a .csv.gz.
+_UNPACKED_BYTES, _UNPACKED_TIMES = 2**25, 10
+# That of an array of numbers has 128 characters; NumPy takes seconds for nested ones.
+_MOST_HEADER = 2**10
+# A table of genes has 60,000 columns; pandas takes seconds for this many.
+_MOST_COLUMNS = 2**16
+_MOST_CHARACTERS = 2**22
+
+# Of an object in memory, in the message of a library.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+_UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # type: ignore[dict-item]
+# What else pandas would unpack by its ending, at any size.
+_OTHER_ENDINGS = (".tar", ".tgz", ".zip", ".zst")
 
 
-def _existing(path: str | None, source: str) -> Path:
+def existing(path: str | None, source: str) -> Path:
+    """The file or folder that ``dataset.path`` names.
+
+    Raises:
+        InputError: there is none, or it cannot be looked at.
+    """
     if not path:
         raise InputError(f"dataset={source} needs dataset.path=…")
     found = Path(path).expanduser()
@@ -21,44 +63,101 @@ def _existing(path: str | None, source: str) -> Path:
         found.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"dataset.path={path} does not exist") from error
-    except OSError as error:
-        raise InputError(f"dataset.path={path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"dataset.path={path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return found
 
 
+def size_of(file: Path) -> int:
+    """The bytes of a file that can be read as one.
+
+    Raises:
+        InputError: it is a folder, a pipe or a device, which may never end, or too large to be kept in memory.
+    """
+    about = file.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise InputError(f"{file} is not a file")
+    if about.st_size > MOST_BYTES:
+        raise InputError(f"{file} has {about.st_size:,} bytes; it is kept in memory and may have {MOST_BYTES:,}")
+    return about.st_size
+
+
 @contextmanager
-def _reading(file: Path, kind: str) -> Iterator[None]:
-    """Whatever a damaged file makes its reader raise is the same news to the user."""
+def reading(file: Path, kind: str) -> Iterator[None]:
+    """Whatever a damaged file makes its reader raise is the same news to the user, and one line of it is enough."""
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except InputError:
+        raise
     except Exception as error:
-        raise InputError(f"{file} is not a readable {kind} ({one_line(error)[:100]})") from error
+        raise InputError(f"{file} is not a readable {kind} ({_ADDRESS.sub('', one_line(error))[:100]})") from error
+
+
+def brief(names: Iterable[object]) -> str:
+    """Names that come from a file: there may be a million of them, of any length, with line ends in them."""
+    return ", ".join(" ".join(str(name).split())[:40] for name in islice(names, 20))
+
+
+def _fits(file: Path, unpacked: int, remedy: str) -> None:
+    """Refuse a file that unpacks to more than it may."""
+    most = max(_UNPACKED_BYTES, _UNPACKED_TIMES * size_of(file))
+    if unpacked > most:
+        raise InputError(f"{file} unpacks to more than {most:,} bytes, ten times its size or more; {remedy}")
 
 
 def npz(path: str | None) -> Arrays:
-    """A NumPy archive with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``. Never unpickled."""
-    file = _existing(path, "npz")
-    with (
-        _reading(file, ".npz archive"),
-        open(file, "rb") as stream,
-        np.load(stream, allow_pickle=False) as archive,
-    ):
-        parts = {name: archive[name] for name in archive.files}
-    if {"x_train", "y_train", "x_test", "y_test"} <= parts.keys():
-        for part in ("train", "test"):
-            paired(parts[f"x_{part}"], parts[f"y_{part}"], f"{file}, x_{part} and y_{part}")
-        x, labels = (_with_test(parts, name, file) for name in ("x", "y"))
-        return checked(x, labels, str(file), n_test=len(parts["x_test"]))
-    if {"x", "y"} <= parts.keys():
+    """A NumPy archive with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``. Never unpickled.
+
+    Raises:
+        InputError: it is damaged or holds something else.
+    """
+    file = existing(path, "npz")
+    size_of(file)
+    with reading(file, ".npz archive"), zipfile.ZipFile(file) as archive:
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        for wanted in (("x_train", "y_train", "x_test", "y_test"), ("x", "y")):
+            if members.keys() >= set(wanted):
+                _fits(file, sum(members[name].file_size for name in wanted), "save it with numpy.savez, uncompressed")
+                parts = {name: _array(archive, members[name]) for name in wanted}
+                break
+        else:
+            raise InputError(
+                f"{file} holds {brief(sorted(members)) or 'nothing'}; "
+                "needed: x and y, or x_train, y_train, x_test, y_test"
+            )
+    if "x" in parts:
         return checked(parts["x"], parts["y"], str(file))
-    raise InputError(
-        f"{file} holds {', '.join(sorted(parts)) or 'nothing'}; needed: x and y, or x_train, y_train, x_test, y_test"
-    )
+    for part in ("train", "test"):
+        paired(parts[f"x_{part}"], parts[f"y_{part}"], f"{file}, x_{part} and y_{part}")
+    x, labels = (_with_test(parts, name, file) for name in ("x", "y"))
+    return checked(x, labels, str(file), n_test=len(parts["x_test"]))
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
+    """One array; what its header promises must be what the archive holds, before memory is asked for it."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{brief([member.filename])} is compressed in a way that NumPy does not write")
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream, max_header_size=_MOST_HEADER)
+        promised = stream.tell() + math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or not dtype.itemsize or promised != member.file_size:
+        raise ValueError(f"{brief([member.filename])} is not a whole array of numbers or texts")
+    with archive.open(member) as stream:
+        array: NDArray[np.generic] = npy.read_array(stream, allow_pickle=False)
+        # At the end the sum of the content is compared.
+        stream.read()
+    return array
 
 
 def _with_test(parts: Mapping[str, NDArray[np.generic]], name: str, file: Path) -> NDArray[np.generic]:
     train, test = parts[f"{name}_train"], parts[f"{name}_test"]
     try:
+        # One long text would make all as long.
+        itemsize = np.result_type(train, test).itemsize
+        _fits(file, (train.size + test.size) * itemsize // 8, f"the texts of {name} differ too much in length")
         return np.concatenate([train, test])
     except (TypeError, ValueError) as error:
         raise InputError(
@@ -71,34 +170,87 @@ def csv(path: str | None, label: str | int | None = None, header: bool = True) -
     """A table of numbers with one column of class labels.
 
     Args:
-        path: the file; compressed files are read by their ending.
+        path: the file; one that ends in .gz, .bz2 or .xz is unpacked.
         label: the column of the labels by name, or by number where there is no header; the last one if None.
         header: whether the first row names the columns.
-    """
-    import pandas as pd
 
-    file = _existing(path, "csv")
-    with _reading(file, "table"):
-        table = pd.read_csv(file, header=0 if header else None)
-    # Else pandas takes the first columns for names of the rows.
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"{file}: rows have more values than the header has names")
+    Raises:
+        InputError: it is damaged, too wide, or no such table.
+    """
+    file = existing(path, "csv")
+    table = _table(file, header)
     table.columns = [str(column) for column in table.columns]
     if header and len(table.columns) and all(_is_number(column) for column in table.columns):
         raise InputError(f"{file}: the first row holds numbers, not names; set dataset.header=false")
     column = str(label) if label is not None else (table.columns[-1] if len(table.columns) else "")
     if column not in table.columns:
-        raise InputError(f"{file} has no column '{column}' for dataset.label; it has {', '.join(table.columns[:20])}")
-    features = table.drop(columns=column)
-    texts = [name for name, dtype in features.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+        raise InputError(f"{file} has no column '{brief([column])}' for dataset.label; it has {brief(table.columns)}")
+    labels = table.pop(column)
+    texts = [name for name, dtype in zip(table.columns, table.dtypes, strict=True) if dtype.kind not in "biuf"]
     if texts:
-        raise InputError(f"{file}: column '{texts[0]}' holds values that are not numbers")
+        raise InputError(f"{file}: column '{brief(texts[:1])}' holds values that are not numbers")
+    flags = table.columns[[dtype.kind == "b" for dtype in table.dtypes]]
     # A matrix of numbers and truth values would be one of objects.
-    features = features.astype(dict.fromkeys(features.select_dtypes(bool), int))
-    if table[column].isna().any():
-        raise InputError(f"{file}: row {int(table[column].isna().argmax())} has no label")
-    labels = table[column].to_numpy()
-    return checked(features.to_numpy(), labels if labels.dtype.kind in "biuf" else labels.astype(str), str(file))
+    features = table.astype(dict.fromkeys(flags, int)) if len(flags) else table
+    if labels.isna().any():
+        raise InputError(f"{file}: row {int(labels.isna().argmax())} has no label")
+    if labels.dtype.kind in "biuf":
+        return checked(features.to_numpy(), labels.to_numpy(), str(file))
+    # Not as an array of texts, in which one long text would make all as long.
+    codes, names = labels.astype(str).factorize(sort=True)
+    return replace(checked(features.to_numpy(), codes, str(file)), classes=tuple(map(str, names)))
+
+
+def _table(file: Path, header: bool) -> "pd.DataFrame":
+    import pandas as pd
+
+    if file.suffix.lower() in _OTHER_ENDINGS:
+        raise InputError(f"{file} is not a readable table (of compressed ones {', '.join(_UNPACK)} are read)")
+    size_of(file)
+    with reading(file, "table"), _unpacked(file) as stream:
+        widths = _widths(stream)
+        if max(widths, default=0) > _MOST_COLUMNS:
+            raise InputError(f"{file} has {max(widths):,} columns; a table may have {_MOST_COLUMNS:,}")
+        stream.seek(0)
+        table = None if header and widths[1:] > widths[:1] else pd.read_csv(stream, header=0 if header else None)
+    # Else pandas takes the first columns for names of the rows.
+    if table is None or not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{file}: rows have more values than the header has names")
+    return table
+
+
+def _unpacked(file: Path) -> IO[bytes]:
+    unpack = _UNPACK.get(file.suffix.lower())
+    if unpack is None:
+        return open(file, "rb")
+    most = max(_UNPACKED_BYTES, _UNPACKED_TIMES * size_of(file))
+    content = io.BytesIO()
+    with unpack(file) as packed:
+        while content.tell() <= most and (block := packed.read(2**20)):
+            content.write(block)
+    _fits(file, content.tell(), "unpack it first")
+    content.seek(0)
+    return content
+
+
+def _widths(stream: IO[bytes]) -> list[int]:
+    """How many values the first two rows have: what pandas makes of a table depends on them."""
+    text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+    widths: list[int] = []
+    for row in rows_of_text.reader(iter(partial(_line, text), "")):
+        if "".join(row).strip() or len(row) > 1:
+            widths.append(len(row))
+        if len(widths) == 2:
+            break
+    text.detach()
+    return widths
+
+
+def _line(text: IO[str]) -> str:
+    line = text.readline(_MOST_CHARACTERS)
+    if len(line) == _MOST_CHARACTERS:
+        raise ValueError(f"one of its first lines has more than {_MOST_CHARACTERS:,} characters")
+    return line
 
 
 def _is_number(text: str) -> bool:
@@ -107,47 +259,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def image_folder(path: str | None, size: int | None = None, gray: bool = False) -> Arrays:
-    """Images sorted into one folder per class, below ``train/`` and ``test/`` or directly below ``path``.
-
-    Args:
-        path: the folder.
-        size: edge length in pixels to which every image is resized; None: all must have one size already.
-        gray: one grey channel instead of three colours.
-    """
-    folder = _existing(path, "image_folder")
-    parts = [folder / "train", folder / "test"] if (folder / "train").is_dir() else [folder]
-    pixels: list[NDArray[np.uint8]] = []
-    labels: list[str] = []
-    counts = []
-    for part in parts:
-        for label, file in _images(part):
-            pixels.append(_read_image(file, size, gray))
-            labels.append(label)
-            if pixels[-1].shape != pixels[0].shape:
-                raise InputError(f"{file} differs in size from the first image; set dataset.size=PIXELS to resize all")
-        counts.append(len(labels))
-    if not labels:
-        raise InputError(f"{folder} holds no images in class folders ({', '.join(sorted(_IMAGES))})")
-    return checked(np.stack(pixels), np.array(labels), str(folder), n_test=counts[-1] - counts[0])
-
-
-def _images(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The class and path of every image below ``folder``, in an order that depends on names only."""
-    for class_folder in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []:
-        for file in sorted(class_folder.rglob("*")):
-            if file.suffix.lower() in _IMAGES:
-                yield class_folder.name, file
-
-
-def _read_image(file: Path, size: int | None, gray: bool) -> NDArray[np.uint8]:
-    """One image as bytes, ``[height, width]`` if grey, else ``[height, width, 3]``."""
-    from PIL import Image
-
-    with _reading(file, "image"), Image.open(file) as image:
-        pixels = image.convert("L" if gray else "RGB")
-        if size is not None and pixels.size != (size, size):
-            pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(pixels, np.uint8)

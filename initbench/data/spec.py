@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,7 +13,8 @@ from typing import Any
 from initbench.data.arrays import Arrays
 from initbench.data.bundled import digits, synthetic
 from initbench.data.downloads import cifar10, idx
-from initbench.data.files import csv, image_folder, npz
+from initbench.data.files import csv, npz
+from initbench.data.images import image_folder
 from initbench.errors import InputError
 
 SOURCES: dict[str, Callable[..., Arrays]] = {
@@ -124,9 +126,10 @@ def _stamp(options: Mapping[str, Any]) -> Any:
             files = [os.path.join(folder, name) for folder, _, names in os.walk(file) for name in names]
             return tuple((name, *_state(os.stat(name))) for name in sorted(files))
         about = file.stat()
-        small = about.st_size <= _SMALL
+        # A pipe or a device may never end.
+        small = stat.S_ISREG(about.st_mode) and about.st_size <= _SMALL
         return _state(about), hashlib.sha256(file.read_bytes()).digest() if small else None
-    except OSError:
+    except (OSError, ValueError):
         # Whoever reads it will say so.
         return None
 
