@@ -15,6 +15,7 @@ from initbench import code
 from initbench.errors import InputError
 from initbench.initializers import plugins
 from initbench.models import code_hash
+from initbench.settings.check import option
 from initbench.settings.resolve import model
 
 Initbench = Callable[..., Answer]
@@ -59,7 +60,7 @@ def test_a_file_without_local_modules_has_the_key_it_always_had() -> None:
     assert code.read(Path("law.py")).local == {}
     assert plugins.from_file(Path("law.py")).code == hashlib.blake2b(source, digest_size=8).hexdigest()
     assert code_hash(source) == hashlib.sha256(source).hexdigest()[:16]
-    found = dict(model({"name": "module", "path": f"{write('net.py', NET)}:net"}).params)
+    found = dict(model(option("model", {"name": "module", "path": f"{write('net.py', NET)}:net"}, {})).params)
     assert found["code"] == hashlib.sha256(NET.encode()).hexdigest()[:16]
 
 

@@ -162,7 +162,7 @@ def same(found: dict[str, list[float]], frozen: dict[str, list[float]]) -> None:
 
 
 # Draws are the same everywhere; products and factorisations round differently. MKL and OpenBLAS differed by 1.3e-8 in
-# losses after an epoch, and by 1.4e-6 where pretraining set the weights.
+# losses after an epoch; the number of torch's threads changed weights set by pretraining by 1.4e-6.
 ROUNDING = 1e-5
 
 

@@ -134,15 +134,24 @@ BROKEN = {
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_a_plugin_that_cannot_serve_stops_the_run_before_training(initbench: Initbench, body: str) -> None:
     write(f"import numpy as np\ndef broken(shape, rng):\n    {body}\n")
-    answer = initbench("run", "init=he,broken", "seeds=2", "--plugin", "mine.py", *SMALL)
+    answer = initbench("run", "init=broken", "seeds=2", "--plugin", "mine.py", *SMALL)
     assert answer.code == 2
-    (line,) = answer.err.splitlines()
+    # What Python warns of comes before.
+    line = answer.err.splitlines()[-1]
     assert "'broken' on layers.0.weight of shape (16, 16): " in line
     assert BROKEN[body] in line
     assert not Path("results").exists()
     checked = initbench("list", "--check", "--plugin", "mine.py")
     assert checked.code == 2
     assert BROKEN[body] in checked.err
+
+
+def test_beside_others_it_costs_its_own_trials(initbench: Initbench) -> None:
+    write("def broken(shape, rng):\n    return rng.random((2, 2))\n")
+    answer = initbench("run", "init=he,broken", "seeds=2", "--plugin", "mine.py", *SMALL)
+    assert answer.code == 3
+    assert "2 of 4 trials failed; the first: init 'broken' on layers.0.weight of shape (16, 16): it ret" in answer.err
+    assert sorted(record["outcome"] for record in stored().values()) == ["failed", "failed", "ok", "ok"]
 
 
 def test_a_plugin_that_fails_in_one_trial_fails_that_trial_only(initbench: Initbench) -> None:

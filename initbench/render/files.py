@@ -1,5 +1,6 @@
 """Files of reports and figures: written whole, or not at all."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -20,4 +21,6 @@ def replace_file(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         return
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
     write(target, content, mode=stat.S_IMODE(target.stat().st_mode) if target.exists() else None)
