@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from torch import nn
 import initbench
 from initbench.api.keywords import command_lines
 from initbench.api.run import ask
-from initbench.experiment import train
 
 Initbench = Callable[..., Answer]
 
@@ -204,27 +203,6 @@ def test_a_trial_that_cannot_start_is_told_of(capsys: pytest.CaptureFixture[str]
     (error, same) = results.errors
     assert error == same
     assert capsys.readouterr().err.splitlines()[-1] == f"initbench: 2 of 4 trials failed; the first: {error}"
-
-
-def test_an_interruption_leaves_what_is_finished(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole = train.run
-
-    def interrupted(*arguments: Any) -> Iterator[Any]:
-        yield next(iter(whole(*arguments)))
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "run", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            initbench.run(depth=[2, 3], seeds=2, **SMALL)
-    kept = stored()
-    assert len(kept) == len(initbench.load()) == 2
-    results = initbench.run(depth=[2, 3], seeds=2, **SMALL)
-    assert "4 trials: 2 already done, 2 to train" in capsys.readouterr().err
-    assert len(results) == 4
-    assert {key: stored()[key] for key in kept} == kept
 
 
 def test_a_damaged_file_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:

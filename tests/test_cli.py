@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -284,46 +283,6 @@ def test_help_has_examples(initbench: Initbench) -> None:
 
 def script(*arguments: str) -> list[str]:
     return [sys.executable, "-c", f"from initbench.commands.app import main; main({list(arguments)!r})"]
-
-
-# The signal comes in the second chunk of two trials each, before it is done.
-STOPPED = """
-import os, sys
-from pathlib import Path
-from initbench.commands.app import main
-from initbench.experiment import chunks, train
-
-run = train.run
-
-def stopped(todo, device, folder, progress):
-    def advance(n_steps):
-        progress(n_steps)
-        if list(folder.glob("*.jsonl")):
-            os.kill(os.getpid(), int(sys.argv[1]))
-    return run(todo, device, folder, advance)
-
-train.run = stopped
-chunks.chunks = lambda todo, device: [list(todo[i : i + 2]) for i in range(0, len(todo), 2)]
-main(sys.argv[2:])
-"""
-
-
-@pytest.mark.full
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_how_to_go_on_and_resumes(initbench: Initbench, number: signal.Signals, code: int) -> None:
-    setting = ("run", "init=he,xavier", "seeds=4", "width=32", "epochs=5")
-    # What was sent and not heeded would train to the end.
-    command = [sys.executable, "-c", STOPPED, str(int(number)), *setting]
-    stopped = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert stopped.returncode == code
-    assert "stopped; finished chunks are kept, the same command resumes" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
-    assert len(stored()) == 2
-    resumed = initbench(*setting)
-    assert "8 trials: 2 already done, 6 to train" in resumed.err
-    whole = initbench(*setting, "results=whole")
-    assert stored("whole") == stored()
-    assert whole.out == resumed.out
 
 
 def test_completion_offers_groups_and_options() -> None:

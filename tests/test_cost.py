@@ -41,7 +41,8 @@ MAY_IMPORT: list[tuple[Sequence[str], set[str]]] = [
     (["report"], NUMPY | PANDAS),
     (["report", "init=he", "--format", "csv"], NUMPY | HYDRA | PANDAS),
     (["report", "--format", "html", "--out", "r.html"], NUMPY | PANDAS | PLOTS),
-    # Everything is done.
+    # Another process trains; and then everything is done.
+    (["run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
     (["run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
 ]
 
@@ -61,7 +62,6 @@ def imported(*arguments: str) -> set[str]:
 
 @pytest.mark.full
 def test_a_command_imports_what_it_needs_and_no_more() -> None:
-    assert "torch" in imported("run", "init=he", *SMALL)
     for arguments, allowed in MAY_IMPORT:
         assert imported(*arguments) <= allowed, arguments
 

@@ -157,11 +157,10 @@ except InputError as error:
     sys.exit(str(error))
 planned = plan(asked, {})
 print(*(trial.key for trial in planned.trials))
-assert "torch" not in sys.modules
 if sys.argv[1:] == ["train"]:
-    from initbench.experiment import chunks, train
-    cpu = train.find_device("cpu")
-    list(train.run(chunks.chunks(planned.todo, cpu), cpu, asked.folder, lambda n_steps: None))
+    from initbench.experiment.execute import execute
+    execute(asked, tell=lambda line: None, quiet=True)
+assert "torch" not in sys.modules
 """
 
 

@@ -1,6 +1,6 @@
 """``initbench.run``: plan, train what is missing, and return the results; the command line's work, in Python."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,12 @@ def ask(
 
 
 def train(
-    request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False, retry: Retry | None = None
+    request: Request,
+    tell: Say = say,
+    verbose: bool = False,
+    quiet: bool = False,
+    retry: Retry | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Results:
     """Train whatever of a request has no record yet, and return all of it: :func:`execute`, with its arguments.
 
@@ -86,7 +91,8 @@ def train(
         InputError: what is asked for cannot be trained here.
         StorageError: the results folder cannot be read or written.
     """
-    return Results(to_trials(execute(request, tell=tell, verbose=verbose, quiet=quiet, retry=retry).columns))
+    executed = execute(request, tell=tell, verbose=verbose, quiet=quiet, retry=retry, meanwhile=meanwhile)
+    return Results(to_trials(executed.columns))
 
 
 def failures(results: Results) -> list[str]:

@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         message = said and f"error: {said}"
     except Stopped as stopped:
         message, code = stopped_line(stopped), stopped.exit_code
+        # Whoever reads our results may have stopped reading, and what is left of them would wait for him.
+        drop(sys.stdout)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     if debug and cause is not None:

@@ -33,6 +33,15 @@ def drop(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def ready_to_print() -> None:
+    """Import what :func:`print_report` needs, half a second that others may be working in."""
+    import scipy.stats  # noqa: F401
+    import statsmodels.stats.proportion  # noqa: F401
+
+    from initbench.render import terminal  # noqa: F401
+    from initbench.report import output  # noqa: F401
+
+
 def print_report(
     trials: "Trials", options: "Options", form: str, out: Path | None, other: "Other | None" = None
 ) -> None:

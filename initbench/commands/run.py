@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
-from initbench.commands.console import print_report, stdout
+from initbench.commands.console import print_report, ready_to_print, stdout
 from initbench.commands.stopping import resumable
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _resumable(
         with stdout():
             print(*lines, sep="\n")
         return
-    results = train(wanted, verbose=verbose, retry=retry)
+    results = train(wanted, verbose=verbose, retry=retry, meanwhile=ready_to_print)
     print_report(results.trials, Options(), "rich", None)
     failed = failures(results)
     for line in failed:

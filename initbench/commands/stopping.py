@@ -16,9 +16,9 @@ _last = -_SAME
 
 
 def heed() -> None:
-    """From now on a signal raises :class:`Stopped`. One that is ignored from the start, by ``nohup``, stays ignored."""
+    """From now on a signal raises :class:`Stopped`; but whoever starts a command with ``nohup`` means that."""
     for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
 
 

@@ -109,13 +109,14 @@ class Coordinator:
             number: self._refused_cells[cell] for number, cell in enumerate(self._cells) if cell in self._refused_cells
         }
 
-    def chunks(self) -> tuple[list[Chunk], list[str]]:
-        """The chunks of all trials that are not refused, and how they are trained, for people.
+    def chunks(self, how: bool = False) -> tuple[list[Chunk], list[str]]:
+        """The chunks of all trials that are not refused, and if asked how they are trained, for people.
 
         Raises:
             InputError, MemoryError: they cannot be divided.
         """
-        answer = self._asked(Divide([number for number in range(len(self.todo)) if number not in self.refused]))
+        trained = [number for number in range(len(self.todo)) if number not in self.refused]
+        answer = self._asked(Divide(trained, how))
         assert isinstance(answer, Divided)
         made = [Chunk(tuple(trials), steps) for trials, steps in zip(answer.chunks, answer.steps, strict=True)]
         return made, answer.how

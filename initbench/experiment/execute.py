@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from initbench.errors import StorageError, unknown
+from initbench.experiment import process
 from initbench.experiment.coordinator import Chunk, Coordinator, Failure
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
@@ -64,7 +65,12 @@ def planned(
 
 
 def execute(
-    request: Request, tell: Say = say, verbose: bool = False, quiet: bool = False, retry: Retry | None = None
+    request: Request,
+    tell: Say = say,
+    verbose: bool = False,
+    quiet: bool = False,
+    retry: Retry | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Executed:
     """Train whatever of a request has no record yet.
 
@@ -76,6 +82,7 @@ def execute(
         verbose: also tell where and how the training is done.
         quiet: show no progress.
         retry: ``failed``: also train again what could not be trained before.
+        meanwhile: called while a worker starts, which takes a second or two; not where nothing is to train.
 
     Raises:
         InputError: what is asked for cannot be trained here.
@@ -91,6 +98,8 @@ def execute(
         return Executed(now, _labelled(now, request, there))
     trained = set[str]()
     with sharing:
+        process.start()
+        meanwhile()
         # Where a protocol searches, what is to do next follows from what was done.
         while now.todo:
             _train(now, request, sharing, tell, verbose, quiet)
@@ -108,14 +117,14 @@ def _train(now: Plan, request: Request, sharing: Sharing, tell: Say, verbose: bo
         if len(refused) == len(now.todo) == now.n_distinct:
             # Of such a request there would be nothing but failures.
             raise next(iter(refused.values())).error()
-        todo, how = coordinator.chunks()
+        todo, how = coordinator.chunks(verbose)
         store.check_writable(request.folder)
         keep(request)
         for line in budget(now):
             tell(line)
         n_done, device = now.n_distinct - len(now.todo), coordinator.device
         tell(f"{now.n_distinct} trials: {n_done} already done, {len(now.todo)} to train on {device}")
-        for line in how if verbose else ():
+        for line in how:
             tell(line)
         for reason, trials in _by_reason(refused).items():
             tell(f"{len(trials)} of them cannot be trained: {reason}")

@@ -34,9 +34,10 @@ class Work(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
 
 class Divide(msgspec.Struct, tag=True, frozen=True):
-    """Make chunks of some trials; answered by :class:`Divided`."""
+    """Make chunks of some trials; answered by :class:`Divided`, which says how they are trained if that is asked."""
 
     trials: list[int]
+    how: bool
 
 
 class Train(msgspec.Struct, tag=True, frozen=True):

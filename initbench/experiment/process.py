@@ -231,6 +231,11 @@ def take() -> Worker:
     return Worker()
 
 
+def start() -> None:
+    """Let a worker start, so that :func:`take` need not wait for it as long."""
+    give_back(take())
+
+
 def give_back(worker: Worker) -> None:
     """Keep a worker for :func:`take`, one at most."""
     if _idle or not worker.usable:

@@ -59,7 +59,7 @@ def serve(commands: Iterable[Command], send: Send) -> None:
             assert not isinstance(command, Leave)
             trials = [session.todo[number] for number in command.trials]
             if isinstance(command, Divide):
-                send(_divided(session, trials, command.trials))
+                send(_divided(session, trials, command))
             elif isinstance(command, Train):
                 _train(session, trials, send)
             else:
@@ -123,12 +123,13 @@ def _check(session: _Session, work: Work, send: Send) -> None:
     send(Checked(str(session.device), len(todo)))
 
 
-def _divided(session: _Session, trials: Sequence[Trial], numbers: Sequence[int]) -> Divided:
-    made, places = chunks.chunks(trials, session.device), dict(zip((t.key for t in trials), numbers, strict=True))
+def _divided(session: _Session, trials: Sequence[Trial], command: Divide) -> Divided:
+    numbers = {trial.key: number for trial, number in zip(trials, command.trials, strict=True)}
+    made = chunks.chunks(trials, session.device)
     return Divided(
-        [[places[trial.key] for trial in chunk] for chunk in made],
+        [[numbers[trial.key] for trial in chunk] for chunk in made],
         [chunks.n_steps(chunk) for chunk in made],
-        train.how(made, session.device),
+        train.how(made, session.device) if command.how else [],
     )
 
 
