@@ -16,12 +16,18 @@ from typing import Annotated
 import typer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from handmade import many
+from handmade import finished, many
 
 TIMED = (
     "import resource, sys\nfrom initbench.commands.app import main\n"
     "try: main(sys.argv[1:])\n"
     "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+)
+# What is finished where nothing is to do: ten initializers too.
+SWEEP = (
+    "init=random,zero,gaussian,xavier,he,orthogonal,sparse,uniform,constant,positive",
+    "dataset=synthetic",
+    "epochs=2",
 )
 # Settings and seeds of ten initializers.
 RECORDS = {1_000: (20, 5), 10_000: (20, 50), 1_000_000: (100, 1_000)}
@@ -81,6 +87,15 @@ def main(
                 print(row(f"report, {total:,} trials, first time", [timed(report, folder, cache)]), flush=True)
                 print(
                     row(f"report, {total:,} trials", [timed(report, folder, cache) for _ in range(repeats)]), flush=True
+                )
+                asked = [f"lr=range(1,{settings + 1})", f"seeds={seeds}"]
+                for lr in range(1, settings + 1):
+                    finished(folder / f"run{total}", *SWEEP, f"lr={lr}", f"seeds={seeds}")
+                again = ["run", *SWEEP, *asked, f"results={folder / f'run{total}'}"]
+                print(row(f"run, {total:,} trials, all done, first time", [timed(again, folder, cache)]), flush=True)
+                print(
+                    row(f"run, {total:,} trials, all done", [timed(again, folder, cache) for _ in range(repeats)]),
+                    flush=True,
                 )
 
 

@@ -86,6 +86,11 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
 
 
+def printable(text: str) -> str:
+    """A line that holds words of others: without line ends, and without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:1000]
+
+
 def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
     """The error for a name that is not in a set: the nearest valid name, then the whole set."""
     names = sorted(allowed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import hydra
 import pytest
-from handmade import many
+from handmade import finished, many
 
 from initbench.analysis.trials import to_trials
 from initbench.experiment.plan import plan
@@ -23,6 +23,7 @@ from initbench.report.document import Options
 from initbench.settings.compose import compose
 from initbench.settings.request import request
 
+SWEEP = ("init=he,xavier,zero,random,gaussian", "dataset=synthetic", "epochs=2")
 SMALL = ("dataset=synthetic", "epochs=2", "width=16", "batch_size=32", "seeds=1")
 
 # What takes a tenth of a second or more to import, and who may: everybody may what stands before him.
@@ -158,6 +159,18 @@ def test_planning_makes_as_many_calls_as_there_are_cells() -> None:
     assert n_calls(lambda: planned(12)) < TWICE * n_calls(lambda: planned(6))
 
 
+def test_a_trial_more_is_planned_and_found_done_in_a_few_calls() -> None:
+    def finished(seeds: int) -> int:
+        asked = request(compose(["init=he", f"seeds={seeds}"]))
+        done = dict.fromkeys((trial.key for trial in plan(asked, {}).trials), 1.0)
+        now = plan(asked, done)
+        return len(now.trials) - len(now.todo)
+
+    assert finished(3000) == 3000
+    # Twice three for its key, one for itself and one for its name; nothing that is written as JSON.
+    assert n_calls(lambda: finished(3000)) - n_calls(lambda: finished(1000)) <= 2000 * 20
+
+
 MEASURED = (
     "import sys, initbench.commands.app\n"
     "try: initbench.commands.app.main(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -170,7 +183,7 @@ def gigabytes(*arguments: object) -> float:
     """The peak of the memory of a command in a process of its own."""
     command = [sys.executable, "-c", MEASURED, *map(str, arguments)]
     answer = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
-    return float(answer.stderr)
+    return float(answer.stderr.split()[-1])
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of its memory from /proc")
@@ -182,6 +195,28 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of it
 def test_a_report_over_10000_trials_fits_in_a_gigabyte(tmp_path: Path, settings: int, seeds: int) -> None:
     assert many(tmp_path, settings, seeds) == 10_000
     assert gigabytes("report", tmp_path, "--baseline", "init0") < 1
+
+
+@linux
+@pytest.mark.full
+def test_nothing_to_do_among_10000_trials_fits_in_a_third_of_a_gigabyte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    assert finished(tmp_path, *SWEEP, "lr=range(1,11)", "seeds=200") == 10_000
+    assert gigabytes("run", *SWEEP, "lr=range(1,11)", "seeds=200", f"results={tmp_path}") < 0.33
+
+
+@linux
+@pytest.mark.slow
+def test_nothing_to_do_among_a_million_trials_fits_in_two_gigabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    for lr in range(1, 201):
+        assert finished(tmp_path, *SWEEP, f"lr={lr}", "seeds=1000") == 5_000
+    for _ in ("from the files", "from the cache"):
+        assert gigabytes("run", *SWEEP, "lr=range(1,201)", "seeds=1000", f"results={tmp_path}") < 2
 
 
 @linux

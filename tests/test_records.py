@@ -134,6 +134,15 @@ def test_numbers_that_json_has_not_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_half_a_character_in_the_words_of_an_exception_costs_no_chunk(tmp_path: Path) -> None:
+    (one,) = some("a")
+    failed = msgspec.structs.replace(one, outcome="failed", error="no file 'caf\udce9 ²'")
+    publish(tmp_path, [failed, *some("b")])
+    loaded = records.load([tmp_path])
+    assert not loaded.damaged
+    assert [record.error for record in loaded.records.values()] == ["no file 'caf? ²'", None]
+
+
 @pytest.mark.parametrize("call", ["fsync", "link"])
 def test_a_failing_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     def fail(*arguments: object) -> None:

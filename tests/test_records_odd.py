@@ -54,6 +54,12 @@ def without(*path: str) -> list[dict[str, Any]]:
     return [line | {"key": trial_key(line["trial"])}] if len(path) > 1 else [line]
 
 
+def without_rate() -> list[dict[str, Any]]:
+    """Its place on a logarithmic axis would be nowhere."""
+    (line,) = lines_of([make_record("he", 0, 90, std=0.7)])
+    return [line | {"trial": line["trial"] | {"lr": 0.0}}]
+
+
 def nested(path: Path) -> None:
     """With a right checksum."""
     deep = b'{"key":"a","outcome":"ok","trial":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}\n"
@@ -122,6 +128,7 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
         whole(*changed(history={"val_correct": [1, 201]})),
         "201 of 200 val samples are correct",
     ),
+    "no step": (whole(*without_rate()), "Expected `float` > 0.0 - at `$.lr`"),
     "less than none": (whole(*changed(n_majority=-1)), "Expected `int` >= 0 - at `$.n_majority`"),
     "number too large": (whole(*changed(diverged_at=2**31)), "Expected `int` <= 2147483647 - at `$.diverged_at`"),
     "unknown outcome": (whole(*changed(outcome="great")), "Invalid enum value 'great'"),
@@ -225,8 +232,8 @@ def test_two_results_of_one_trial_are_shown_with_what_differs(initbench: Initben
     columns, told = index.load([tmp_path / "r"])
     assert len(told) == 6
     assert "(he, seed " in told[0]
-    for said in ("91 test samples correct (weights 2222222222222222)", "torch ", "2.14.0", "blas ", "SciPy's OpenBLAS",
-                 "90 test samples correct (weights 1111111111111111)",
+    for said in ("500/150/91 correct (train/val/test), weights 2222222222222222", "torch ", "2.14.0",
+                 "blas ", "SciPy's OpenBLAS", "500/150/90 correct (train/val/test), weights 1111111111111111",
                  "the one finished first is used (2026-01-01T00:00:00+00:00)"):  # fmt: skip
         assert said in told[0]
     assert "numpy" not in told[0]
@@ -242,6 +249,25 @@ def test_a_record_that_knows_no_hash_disagrees_with_none(tmp_path: Path) -> None
     assert index.load([tmp_path])[1] == []
 
 
+@pytest.mark.full
+def test_names_that_nobody_knows_here_are_reported_as_they_are(tmp_path: Path) -> None:
+    names = {"activation": {"name": "swoosh"}, "model": {"name": "transformer"}, "schedule": "sawtooth",
+             "optimizer": {"name": "lion", "beta": [0.9, None]}, "init": {"law": "levy", "scheme": "odd"},
+             "bias": {"law": "levy"}, "init_output": {"law": "cauchy"}}  # fmt: skip
+    for name, value in names.items():
+        made = lines_of([make_record("he", seed, 80 + seed) for seed in range(3)])
+        for line in made:
+            line["trial"][name] = value
+            line["key"] = trial_key(line["trial"])
+        write_lines(tmp_path / "r" / f"{name}.jsonl", TODAY, *made)
+    columns, told = index.load([tmp_path / "r"])
+    assert (len(columns), told) == (3 * len(names), [])
+    for form in ("csv", "markdown", "latex", "html", "rich"):
+        text = output.report(to_trials(columns), Options(views=VIEWS if form != "csv" else ()), form)
+        for name in ("swoosh", "transformer", "sawtooth", "lion"):
+            assert name in text, form
+
+
 def places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to everything in a document."""
     if at:
@@ -252,7 +278,7 @@ def places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 VALUES: list[Any] = [
     *(None, True, False, 0, -1, 1, 3, -2.5, 1e-300, 1e308, -0.0, 0.5, 2**31, 2**53, 2**63, 2**64, 10**30),
-    *("", "he", "nope", "\u202e\x1b[31m<b>|$", "a" * 50, [], [0], [1, "a"], [[1]], {}),
+    *("", "he", "nope", "<b>|$\\x{", "a" * 50, [], [0], [1, "a"], [[1]], {}),
     *({"name": "x"}, {"law": "x"}, {"name": "x", "y": None}, {"name": "", "law": ""}, {"test": 5}, {"search.lr": [1]}),
     {"name": "tuned", "search.lr": "x"},
 ]
@@ -286,9 +312,11 @@ def check_mutations(folder: Path, seeds: range) -> int:
     for seed in seeds:
         write_lines(folder / "r" / "0.jsonl", *mutated(random.Random(seed)))
         columns, told = index.load([folder / "r"], cached=False)
-        assert len(columns) == 6 - 3 * len(told), seed
+        passed_over = [line for line in told if "disagree" not in line]
         assert len(told) < 2, seed
-        if not told:
+        # One may have become another record of the same trial.
+        assert len(columns) in ({3} if passed_over else {5, 6}), seed
+        if not passed_over:
             reported += 1
             for form in ("csv", "html", "rich") if seed % 10 == 0 else ("csv",):
                 output.report(to_trials(columns), Options(views=VIEWS if form != "csv" else ()), form)
@@ -302,7 +330,7 @@ def test_any_record_is_passed_over_or_reported(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_any_of_many_records_is_passed_over_or_reported(tmp_path: Path) -> None:
-    assert check_mutations(tmp_path, range(1000, 21_000)) > 1000
+    assert check_mutations(tmp_path, range(1000, 6000)) > 1000
 
 
 def test_a_folder_that_may_not_be_read_is_no_empty_one(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,20 @@ def test_a_damaged_request_is_named(initbench: Initbench) -> None:
     refused = initbench("report", "name=pilot")
     assert refused.code == 2
     assert refused.err.startswith(f"initbench: error: {file}: this is no request of initbench")
+
+
+def test_what_is_no_request_is_named_and_not_waited_for(initbench: Initbench) -> None:
+    initbench("run", "init=he", "name=pilot", *SMALL)
+    odd = Path("results/pilot/requests/0.json")
+    for make, why in [
+        (os.mkfifo, "it is a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a device"),
+        (lambda path: path.write_text('{"x":' + "[" * 100_000), "it is nested too deeply"),
+    ]:
+        make(odd)
+        refused = initbench("report", "name=pilot")
+        assert (refused.code, refused.err) == (
+            2,
+            f"initbench: error: {odd}: this is no request of initbench: {why}\n",
+        )
+        odd.unlink()

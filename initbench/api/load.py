@@ -27,11 +27,11 @@ def load(*folders: str | Path, filters: str | Iterable[str] = (), target: float 
         more: settings, with a value or a list of them for each.
 
     Warns:
-        UserWarning: a file is damaged; the others are read.
+        UserWarning: a file cannot be used, or records disagree; the others are read.
 
     Raises:
         InputError: a folder that is not there or has no records, or a selection that leaves nothing.
-        StorageError: a folder that cannot be read, or a file of a newer format.
+        StorageError: a folder or a file that cannot be read.
     """
     from initbench.api.keywords import filters_of, one_or_more
 
@@ -55,16 +55,16 @@ def read(
         target: the validation accuracy that counts as trained; None: by data set.
         request: only what it asks for.
         cached: read the cache where it holds.
-        tell: takes a line for every damaged file.
+        tell: takes a line for everything that is passed over, and for records that disagree.
 
     Raises:
         InputError: a folder that is not there or has no records, or filters that leave nothing.
-        StorageError: a folder that cannot be read, or a file of a newer format.
+        StorageError: a folder or a file that cannot be read.
     """
     for folder in folders:
         check(folder)
-    columns, damaged = index.load(folders, cached=cached)
-    for line in damaged:
+    columns, told = index.load(folders, cached=cached)
+    for line in told:
         tell(line)
     if not len(columns):
         shown = ", ".join(map(str, folders))

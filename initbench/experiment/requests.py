@@ -12,7 +12,7 @@ from pathlib import Path
 from initbench.data import pinned
 from initbench.errors import InputError, StorageError
 from initbench.experiment.plan import plan
-from initbench.files import write
+from initbench.files import kind, write
 from initbench.records.columns import Columns, done
 from initbench.settings.request import Request
 
@@ -55,10 +55,16 @@ def kept(results: Path, name: str) -> list[Request]:
 
 
 def _read(path: Path) -> Request:
+    what = kind(path.stat())
+    if what != "file":
+        # Never opened: it may not answer.
+        raise InputError(f"{path}: this is no request of initbench: it is a {what}")
     try:
         return Request.from_json(path.read_bytes(), check=False)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: this is no request of initbench: it is nested too deeply") from error
 
 
 def exactly(requests: Iterable[Request], columns: Columns) -> Columns:

@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 
+from initbench.errors import printable
 from initbench.records.columns import Columns, first_of_each, repeated
 from initbench.records.schema import OUTCOMES, SPLITS
 
@@ -46,19 +47,20 @@ def _line(twice: Columns, one: int, other: int, used: Columns) -> str:
         for name in made[0]
         if made[0][name] != made[1][name]
     ]
-    counts = sorted({used.chunks[number].finished for number in used.numbers["chunk"][used.keys == key].tolist()})
+    dates = sorted({used.chunks[number].finished for number in used.numbers["chunk"][used.keys == key].tolist()})
     name = cell.asked.label or cell.trial["init"]["law"]
     text = (
         f"trial {key.decode()} ({name}, seed {twice.numbers['seed'][one]}) has records that disagree: "
         f"{_result(twice, one)} and {_result(twice, other)}; "
         f"their environments differ in {', '.join(fields) or 'nothing that they tell'}; "
-        f"the one finished first is used ({' and '.join(counts)})"
+        f"the one finished first is used ({' and '.join(dates)})"
     )
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:1000]
+    return printable(text)
 
 
 def _result(columns: Columns, row: int) -> str:
     numbers = columns.numbers
-    outcome, correct = OUTCOMES[numbers["outcome"][row]], numbers["test_correct"][row]
-    what = outcome if outcome != "ok" else f"{correct} test samples correct" if correct >= 0 else "no test counts"
-    return f"{what} (weights {columns.final[row].decode() or 'unknown'})"
+    counts = [numbers[f"{split}_correct"][row] for split in SPLITS]
+    correct = f"{'/'.join(str(n) if n >= 0 else '-' for n in counts)} correct ({'/'.join(SPLITS)})"
+    outcome = OUTCOMES[numbers["outcome"][row]]
+    return f"{correct if outcome == 'ok' else outcome}, weights {columns.final[row].decode() or 'unknown'}"

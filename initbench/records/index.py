@@ -6,7 +6,7 @@ changed. The cache can be deleted at any time.
 
 import contextlib
 import hashlib
-import zipfile
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,15 +111,15 @@ def examine(folders: Sequence[Path]) -> list[str]:
 
 def _names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """Each with the name by which the cache knows it, whatever way led there."""
-    folders: dict[Path, Path] = {}
+    folders: dict[Path, str] = {}
     for path in paths:
         if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
+            folders[path.parent] = os.path.realpath(path.parent)
         yield path, f"{folders[path.parent]}/{path.name}"
 
 
 def _cache_file(folders: Sequence[Path]) -> Path:
-    names = "\n".join(sorted(str(folder.resolve()) for folder in folders))
+    names = "\n".join(sorted(os.path.realpath(folder) for folder in folders))
     return cache_folder() / "reports" / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.npz"
 
 
@@ -135,7 +135,8 @@ def _read_cache(path: Path) -> tuple[dict[str, int], Columns | None]:
             numbers = {name: stored[name] for name in FIELDS}
             columns = Columns(numbers, keys, final, curve, ends, about.cells, about.chunks, about.errors)
             return {stamp: number for number, stamp in enumerate(about.files)}, columns
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except Exception:
+        # Whatever a file that is odd makes of numpy and zipfile: it can be made again.
         return {}, None
 
 

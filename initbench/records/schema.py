@@ -123,9 +123,9 @@ class _Identity(msgspec.Struct):
     init: _Law
     bias: _Law
     optimizer: _Named
-    lr: float
+    lr: Annotated[float, msgspec.Meta(gt=0)]
     schedule: str
-    warmup: float
+    warmup: Annotated[float, msgspec.Meta(ge=0)]
     epochs: Annotated[int, msgspec.Meta(ge=1)]
     batch_size: Annotated[int, msgspec.Meta(ge=1)]
     seed: Annotated[int, msgspec.Meta(ge=0)]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from initbench.errors import StorageError
+from initbench.errors import StorageError, printable
 from initbench.files import kind, write
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
 from initbench.trial import trial_keys
@@ -63,9 +63,10 @@ def publish(
         The published file. If it exists already, another process finished the same chunk first: theirs is kept.
 
     Raises:
+        ValueError: a number is not finite.
         StorageError: the folder cannot be written; nothing is left behind.
     """
-    written = [json.dumps(plain(line), allow_nan=False) for line in lines]
+    written = list(map(_encoded, lines))
     # A chunk goes by its trials and how they were asked for: whoever finishes it, and however often, it is one file.
     # A trial that failed may have a result later, in another file.
     trials = [
@@ -73,7 +74,7 @@ def publish(
         for line in lines
         if isinstance(line, TrialRecord)
     ]
-    content = b"".join(trials) if trials else "".join(written).encode()
+    content = b"".join(trials or written)
     chunk = hashlib.blake2b(content, digest_size=16).hexdigest()
     header = Header(
         format=FORMAT,
@@ -83,15 +84,32 @@ def publish(
         finished=finished,
         environment=environment or Environment(),
     )
-    body = "".join(f"{line}\n" for line in (json.dumps(plain(header)), *written)).encode()
-    footer = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
+    body = b"\n".join((_encoded(header), *written, b""))
+    footer = _encoded(_Footer(hashlib.sha256(body).hexdigest()))
     target = folder / f"{chunk}.jsonl"
     try:
-        write(target, body + f"{footer}\n".encode(), keep=lambda there: _same(there, lines))
+        write(target, body + footer + b"\n", keep=lambda there: _same(there, lines))
         _log.info("published %s: %d records", target, len(lines))
     except OSError as error:
         raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
     return target
+
+
+def _encoded(line: msgspec.Struct) -> bytes:
+    """A line that can be read back, with the spaces that ``json`` puts between things."""
+    try:
+        text = msgspec.json.encode(line)
+    except UnicodeEncodeError:
+        # What somebody's exception says may hold half a character.
+        text = json.dumps(plain(line), ensure_ascii=False).encode(errors="replace")
+    try:
+        # A number that is not finite has become null, which not every field may be.
+        msgspec.json.decode(text, type=type(line))
+    except msgspec.ValidationError as error:
+        raise ValueError(
+            f"what cannot be read back is not written, as numbers that are not JSON compliant: {error}"
+        ) from error
+    return msgspec.json.format(text, indent=0)
 
 
 def _same(path: Path, lines: Sequence[TrialRecord] | Sequence[Labels]) -> bool:
@@ -304,9 +322,7 @@ class Unusable(ValueError):
     """What lies among the records and cannot be used; the message, in one line, names it and says why."""
 
     def __init__(self, path: Path, why: str, how: str = "is passed over") -> None:
-        line = f"{path} {how} ({why}); its trials count as not done"
-        # A name or a text of others' may hold line ends.
-        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line)[:1000])
+        super().__init__(printable(f"{path} {how} ({why}); its trials count as not done"))
 
 
 class Damaged(Unusable):
