@@ -96,7 +96,7 @@ class _Forked:
 def _serve(pipes: Sequence[int], arguments: Sequence[str]) -> None:
     _streams(pipes)
     # The coordinator's.
-    logging.getLogger("initbench").handlers.clear()
+    logging.getLogger().handlers.clear()
     sys.argv = list(arguments)
     if _Subprocess.armed:
         _Subprocess.armed.arm()

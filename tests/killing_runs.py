@@ -54,7 +54,7 @@ def share(folder: Path, rounds: int, seed: int) -> dict[str, int]:
         runs = {start() for _ in range(8)}
         while runs:
             run = rng.choice(sorted(runs))
-            killed, code = _hit(run, rng.expovariate(1 / seconds), rng)
+            killed, code = _hit(run, rng.expovariate(4 / seconds), rng)
             sums.update(kills=killed)
             assert killed or not code, code
             runs.remove(run)
@@ -108,9 +108,9 @@ def _killed(start: Start, arguments: Sequence[str], folder: Path, kills: int, rn
         while code:
             begun = time.monotonic()
             run = start([*arguments, f"results={results}"], Path(f"{results}.log"))
-            killed, code = _hit(run, rng.uniform(0, seconds), rng)
-            # The first of all takes longest.
-            seconds = seconds if killed else min(seconds, time.monotonic() - begun)
+            killed, code = _hit(run, rng.uniform(0, 0.8 * seconds), rng)
+            # As fast as the machine is now.
+            seconds = seconds if killed else time.monotonic() - begun
             sums.update(kills=killed)
             assert killed or not code, code
         sums.update(_judged(results, wanted), sweeps=1)

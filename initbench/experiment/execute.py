@@ -100,6 +100,8 @@ def execute(
     meanwhile()
     trained = set[str]()
     with sharing:
+        process.start()
+        meanwhile()
         # Where a protocol searches, what is to do next follows from what was done.
         while now.todo:
             _train(now, request, sharing, tell, verbose, quiet)
