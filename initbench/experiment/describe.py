@@ -5,8 +5,11 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+import numba
 import numpy as np
 import torch
+from msgspec.structs import replace
 
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
@@ -38,6 +41,12 @@ def environment(device: torch.device) -> Environment:
         threads=compiled.n_threads() if on_cpu else None,
         blas=blas.chosen().name if on_cpu else None,
     )
+
+
+def computed_by(device: torch.device) -> dict[str, Any]:
+    """Of the environment all that may change the bits of a number, as plain JSON values."""
+    # How many networks are trained at once does not.
+    return {"numba": numba.__version__, **msgspec.structs.asdict(replace(environment(device), threads=None))}
 
 
 def failed(trial: Trial, error: str) -> TrialRecord:

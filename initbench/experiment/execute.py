@@ -76,13 +76,14 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
 
 
 def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -> None:
-    from initbench.experiment import chunks, start, train
+    from initbench.experiment import checkpoints, chunks, start, train
 
     device = train.find_device(request.device)
     for line in start.check(now.todo):
         tell(line)
     todo = chunks.chunks(now.todo, device)
     folder = request.folder
+    checkpoints.sweep(folder.with_name("checkpoints"), {trial.key for trial in now.trials} - {t.key for t in now.todo})
     store.check_writable(folder)
     keep(request)
     for line in budget(now):

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from initbench.engine.choose import choose
 from initbench.engine.compiled import blas
 from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.errors import InputError
-from initbench.experiment.describe import described, environment, failed
+from initbench.experiment import checkpoints
+from initbench.experiment.describe import computed_by, described, environment, failed
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start, architecture_of, starts
 from initbench.records.schema import TrialRecord
 from initbench.records.store import publish
 from initbench.seeding import permutation
+from initbench.trial import RECIPE
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +57,11 @@ def how(todo: Sequence[Sequence[Trial]], device: torch.device) -> list[str]:
 
 
 def run(
-    todo: Sequence[list[Trial]], device: torch.device, folder: Path, progress: Callable[[int], None]
+    todo: Sequence[list[Trial]],
+    device: torch.device,
+    folder: Path,
+    progress: Callable[[int], None],
+    seconds: float = checkpoints.SECONDS,
 ) -> Iterator[Path]:
     """Train chunk after chunk; each is on disk before it is yielded.
 
@@ -64,6 +70,7 @@ def run(
         device: where to train.
         folder: the records folder.
         progress: called after every step with the number of trials that made it.
+        seconds: between two checkpoints of a trial.
 
     Raises:
         StorageError: a finished chunk cannot be written.
@@ -71,15 +78,23 @@ def run(
     for number, chunk in enumerate(todo, 1):
         _log.info("chunk %d of %d: %d trials", number, len(todo), len(chunk))
         started = _now()
-        result = _train(chunk, device, progress)
-        yield publish(folder, result, started, _now(), environment(device))
+        kept = partial(checkpoints.Files, folder.with_name("checkpoints"), seconds=seconds)
+        result = _train(chunk, device, progress, kept)
+        published = publish(folder, result, started, _now(), environment(device))
+        checkpoints.sweep(folder.with_name("checkpoints"), {trial.key for trial in chunk})
+        yield published
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]) -> list[TrialRecord]:
+def _train(
+    chunk: Sequence[Trial],
+    device: torch.device,
+    progress: Callable[[int], None],
+    kept: Callable[..., checkpoints.Files],
+) -> list[TrialRecord]:
     """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything."""
     initial, could_not, drawn = [], [], []
     for trial, start in zip(chunk, starts(chunk, progress), strict=True):
@@ -89,11 +104,15 @@ def _train(chunk: Sequence[Trial], device: torch.device, progress: Callable[[int
         else:
             initial.append(start)
             drawn.append(trial)
-    return [*(_train_from(initial, drawn, device, progress) if drawn else ()), *could_not]
+    return [*(_train_from(initial, drawn, device, progress, kept) if drawn else ()), *could_not]
 
 
 def _train_from(
-    initial: Sequence[Start], chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None]
+    initial: Sequence[Start],
+    chunk: Sequence[Trial],
+    device: torch.device,
+    progress: Callable[[int], None],
+    kept: Callable[..., checkpoints.Files],
 ) -> list[TrialRecord]:
     cell, n_trials = chunk[0].cell, len(chunk)
     data = samples(cell.dataset)
@@ -120,7 +139,9 @@ def _train_from(
     _log.info(
         "%d networks of %s on %s, engine: %s%s", n_trials, architecture.model, device, engine.name, more and f", {more}"
     )
-    return described(chunk, initial, engine.train(job, progress))
+    computed = {"recipe": RECIPE, "engine": engine.name, **computed_by(device)}
+    history = engine.train(job, progress, kept([trial.key for trial in chunk], computed))
+    return described(chunk, initial, history)
 
 
 def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
