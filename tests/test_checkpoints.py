@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Killed(Exception):
 
 class Killing(Files):
     """Checkpoints of which every one is written; after some of them nothing goes on."""
+
+    share = 0
 
     def __init__(self, folder: Path, n_trials: int, after: float, seconds: float = 0.0) -> None:
         super().__init__(folder, [f"{trial:032x}" for trial in range(n_trials)], {"engine": "tested"}, seconds)
@@ -94,6 +96,15 @@ ENGINES: dict[str, Callable[..., History]] = {
     "stack": train_stack,
     "module": train_module,
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """These products are too small to be shared out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def trained(engine: str, rule: str, **options: Any) -> History:
@@ -284,7 +295,7 @@ def killing(descriptor):
         time.sleep(60)
     fsync(descriptor)
 
-os.fsync = killing
+os.fsync, checkpoints.Files.share = killing, 0
 asked = request(compose(sys.argv[1:]))
 cpu = torch.device("cpu")
 for _ in train.run(chunks.chunks(plan(asked, {}).todo, cpu), cpu, asked.folder, lambda n_steps: None, seconds=0):

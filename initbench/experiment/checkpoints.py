@@ -27,12 +27,13 @@ _log = logging.getLogger(__name__)
 _FORMAT = 1
 # Between two checkpoints of a network: half of what a kill may cost.
 SECONDS = 30.0
-# Writing takes no larger part of the time than one in so many.
-_SHARE = 20
 
 
 class Files(Checkpoints):
     """The checkpoints of one chunk. The clock decides when one is written, and nothing else."""
+
+    # Where writing is slow, what lies between two checkpoints is so many times as long.
+    share = 20
 
     def __init__(
         self, folder: Path, keys: Sequence[str], computed: Mapping[str, Any], seconds: float = SECONDS
@@ -88,7 +89,7 @@ class Files(Checkpoints):
             except OSError as error:
                 _log.info("cannot write %s: %s", path, error)
         done = time.monotonic()
-        self._next[first] = done + max(self._seconds, _SHARE * (done - now))
+        self._next[first] = done + max(self._seconds, self.share * (done - now))
 
     def _of(self, trials: Ints) -> tuple[Path, dict[str, Any]]:
         """The file of these trials, and what its first line begins with."""

@@ -89,7 +89,7 @@ class OptimizerState:
         """The buffers of every one of a stack's tensors, ``[trial, buffer, element]``; zeros where it has none."""
         result = {}
         for name, values in params.items():
-            found, shape = self._buffers.get(name), (len(values), self._optimizer.n_buffers, values[0].numel())
+            found, shape = self._buffers.get(name), (len(values), self._optimizer.n_buffers, values.shape[1:].numel())
             result[name] = (
                 torch.stack([buffer.flatten(1) for buffer in found], 1)
                 if found
