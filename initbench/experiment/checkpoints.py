@@ -33,7 +33,7 @@ class Files(Checkpoints):
     """The checkpoints of one chunk. The clock decides when one is written, and nothing else."""
 
     # Where writing is slow, what lies between two checkpoints is so many times as long.
-    share = 20
+    share = 10
 
     def __init__(
         self, folder: Path, keys: Sequence[str], computed: Mapping[str, Any], seconds: float = SECONDS
