@@ -255,7 +255,8 @@ def test_nothing_but_training_rows_decides_how_samples_are_standardised(tmp_path
     # What is far from everything else is in the test set that the data brings.
     x[14:] += 1000
     np.savez(tmp_path / "own.npz", x_train=x[:14], y_train=np.arange(14) % 2, x_test=x[14:], y_test=np.arange(6) % 2)
-    data = samples(DatasetSpec("own", "npz", path=str(tmp_path / "own.npz"), val=4, standardize="feature"))
+    spec = DatasetSpec("own", "npz", (("path", str(tmp_path / "own.npz")),), val=4, standardize="feature")
+    data = samples(spec)
     assert (len(data.train), len(data.val), len(data.test)) == (10, 4, 6)
     np.testing.assert_allclose(data.mean, x[data.train].mean(0), rtol=1e-6)
     np.testing.assert_allclose(data.std, x[data.train].std(0), rtol=1e-6)
