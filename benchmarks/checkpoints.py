@@ -1,4 +1,4 @@
-"""What a checkpoint costs: bytes and seconds of writing the state of networks of several sizes, and the part of the time.
+"""What a checkpoint costs: bytes and seconds of writing the states of networks of several sizes, and the part of time.
 
 Run it as ``python benchmarks/checkpoints.py [FOLDER]``; the folder is on the disk to be measured.
 """
@@ -19,7 +19,7 @@ from initbench.experiment.checkpoints import SECONDS, Files
 # Parameters, and arrays of the optimizer's state for each.
 SIZES = {
     "mlp 784-128-128-10, momentum": (118_282, 1),
-    "cnn of depth 4, Adam": (500_000, 2),
+    "half a million parameters, Adam": (500_000, 2),
     "mlp 784-1000x5-10, momentum": (4_799_010, 1),
     "mlp 784-2048x10-10, Adam": (39_396_362, 2),
 }
@@ -46,7 +46,8 @@ def main() -> None:
         for name, size in SIZES.items():
             n_bytes, write, read = measured(Path(folder), *size)
             part = write / max(SECONDS, Files.share * write)
-            print(f"{name}: {n_bytes / 1e6:.1f} MB, written in {write:.3f} s ({part:.2%} of the time), read in {read:.3f} s")
+            took = f"written in {write:.3f} s ({part:.2%} of the time), read in {read:.3f} s"
+            print(f"{name}: {n_bytes / 1e6:.1f} MB, {took}")
 
 
 if __name__ == "__main__":

@@ -187,9 +187,8 @@ def main() -> None:
     for _ in range(asked.jobs):
         shutil.rmtree(folders.get())
     counted = became["killed"] + became["survived"]
-    print(
-        f"{became['killed']} of {counted} killed, {became['killed'] / max(1, counted):.1%}; {became['stillborn']} not counted"
-    )
+    score = became["killed"] / max(1, counted)
+    print(f"{became['killed']} of {counted} killed, {score:.1%}; {became['stillborn']} not counted")
 
 
 if __name__ == "__main__":

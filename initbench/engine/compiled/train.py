@@ -1,5 +1,6 @@
 """Train perceptrons on the CPU: as many at once as there are threads, each by itself."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ from initbench.engine.checkpoints import NONE, Checkpoints, State
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.activations import KERNELS
 from initbench.engine.compiled.memory import Inputs, Signals
-from initbench.engine.compiled.perceptron import evaluate, parameters, train_steps, workspace
-from initbench.engine.job import History, Job, Progress
+from initbench.engine.compiled.perceptron import Workspace, evaluate, parameters, train_steps, workspace
+from initbench.engine.job import Floats, History, Job, Progress
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.threads import each
 from initbench.models import Architecture
@@ -30,16 +31,6 @@ def lack(architecture: Architecture, optimizer: str) -> str | None:
     if OPTIMIZERS[optimizer].update is None:
         return f"the optimizer '{optimizer}' has no compiled code"
     return None
-
-
-@dataclass
-class _Position:
-    """How far a network is: whole epochs, steps of the one after them, and what these summed up to."""
-
-    epoch: int = 0
-    step: int = 0
-    loss: float = 0.0
-    n_correct: int = 0
 
 
 def train(
@@ -62,7 +53,7 @@ def train(
         The histories and final parameters, in the order of the given networks.
     """
     history = History.empty(job)
-    samples, networks, schedule, orders = job.samples, job.networks, job.schedule, job.orders
+    samples, networks = job.samples, job.networks
     steps = np.zeros(len(job), np.int64)
     stop = np.zeros(1, np.int64)
     dtype = samples.mean.dtype
@@ -75,77 +66,120 @@ def train(
         # Of this thread, which ends with the training. The velocities of units that died decay to subnormal numbers,
         # with which a processor is many times slower.
         torch.set_flush_denormal(True)
-        initial = {name: values[trial] for name, values in networks.params.items()}
-        net = workspace(initial, networks.activation, parameter, schedule.batch_size, n_buffers, route.product(dtype))
-        hyper, lrs, signals = _hyper(job, trial), job.lrs(trial), Signals(steps[trial : trial + 1], stop)
-
-        def validate(epoch: int) -> bool:
-            loss, n_correct = evaluate(net, inputs, samples.y, samples.val)
-            if np.isfinite(loss):
-                history.val_loss[trial, epoch] = loss / len(samples.val)
-                history.val_correct[trial, epoch] = n_correct
-            return bool(np.isfinite(loss))
-
-        at, here, size = _Position(), np.array([trial]), schedule.batch_size
-        n_steps, together = int(lrs.shape[1]), max(1, int(_CALL_FLOPS / (6 * size * len(net.params))))
-
-        def state() -> State:
-            position = np.array([at.epoch, at.step, at.n_correct]), np.array([at.loss])
-            return {"params": net.params, "optimizer": net.state, "position": position[0], "loss": position[1]} | (
-                history.part(here)
-            )
-
-        def train_epoch() -> int:
-            """The rest of an epoch; the step of it at which training diverged, else -1."""
-            order = orders.rows(int(orders.of[trial]), at.epoch)
-            while at.step < n_steps:
-                part, before = slice(at.step, at.step + together), at.epoch * n_steps + at.step
-                rows = order[at.step * size : part.stop * size]
-                at.loss, at.n_correct, bad = train_steps(
-                    net, hyper, inputs, samples.y, rows, size, lrs[at.epoch, part], before, at.loss, at.n_correct,
-                    signals,
-                )  # fmt: skip
-                if stop[0]:
-                    return -1
-                if bad >= 0:
-                    return at.step + int(bad)
-                at.step = min(part.stop, n_steps)
-                checkpoints.offer(here, state)
-            if not validate(at.epoch + 1):
-                return n_steps
-            history.train_loss[trial, at.epoch] = at.loss / len(order)
-            history.train_correct[trial, at.epoch] = at.n_correct
-            return -1
-
-        found = checkpoints.find(here, state)
-        if found is None:
-            validate(0)
-        else:
-            net.params[:], net.state[:] = found["params"], found["optimizer"]
-            at.epoch, at.step, at.n_correct = map(int, found["position"])
-            at.loss = float(found["loss"][0])
-            history.fill(here, found)
-            steps[trial] = at.epoch * n_steps + at.step
-        while at.epoch < len(lrs) and history.diverged_at[trial] < 0:
-            bad = train_epoch()
-            if stop[0]:
-                return
-            if bad >= 0:
-                history.diverged_at[trial] = at.epoch * n_steps + bad
-            else:
-                at = _Position(at.epoch + 1)
-        checkpoints.offer(here, state, finished=True)
-        if history.diverged_at[trial] >= 0:
-            return
-        loss, n_correct = evaluate(net, inputs, samples.y, samples.test)
-        history.test_loss[trial] = loss / len(samples.test)
-        history.test_correct[trial] = n_correct
-        for name, values in parameters(net).items():
-            history.params[name][trial] = values
+        initial, size = {name: values[trial] for name, values in networks.params.items()}, job.schedule.batch_size
+        net = workspace(initial, networks.activation, parameter, size, n_buffers, route.product(dtype))
+        _Training(job, trial, net, inputs, history, Signals(steps[trial : trial + 1], stop)).run(checkpoints)
 
     with blas.single_threaded():
         each(train_one, steps, stop, progress, threads)
     return history
+
+
+@dataclass
+class _Training:
+    """One network in training.
+
+    Attributes:
+        job: of which it is number ``trial``.
+        net: the network.
+        inputs: all samples.
+        history: filled in.
+        signals: the steps made, and whether to end early.
+        epoch: whole epochs made.
+        at: steps made of the one after them.
+        loss: what these summed up to; ``n_correct`` likewise.
+    """
+
+    job: Job
+    trial: int
+    net: Workspace
+    inputs: Inputs
+    history: History
+    signals: Signals
+    epoch: int = 0
+    at: int = 0
+    loss: float = 0.0
+    n_correct: int = 0
+
+    def run(self, checkpoints: Checkpoints) -> None:
+        """Train from the beginning, or from where a checkpoint is, to the end; less if it is to end early."""
+        here, history, samples = np.array([self.trial]), self.history, self.job.samples
+        lrs = self.job.lrs(self.trial)
+        found = checkpoints.find(here, self.state)
+        if found is None:
+            self.validate(0)
+        else:
+            self.go_on(found)
+            self.signals.steps[0] = self.epoch * lrs.shape[1] + self.at
+        while self.epoch < len(lrs) and history.diverged_at[self.trial] < 0:
+            self.train_epoch(lrs[self.epoch], lambda: checkpoints.offer(here, self.state))
+            if self.signals.stop[0]:
+                return
+        checkpoints.offer(here, self.state, finished=True)
+        if history.diverged_at[self.trial] >= 0:
+            return
+        loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.test)
+        history.test_loss[self.trial] = loss / len(samples.test)
+        history.test_correct[self.trial] = n_correct
+        for name, values in parameters(self.net).items():
+            history.params[name][self.trial] = values
+
+    def train_epoch(self, lrs: Floats, between: Callable[[], None]) -> None:
+        """The rest of an epoch, and its validation.
+
+        Args:
+            lrs: ``[step]``, of the whole epoch.
+            between: called now and then between two steps.
+        """
+        job, trial, size, y = self.job, self.trial, self.job.schedule.batch_size, self.job.samples.y
+        order, hyper = job.orders.rows(int(job.orders.of[trial]), self.epoch), _hyper(job, trial)
+        before, together = self.epoch * len(lrs), max(1, int(_CALL_FLOPS / (6 * size * len(self.net.params))))
+        while self.at < len(lrs):
+            end = min(self.at + together, len(lrs))
+            rows = order[self.at * size : end * size]
+            self.loss, self.n_correct, bad = train_steps(
+                self.net, hyper, self.inputs, y, rows, size, lrs[self.at : end], before + self.at, self.loss,
+                self.n_correct, self.signals,
+            )  # fmt: skip
+            if self.signals.stop[0]:
+                return
+            if bad >= 0:
+                self.history.diverged_at[trial] = before + self.at + bad
+                return
+            self.at = end
+            between()
+        if not self.validate(self.epoch + 1):
+            self.history.diverged_at[trial] = before + len(lrs)
+            return
+        self.history.train_loss[trial, self.epoch] = self.loss / len(order)
+        self.history.train_correct[trial, self.epoch] = self.n_correct
+        self.epoch, self.at, self.loss, self.n_correct = self.epoch + 1, 0, 0.0, 0
+
+    def validate(self, epoch: int) -> bool:
+        """Record the validation after ``epoch`` epochs; whether the loss is finite."""
+        samples = self.job.samples
+        loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.val)
+        if np.isfinite(loss):
+            self.history.val_loss[self.trial, epoch] = loss / len(samples.val)
+            self.history.val_correct[self.trial, epoch] = n_correct
+        return bool(np.isfinite(loss))
+
+    def state(self) -> State:
+        """All that the rest of the training depends on."""
+        return {
+            "params": self.net.params,
+            "optimizer": self.net.state,
+            "position": np.array([self.epoch, self.at, self.n_correct]),
+            "loss": np.array([self.loss]),
+            **self.history.part(np.array([self.trial])),
+        }
+
+    def go_on(self, state: State) -> None:
+        """Go on from what :meth:`state` gave; nothing has been trained yet."""
+        self.net.params[:], self.net.state[:] = state["params"], state["optimizer"]
+        self.epoch, self.at, self.n_correct = map(int, state["position"])
+        self.loss = float(state["loss"][0])
+        self.history.fill(np.array([self.trial]), state)
 
 
 def _hyper(job: Job, trial: int) -> Any:
