@@ -275,6 +275,19 @@ def test_only_what_belongs_to_finished_trials_is_swept(tmp_path: Path) -> None:
     assert not tmp_path.exists()
 
 
+@pytest.mark.full
+def test_the_next_run_sweeps_what_a_kill_left_of_finished_trials(initbench: Initbench) -> None:
+    arguments = ["init=he", "epochs=1", "dataset=synthetic", "results=r"]
+    assert initbench("run", *arguments, "seeds=1").code == 0
+    (key,) = load([Path("r")]).records
+    folder = Path("r/run/checkpoints")
+    folder.mkdir()
+    for name in (f"{key}-a.state", f".{key}-a.b.tmp", f"{'0' * 32}-a.state"):
+        (folder / name).touch()
+    assert initbench("run", *arguments, "seeds=1").code == 0
+    assert [path.name for path in folder.iterdir()] == [f"{'0' * 32}-a.state"]
+
+
 # A sweep that is killed right after its third checkpoint, or within the writing of it.
 KILLED = """
 import os, signal, sys, time

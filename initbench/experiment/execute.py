@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 from initbench.errors import StorageError
+from initbench.experiment import checkpoints
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
 from initbench.experiment.requests import keep
@@ -59,6 +60,8 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
         StorageError: the results folder cannot be read or written.
     """
     now, there = planned(request, tell)
+    done = {trial.key for trial in now.trials} - {trial.key for trial in now.todo}
+    checkpoints.sweep(request.folder.with_name("checkpoints"), done)
     if not now.todo:
         keep(request)
         tell(f"nothing to train: all {now.n_distinct} trials have their records in {request.results}")
@@ -76,14 +79,13 @@ def execute(request: Request, tell: Say = say, verbose: bool = False, quiet: boo
 
 
 def _train(now: Plan, request: Request, tell: Say, verbose: bool, quiet: bool) -> None:
-    from initbench.experiment import checkpoints, chunks, start, train
+    from initbench.experiment import chunks, start, train
 
     device = train.find_device(request.device)
     for line in start.check(now.todo):
         tell(line)
     todo = chunks.chunks(now.todo, device)
     folder = request.folder
-    checkpoints.sweep(folder.with_name("checkpoints"), {trial.key for trial in now.trials} - {t.key for t in now.todo})
     store.check_writable(folder)
     keep(request)
     for line in budget(now):
