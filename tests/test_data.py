@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from initbench.data import SOURCES, STANDARDIZE, Arrays, DatasetSpec, load, split, statistics
+from initbench.data import SOURCES, STANDARDIZE, Arrays, DatasetSpec, load, samples, split, statistics
 from initbench.errors import InputError
 
 
@@ -86,3 +86,17 @@ def test_training_rows_are_standardised(how: str) -> None:
         np.testing.assert_allclose(z.std(0), [1, 1, 1, 1, 0], atol=1e-6)
     else:
         assert (z == x[rows]).all()
+
+
+def test_nothing_but_training_rows_decides_how_samples_are_standardised(tmp_path: Path) -> None:
+    x = np.arange(40, dtype=np.float32).reshape(20, 2)
+    # What is far from everything else is in the test set that the data brings.
+    x[14:] += 1000
+    np.savez(tmp_path / "own.npz", x_train=x[:14], y_train=np.arange(14) % 2, x_test=x[14:], y_test=np.arange(6) % 2)
+    spec = DatasetSpec("own", "npz", (("path", str(tmp_path / "own.npz")),), val=4, standardize="feature")
+    data = samples(spec)
+    assert (len(data.train), len(data.val), len(data.test)) == (10, 4, 6)
+    np.testing.assert_allclose(data.mean, x[data.train].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(data.std, x[data.train].std(0), rtol=1e-6)
+    # Validation rows would change it too.
+    assert not np.allclose(data.mean, x[:14].mean(0), rtol=1e-6)

@@ -47,9 +47,9 @@ from initbench.engine import compiled
 from initbench.engine.compiled import perceptron, rules
 
 history = train_many(compiled.train, make_samples(), (8,), [0], rule="{rule}", epochs=1)
-used = [perceptron.train_epoch, perceptron.evaluate, *rules._UPDATES.values()]
+used = [perceptron.train_steps, perceptron.evaluate, *rules._UPDATES.values()]
 print(sum(sum(one.stats.cache_misses.values()) for one in used))
-print(sum(perceptron.train_epoch.stats.cache_hits.values()))
+print(sum(perceptron.train_steps.stats.cache_hits.values()))
 print(repr(float(history.train_loss[0, 0])))
 """
 

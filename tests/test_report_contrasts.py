@@ -107,6 +107,17 @@ def test_failing_is_no_better_than_falling_short_of_chance() -> None:
     assert [comparison.techniques[code] for code in ranks.techniques] == ["xavier", "zero", "he"]
 
 
+def test_across_settings_too_failing_always_is_no_better_and_no_worse_than_chance() -> None:
+    counts: dict[str, list[int | None]] = {"he": [None] * 4, "zero": [10] * 4, "xavier": [90] * 4}
+    comparison = compare(trials_of([record for lr in (0.1, 1.0) for record in made_of(counts, lr=lr)]))
+    design = rankings.block_design(comparison)
+    ranks = rankings.mean_ranks(design)
+    names = [comparison.techniques[code] for code in ranks.techniques]
+    assert dict(zip(names, ranks.ranks, strict=True)) == {"xavier": 1.0, "he": 2.5, "zero": 2.5}
+    means = {comparison.techniques[one.technique]: one.mean for one in rankings.interquartile_means(design)}
+    assert means == pytest.approx({"xavier": 0.9, "he": 0.1, "zero": 0.1})
+
+
 def test_runs_that_could_not_start_count_as_those_that_diverged() -> None:
     made = made_of({"he": [None] * 8, "xavier": [90] * 8}) + [failed_record("broken", seed) for seed in range(8)]
     comparison = compare(trials_of(made))

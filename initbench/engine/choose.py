@@ -7,6 +7,7 @@ from functools import partial
 import torch
 
 from initbench.engine import compiled, stacked
+from initbench.engine.checkpoints import Checkpoints
 from initbench.engine.job import History, Job, Progress
 from initbench.engine.stacked.module import StackedModule
 from initbench.engine.stacked.perceptrons import MLP
@@ -21,13 +22,13 @@ class Engine:
         name: ``compiled`` or ``torch``.
         why: what the compiled engine lacks, where torch trains on a CPU; empty elsewhere.
         flops_per_second: what one thread makes of a network of middling size, roughly.
-        train: the engine, from a job and whom to tell of its progress.
+        train: the engine, from a job, whom to tell of its progress, and where unfinished networks are kept.
     """
 
     name: str
     why: str
     flops_per_second: float
-    train: Callable[[Job, Progress], History]
+    train: Callable[[Job, Progress, Checkpoints], History]
 
 
 def choose(architecture: Architecture, optimizer: str, device: torch.device) -> Engine:
@@ -39,13 +40,21 @@ def choose(architecture: Architecture, optimizer: str, device: torch.device) -> 
         device: where they shall be trained.
     """
     if device.type != "cpu":
-        return Engine(
-            "torch", "", 1e13, lambda job, progress: stacked.train(job, _build(architecture), progress, device)
-        )
+        return Engine("torch", "", 1e13, partial(_stack, architecture, device))
     lack = compiled.lack(architecture, optimizer)
     if lack is None:
         return Engine("compiled", "", 1e11, compiled.train)
-    return Engine("torch", lack, 2e10, lambda job, progress: stacked.train_each(job, _build(architecture), progress))
+    return Engine("torch", lack, 2e10, partial(_each, architecture))
+
+
+def _stack(
+    architecture: Architecture, device: torch.device, job: Job, progress: Progress, checkpoints: Checkpoints
+) -> History:
+    return stacked.train(job, _build(architecture), progress, checkpoints, device)
+
+
+def _each(architecture: Architecture, job: Job, progress: Progress, checkpoints: Checkpoints) -> History:
+    return stacked.train_each(job, _build(architecture), progress, checkpoints)
 
 
 def _build(architecture: Architecture) -> stacked.Build:

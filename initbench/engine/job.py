@@ -148,3 +148,12 @@ class History:
             test_correct=np.full(n, -1),
             params={name: np.array(values) for name, values in job.networks.params.items()},
         )
+
+    def part(self, trials: Ints) -> dict[str, NDArray[Any]]:
+        """What is known of some trials, all but the parameters, by the names of the attributes."""
+        return {name: values[trials] for name, values in vars(self).items() if name != "params"}
+
+    def fill(self, trials: Ints, part: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what :meth:`part` gave; what else ``part`` holds is not looked at."""
+        for name in self.part(trials):
+            getattr(self, name)[trials] = part[name]

@@ -5,10 +5,12 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numba
 import numpy as np
 import scipy
 import torch
+from msgspec.structs import replace
 
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
@@ -49,6 +51,12 @@ def environment(device: torch.device, blas: str = "auto", engine: str = "compile
         scipy=scipy.__version__,
         numba=numba.__version__,
     )
+
+
+def computed_by(device: torch.device, blas: str, engine: str) -> dict[str, Any]:
+    """Of the environment all that may change the bits of a number, as plain JSON values."""
+    # How many networks are trained at once does not.
+    return msgspec.structs.asdict(replace(environment(device, blas, engine), threads=None))
 
 
 def failed(trial: Trial, error: str) -> TrialRecord:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from initbench.errors import StorageError, unknown
-from initbench.experiment import process
+from initbench.experiment import checkpoints, process
 from initbench.experiment.coordinator import Chunk, Coordinator, Failure
 from initbench.experiment.plan import Plan, budget, plan
 from initbench.experiment.progress import progress, say
@@ -91,13 +91,12 @@ def execute(
     sweep(store.leftover_folders([request.results]))
     sharing = Sharing(request.results)
     now, there = planned(request, tell, retry)
+    checkpoints.sweep(request.folder, lambda: now.done)
     if not now.todo:
         sharing.sweep()
         keep(request)
         tell(f"nothing to train: all {now.n_distinct} trials have their records in {request.results}")
         return Executed(now, _labelled(now, request, there))
-    process.start()
-    meanwhile()
     trained = set[str]()
     with sharing:
         process.start()

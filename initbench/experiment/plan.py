@@ -47,6 +47,11 @@ class Plan:
     tunings: Mapping[Cell, Tuning]
 
     @property
+    def done(self) -> set[str]:
+        """The keys of the trials that have records."""
+        return {trial.key for trial in self.trials} - {trial.key for trial in self.todo}
+
+    @property
     def n_distinct(self) -> int:
         """How many trials there are, one that is asked for in several ways once."""
         return len({trial.key for trial in self.trials})

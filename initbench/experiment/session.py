@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -13,7 +14,7 @@ from initbench.data import samples
 from initbench.engine.choose import choose
 from initbench.engine.compiled.blas import chosen
 from initbench.errors import InputError, StorageError, one_line, out_of_memory, readable
-from initbench.experiment import chunks, train
+from initbench.experiment import checkpoints, chunks, train
 from initbench.experiment.checks import checks
 from initbench.experiment.describe import environment, failed
 from initbench.experiment.messages import (
@@ -158,14 +159,17 @@ def _train(session: _Session, trials: Sequence[Trial], send: Send) -> None:
             made, told = 0, time.monotonic()
 
     try:
-        records = train.train(trials, session.device, advance, session.request.blas)
+        kept = partial(checkpoints.Files, checkpoints.folder_of(session.request.folder))
+        records = train.train(trials, session.device, advance, kept, session.request.blas)
     # Someone else's law or module need not raise an Exception.
     except BaseException as error:
         _log.info("the training of %d trials has ended early", len(trials), exc_info=error)
         send(Failed(_reason(error), out_of_memory(error)))
         return
     send(Progress(made))
-    send(_published(session, records, started))
+    done = _published(session, records, started)
+    checkpoints.sweep(session.request.folder, lambda: {trial.key for trial in trials})
+    send(done)
 
 
 def _published(session: _Session, records: Sequence[TrialRecord], started: str) -> Done:

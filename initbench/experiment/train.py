@@ -1,7 +1,7 @@
 """Train a chunk of trials: draw, train, describe."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -11,15 +11,17 @@ import torch
 
 from initbench.data import Samples, samples
 from initbench.engine import compiled
+from initbench.engine.checkpoints import Checkpoints
 from initbench.engine.choose import choose
 from initbench.engine.compiled.blas import chosen, reason
 from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.errors import InputError
-from initbench.experiment.describe import described, failed
+from initbench.experiment.describe import computed_by, described, failed
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start, architecture_of, starts
 from initbench.records.schema import TrialRecord
 from initbench.seeding import permutation
+from initbench.trial import RECIPE
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +60,11 @@ def now() -> str:
 
 
 def train(
-    chunk: Sequence[Trial], device: torch.device, progress: Callable[[int], None], blas: str = "auto"
+    chunk: Sequence[Trial],
+    device: torch.device,
+    progress: Callable[[int], None],
+    kept: Callable[[Sequence[str], Mapping[str, Any]], Checkpoints],
+    blas: str = "auto",
 ) -> list[TrialRecord]:
     """Draw, train, and describe what happened to every trial; one whose initializer fails costs no other anything.
 
@@ -66,6 +72,7 @@ def train(
         chunk: from :func:`initbench.experiment.chunks.chunks`.
         device: where to train.
         progress: called now and then with how many steps were made, summed over the trials that made them.
+        kept: the checkpoints of some trials, by their keys and by what computes their numbers.
         blas: whose matrix product to train with on a CPU, see :func:`initbench.engine.compiled.blas.chosen`.
 
     Raises:
@@ -79,7 +86,7 @@ def train(
         else:
             initial.append(start)
             drawn.append(trial)
-    return [*(_train_from(initial, drawn, device, progress, blas) if drawn else ()), *could_not]
+    return [*(_train_from(initial, drawn, device, progress, kept, blas) if drawn else ()), *could_not]
 
 
 def _train_from(
@@ -87,6 +94,7 @@ def _train_from(
     chunk: Sequence[Trial],
     device: torch.device,
     progress: Callable[[int], None],
+    kept: Callable[[Sequence[str], Mapping[str, Any]], Checkpoints],
     blas: str,
 ) -> list[TrialRecord]:
     cell, n_trials = chunk[0].cell, len(chunk)
@@ -114,7 +122,9 @@ def _train_from(
     _log.info(
         "%d networks of %s on %s, engine: %s%s", n_trials, architecture.model, device, engine.name, more and f", {more}"
     )
-    return described(chunk, initial, engine.train(job, progress))
+    computed = {"recipe": RECIPE, "engine": engine.name, **computed_by(device, blas, engine.name)}
+    history = engine.train(job, progress, kept([trial.key for trial in chunk], computed))
+    return described(chunk, initial, history)
 
 
 def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:

@@ -1,4 +1,4 @@
-"""One perceptron in one piece of memory: an epoch of training and an evaluation, each one call of compiled code."""
+"""One perceptron in one piece of memory: some steps of training and an evaluation, each one call of compiled code."""
 
 import math
 from collections.abc import Mapping
@@ -168,8 +168,8 @@ def _step(net, hyper, lr, step, n):
 
 
 @compiled
-def train_epoch(net, hyper, inputs, y, order, batch_size, lrs, steps_before, signals):
-    """Train over the samples ``order`` once.
+def train_steps(net, hyper, inputs, y, order, batch_size, lrs, steps_before, loss, n_correct, signals):
+    """Train over the samples ``order`` once: those of an epoch, or of a part of one.
 
     Args:
         net: the network, changed in place.
@@ -179,14 +179,15 @@ def train_epoch(net, hyper, inputs, y, order, batch_size, lrs, steps_before, sig
         order: row numbers.
         batch_size: samples of a step; the last one may have fewer.
         lrs: ``[step]``, learning rates.
-        steps_before: steps of earlier epochs.
+        steps_before: all steps made before.
+        loss: what the steps of this epoch that were made before summed up to.
+        n_correct: likewise.
         signals: the steps made, and whether to end early.
 
     Returns:
-        The loss, summed over the samples as they were seen; the number of correct ones; and the step within the epoch
-        whose loss was NaN or infinite, where training ended, else -1.
+        The loss, summed over the samples as they were seen; the number of correct ones; and the step of these whose
+        loss was NaN or infinite, where training ended, else -1.
     """
-    loss, n_correct = 0.0, 0
     n_classes, at = net.sizes[-1], net.out_at[len(net.sizes) - 2]
     for step in range(len(lrs)):
         rows = order[step * batch_size : (step + 1) * batch_size]

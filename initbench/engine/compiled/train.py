@@ -1,19 +1,25 @@
 """Train perceptrons on the CPU: as many at once as there are threads, each by itself."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from initbench.activations import ACTIVATIONS
+from initbench.engine.checkpoints import NONE, Checkpoints, State
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.activations import KERNELS
 from initbench.engine.compiled.memory import Inputs, Signals
-from initbench.engine.compiled.perceptron import evaluate, parameters, train_epoch, workspace
-from initbench.engine.job import History, Job, Progress
+from initbench.engine.compiled.perceptron import Workspace, evaluate, parameters, train_steps, workspace
+from initbench.engine.job import Floats, History, Job, Progress
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.threads import each
 from initbench.models import Architecture
+
+# Compiled code comes back after about this much work: a second or a few.
+_CALL_FLOPS = 1e11
 
 
 def lack(architecture: Architecture, optimizer: str) -> str | None:
@@ -27,7 +33,12 @@ def lack(architecture: Architecture, optimizer: str) -> str | None:
     return None
 
 
-def train(job: Job, progress: Progress = lambda n_steps: None, threads: int | None = None) -> History:
+def train(
+    job: Job,
+    progress: Progress = lambda n_steps: None,
+    checkpoints: Checkpoints = NONE,
+    threads: int | None = None,
+) -> History:
     """Train every network, each by itself.
 
     A network is trained on one thread from start to end, so its numbers depend on nothing but itself.
@@ -35,13 +46,14 @@ def train(job: Job, progress: Progress = lambda n_steps: None, threads: int | No
     Args:
         job: of multilayer perceptrons, whose activation and optimizer have compiled code.
         progress: called from the calling thread.
+        checkpoints: asked and told from the threads that train.
         threads: how many networks to train at once; all processors if None.
 
     Returns:
         The histories and final parameters, in the order of the given networks.
     """
     history = History.empty(job)
-    samples, networks, schedule, orders = job.samples, job.networks, job.schedule, job.orders
+    samples, networks = job.samples, job.networks
     steps = np.zeros(len(job), np.int64)
     stop = np.zeros(1, np.int64)
     dtype = samples.mean.dtype
@@ -54,42 +66,120 @@ def train(job: Job, progress: Progress = lambda n_steps: None, threads: int | No
         # Of this thread, which ends with the training. The velocities of units that died decay to subnormal numbers,
         # with which a processor is many times slower.
         torch.set_flush_denormal(True)
-        initial = {name: values[trial] for name, values in networks.params.items()}
-        net = workspace(initial, networks.activation, parameter, schedule.batch_size, n_buffers, route.product(dtype))
-        hyper, lrs, signals = _hyper(job, trial), job.lrs(trial), Signals(steps[trial : trial + 1], stop)
-
-        def validate(epoch: int) -> bool:
-            loss, n_correct = evaluate(net, inputs, samples.y, samples.val)
-            if np.isfinite(loss):
-                history.val_loss[trial, epoch] = loss / len(samples.val)
-                history.val_correct[trial, epoch] = n_correct
-            return bool(np.isfinite(loss))
-
-        validate(0)
-        for epoch in range(len(lrs)):
-            order = orders.rows(int(orders.of[trial]), epoch)
-            before = epoch * lrs.shape[1]
-            loss, n_correct, bad = train_epoch(
-                net, hyper, inputs, samples.y, order, schedule.batch_size, lrs[epoch], before, signals
-            )
-            if stop[0]:
-                return
-            if bad < 0 and not validate(epoch + 1):
-                bad = lrs.shape[1]
-            if bad >= 0:
-                history.diverged_at[trial] = before + bad
-                return
-            history.train_loss[trial, epoch] = loss / len(order)
-            history.train_correct[trial, epoch] = n_correct
-        loss, n_correct = evaluate(net, inputs, samples.y, samples.test)
-        history.test_loss[trial] = loss / len(samples.test)
-        history.test_correct[trial] = n_correct
-        for name, values in parameters(net).items():
-            history.params[name][trial] = values
+        initial, size = {name: values[trial] for name, values in networks.params.items()}, job.schedule.batch_size
+        net = workspace(initial, networks.activation, parameter, size, n_buffers, route.product(dtype))
+        _Training(job, trial, net, inputs, history, Signals(steps[trial : trial + 1], stop)).run(checkpoints)
 
     with blas.single_threaded():
         each(train_one, steps, stop, progress, threads)
     return history
+
+
+@dataclass
+class _Training:
+    """One network in training.
+
+    Attributes:
+        job: of which it is number ``trial``.
+        net: the network.
+        inputs: all samples.
+        history: filled in.
+        signals: the steps made, and whether to end early.
+        epoch: whole epochs made.
+        at: steps made of the one after them.
+        loss: what these summed up to; ``n_correct`` likewise.
+    """
+
+    job: Job
+    trial: int
+    net: Workspace
+    inputs: Inputs
+    history: History
+    signals: Signals
+    epoch: int = 0
+    at: int = 0
+    loss: float = 0.0
+    n_correct: int = 0
+
+    def run(self, checkpoints: Checkpoints) -> None:
+        """Train from the beginning, or from where a checkpoint is, to the end; less if it is to end early."""
+        here, history, samples = np.array([self.trial]), self.history, self.job.samples
+        lrs = self.job.lrs(self.trial)
+        found = checkpoints.find(here, self.state)
+        if found is None:
+            self.validate(0)
+        else:
+            self.go_on(found)
+            self.signals.steps[0] = self.epoch * lrs.shape[1] + self.at
+        while self.epoch < len(lrs) and history.diverged_at[self.trial] < 0:
+            self.train_epoch(lrs[self.epoch], lambda: checkpoints.offer(here, self.state))
+            if self.signals.stop[0]:
+                return
+        checkpoints.offer(here, self.state, finished=True)
+        if history.diverged_at[self.trial] >= 0:
+            return
+        loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.test)
+        history.test_loss[self.trial] = loss / len(samples.test)
+        history.test_correct[self.trial] = n_correct
+        for name, values in parameters(self.net).items():
+            history.params[name][self.trial] = values
+
+    def train_epoch(self, lrs: Floats, between: Callable[[], None]) -> None:
+        """The rest of an epoch, and its validation.
+
+        Args:
+            lrs: ``[step]``, of the whole epoch.
+            between: called now and then between two steps.
+        """
+        job, trial, size, y = self.job, self.trial, self.job.schedule.batch_size, self.job.samples.y
+        order, hyper = job.orders.rows(int(job.orders.of[trial]), self.epoch), _hyper(job, trial)
+        before, together = self.epoch * len(lrs), max(1, int(_CALL_FLOPS / (6 * size * len(self.net.params))))
+        while self.at < len(lrs):
+            end = min(self.at + together, len(lrs))
+            rows = order[self.at * size : end * size]
+            self.loss, self.n_correct, bad = train_steps(
+                self.net, hyper, self.inputs, y, rows, size, lrs[self.at : end], before + self.at, self.loss,
+                self.n_correct, self.signals,
+            )  # fmt: skip
+            if self.signals.stop[0]:
+                return
+            if bad >= 0:
+                self.history.diverged_at[trial] = before + self.at + bad
+                return
+            self.at = end
+            between()
+        if not self.validate(self.epoch + 1):
+            self.history.diverged_at[trial] = before + len(lrs)
+            return
+        self.history.train_loss[trial, self.epoch] = self.loss / len(order)
+        self.history.train_correct[trial, self.epoch] = self.n_correct
+        self.epoch, self.at, self.loss, self.n_correct = self.epoch + 1, 0, 0.0, 0
+
+    def validate(self, epoch: int) -> bool:
+        """Record the validation after ``epoch`` epochs; whether the loss is finite."""
+        samples = self.job.samples
+        loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.val)
+        if np.isfinite(loss):
+            self.history.val_loss[self.trial, epoch] = loss / len(samples.val)
+            self.history.val_correct[self.trial, epoch] = n_correct
+        return bool(np.isfinite(loss))
+
+    def state(self) -> State:
+        """All that the rest of the training depends on."""
+        return {
+            "params": self.net.params,
+            "optimizer": self.net.state,
+            "position": np.array([self.epoch, self.at, self.n_correct]),
+            "loss": np.array([self.loss]),
+            **self.history.part(np.array([self.trial])),
+        }
+
+    def go_on(self, state: State) -> None:
+        """Go on from what :meth:`state` gave; nothing has been trained yet."""
+        self.net.params[:], self.net.state[:] = state["params"], state["optimizer"]
+        self.epoch, self.at, self.n_correct = map(int, state["position"])
+        self.loss = float(state["loss"][0])
+        self.history.fill(np.array([self.trial]), state)
 
 
 def _hyper(job: Job, trial: int) -> Any:

@@ -1,12 +1,27 @@
 """A stack of networks of one ``nn.Module``, whatever it computes: torch's autograd and vmap do the work."""
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+
+
+def _beside_tensors(module: nn.Module) -> list[object]:
+    """What the parts of a module hold beside parameters and buffers, such that it differs when any of that changes."""
+    found: list[object] = []
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in ("_parameters", "_buffers", "_modules", "training"):
+                try:
+                    found += [name, pickle.dumps(value)]
+                # Functions without a name, for one.
+                except Exception:
+                    found += [name, id(value)]
+    return found
 
 
 class StackedModule:
@@ -24,6 +39,12 @@ class StackedModule:
         self.params = dict(params)
         self._leaves: list[Tensor] = []
         self._logits = torch.empty(0)
+        self._more = _beside_tensors(self._module)
+
+    @property
+    def whole(self) -> bool:
+        """Anyone's module may count, cache or collect in attributes of its own."""
+        return self._more == _beside_tensors(self._module)
 
     def forward(self, x: Tensor, training: bool = False) -> Tensor:
         """The logits ``[trial, batch, classes]`` of ``[trial, batch, features]``."""

@@ -29,6 +29,7 @@ class MLP:
     """A stack of perceptrons; see :class:`initbench.engine.stacked.stack.Stack`."""
 
     capturable = True
+    whole = True
 
     def __init__(
         self, params: "Mapping[str, Tensor]", activation: str, activation_params: Mapping[str, Any] | None = None

@@ -19,6 +19,11 @@ class Stack(Protocol):
         """Whether a step makes the same calls on the same memory whatever the data, as a CUDA graph must."""
         ...
 
+    @property
+    def whole(self) -> bool:
+        """Whether :attr:`params` are all that the networks have kept from step to step so far."""
+        ...
+
     def forward(self, x: Tensor, training: bool = False) -> Tensor:
         """The logits ``[trial, batch, classes]`` of ``[trial, batch, features]``; the next call may overwrite them.
 

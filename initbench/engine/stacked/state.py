@@ -61,6 +61,7 @@ class OptimizerState:
         self._hyper = self._optimizer.hyper(**taken)
         self._step = torch.zeros((), dtype=dtype, device=device)
         self._buffers: dict[str, tuple[Tensor, ...]] = {}
+        self._given: dict[str, Tensor] = {}
         self._scratch: dict[str, Tensor] = {}
 
     def begin_step(self) -> None:
@@ -70,7 +71,11 @@ class OptimizerState:
     def update(self, name: str, param: Tensor, add_gradient: AddGradient, lr: Tensor) -> None:
         """Update one parameter ``[trial, …, …]``; ``lr`` is ``[trial, 1, 1]``."""
         if name not in self._buffers:
+            # Memory of their own: the bits of a product may depend on where its result begins.
             self._buffers[name] = tuple(torch.zeros_like(param) for _ in range(self._optimizer.n_buffers))
+            if name in self._given:
+                for number, values in enumerate(self._given.pop(name).unbind(1)):
+                    self._buffers[name][number].copy_(values.view(param.shape))
 
         def scratch() -> Tensor:
             if name not in self._scratch:
@@ -79,6 +84,23 @@ class OptimizerState:
 
         gradient = _Gradient(add_gradient, scratch)
         self._optimizer.torch_update(self._hyper, param, gradient, self._buffers[name], lr, self._step)
+
+    def buffers(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The buffers of every one of a stack's tensors, ``[trial, buffer, element]``; zeros where it has none."""
+        result = {}
+        for name, values in params.items():
+            found, shape = self._buffers.get(name), (len(values), self._optimizer.n_buffers, values.shape[1:].numel())
+            result[name] = (
+                torch.stack([buffer.flatten(1) for buffer in found], 1)
+                if found
+                else torch.zeros(shape, dtype=self._step.dtype, device=self._step.device)
+            )
+        return result
+
+    def begin_at(self, step: int, buffers: Mapping[str, Tensor]) -> None:
+        """Go on after so many steps with what :meth:`buffers` gave then; nothing has been updated yet."""
+        self._step.fill_(step)
+        self._given = dict(buffers)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with a part of the trials; ``rows`` are their positions."""

@@ -1,0 +1,163 @@
+"""A stack of networks in training on a device: one step, one evaluation, and all that must be kept to go on later."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from initbench.data import Samples
+from initbench.engine.checkpoints import State
+from initbench.engine.job import Floats, History, Ints, Progress
+from initbench.engine.stacked.stack import Stack
+from initbench.engine.stacked.state import OptimizerState
+
+_EVAL_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Data:
+    """The samples on the device."""
+
+    x: Tensor
+    y: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``."""
+        x = self.x.index_select(0, rows.reshape(-1))
+        return torch.sub(x, self.mean).div_(self.std).view(*rows.shape, -1)
+
+
+@lru_cache(maxsize=1)
+def on_device(device: torch.device, samples: Samples) -> Data:
+    """The samples on a device; the last ones that were asked for stay there."""
+    return Data(*(torch.tensor(a, device=device) for a in (samples.x, samples.y, samples.mean, samples.std)))
+
+
+@dataclass
+class Training:
+    """The trials still in training, and how far they are.
+
+    Attributes:
+        trials: which of the given ones they are.
+        order_of: which of the orders each follows.
+        stack: the networks.
+        optimizer: of all of them.
+        lr: ``[trial, epoch, step]``.
+        log: ``[step, 2, trial]``, see :meth:`step`, of the epoch they are in.
+        epoch: whole epochs made.
+        at: steps made of the one after them.
+    """
+
+    trials: Ints
+    order_of: Tensor
+    stack: Stack
+    optimizer: OptimizerState
+    lr: Tensor
+    log: Tensor
+    epoch: int = 0
+    at: int = 0
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def keep(self, rows: Ints) -> None:
+        """Go on with a part of the trials; ``rows`` are their positions."""
+        at = torch.tensor(rows, device=self.lr.device)
+        self.trials, self.order_of, self.lr = self.trials[rows], self.order_of[at], self.lr[at]
+        self.log = self.log[:, :, at]
+        self.stack.keep(at)
+        self.optimizer.keep(at)
+
+    def state(self, trials: Ints, history: History) -> State | None:
+        """All that the rest of the training depends on, of all ``trials`` that it began with.
+
+        Those that are out of it have the parameters that the history gives them, and zeros elsewhere. None if the
+        networks keep more than tensors.
+        """
+        if not self.stack.whole:
+            return None
+        going = np.isin(trials, self.trials)
+
+        def of_all(values: Tensor, rest: Floats | None = None) -> NDArray[Any]:
+            some = values.cpu().numpy()
+            if going.all():
+                return some
+            result = np.zeros((len(trials), *some.shape[1:]), some.dtype) if rest is None else rest
+            result[going] = some
+            return result
+
+        params = self.stack.params
+        buffers = self.optimizer.buffers(params)
+        return {
+            "position": np.array([self.epoch, self.at]),
+            "going": going,
+            "log": of_all(self.log.movedim(2, 0)),
+            **{f"params {name}": of_all(values, history.params[name][trials]) for name, values in params.items()},
+            **{f"optimizer {name}": of_all(values) for name, values in buffers.items()},
+            **history.part(trials),
+        }
+
+    def goon(self, trials: Ints, state: State, history: History) -> None:
+        """Go on from what :meth:`state` gave; nothing has been trained yet."""
+        history.fill(trials, state)
+        going = state["going"]
+        for name, values in history.params.items():
+            values[trials[~going]] = state[f"params {name}"][~going]
+        self.keep(np.flatnonzero(going))
+
+        def of_these(name: str) -> Tensor:
+            return torch.tensor(state[name][going], device=self.lr.device)
+
+        for name, param in self.stack.params.items():
+            param.copy_(of_these(f"params {name}"))
+        self.epoch, self.at = map(int, state["position"])
+        self.log.copy_(of_these("log").movedim(0, 2))
+        steps_made = self.epoch * len(self.log) + self.at
+        self.optimizer.begin_at(steps_made, {name: of_these(f"optimizer {name}") for name in self.stack.params})
+
+    def step(self, data: Data, rows: Tensor, lr: Tensor, log: Tensor) -> None:
+        """One optimizer step of every trial.
+
+        Args:
+            data: all samples.
+            rows: ``[order, batch]``, the samples of this step.
+            lr: ``[trial, 1, 1]``, this step's learning rates.
+            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples.
+        """
+        x, y = data.gather(rows), data.y[rows]
+        if len(rows) == 1:
+            x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
+        else:
+            x, y = x[self.order_of], y[self.order_of]
+        logits, target = self.stack.forward(x, training=True), y.unsqueeze(2)
+        torch.sum(logits.max(2).indices == y, 1, dtype=log.dtype, out=log[1])
+        log_p = log_softmax(logits, 2)
+        torch.sum(log_p.gather(2, target).squeeze(2), 1, out=log[0]).neg_()
+        # d(mean loss) / d(logit) = (softmax - one hot) / n
+        minus_one = torch.full((), -1.0, dtype=log_p.dtype, device=log_p.device).expand_as(target)
+        grad = log_p.exp_().scatter_add_(2, target, minus_one).div_(rows.shape[1])
+        self.optimizer.begin_step()
+        for name, param, add_gradient in self.stack.backward(grad):
+            self.optimizer.update(name, param, add_gradient, lr)
+
+    def evaluate(self, data: Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``.
+
+        ``progress`` is told of no step now and then: it may be there to stop the work.
+        """
+        loss = torch.zeros(len(self), dtype=torch.float64, device=rows.device)
+        correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
+        for part in torch.split(rows, _EVAL_ROWS):
+            progress(0)
+            logits = self.stack.forward(data.gather(part).expand(len(self), -1, -1))
+            y = data.y[part].expand(len(self), -1)
+            loss -= log_softmax(logits, 2).gather(2, y.unsqueeze(2)).squeeze(2).sum(1).double()
+            correct += (logits.max(2).indices == y).sum(1)
+        return loss, correct
