@@ -266,13 +266,15 @@ def test_a_folder_that_cannot_be_written_costs_no_training(tmp_path: Path) -> No
 
 def test_only_what_belongs_to_finished_trials_is_swept(tmp_path: Path) -> None:
     done, other = "0" * 32, "1" * 32
+    records, folder = tmp_path / "records", tmp_path / "checkpoints"
+    folder.mkdir()
     for name in (f"{done}-a.state", f".{done}-a.state.b.tmp", f"{other}-a.state", f".{other}-a.b.tmp", "notes"):
-        (tmp_path / name).touch()
-    checkpoints.sweep(tmp_path.with_name("records"), lambda: {done})
-    assert {path.name for path in tmp_path.iterdir()} == {f"{other}-a.state", f".{other}-a.b.tmp", "notes"}
-    (tmp_path / "notes").unlink()
-    checkpoints.sweep(tmp_path.with_name("records"), lambda: {other})
-    assert not tmp_path.exists()
+        (folder / name).touch()
+    checkpoints.sweep(records, lambda: {done})
+    assert {path.name for path in folder.iterdir()} == {f"{other}-a.state", f".{other}-a.b.tmp", "notes"}
+    (folder / "notes").unlink()
+    checkpoints.sweep(records, lambda: {other})
+    assert not folder.exists()
 
 
 @pytest.mark.full

@@ -1,5 +1,7 @@
 """Splitting and checking data."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
