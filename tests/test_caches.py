@@ -113,7 +113,7 @@ def test_a_full_disk_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_folder_that_others_can_write_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine_code._settings, "CACHE_DIR", str(tmp_path / "numba"))
     monkeypatch.setattr(machine_code, "_made_from", lambda *packages: "0123")
-    find = machine_code._folder.__wrapped__
+    find = machine_code.place.__wrapped__
     first = find()
     assert first.parent == tmp_path / "numba"
     assert first.stat().st_mode & 0o777 == 0o700
@@ -189,7 +189,7 @@ def test_code_that_was_compiled_with_an_older_function_is_not_used(
     assert first != second
 
 
-FOLDER = "from initbench.engine.compiled import machine_code; print(machine_code._folder())"
+FOLDER = "from initbench.engine.compiled import machine_code; print(machine_code.place())"
 
 
 @pytest.mark.full

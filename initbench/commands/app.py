@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from initbench.commands.console import drop, prepare
 from initbench.commands.debugging import debugging, logged, show
+from initbench.commands.doctor import doctor
 from initbench.commands.list import list_
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
@@ -31,6 +32,7 @@ app.command(epilog="Example:  initbench run init=he,xavier activation=relu,tanh 
 app.command(epilog="Example:  initbench reproduce dataset=mnist")(reproduce)
 app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")(report)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
+app.command(epilog="Example:  initbench doctor results")(doctor)
 app.command("list", epilog="Example:  initbench list initializers")(list_)
 
 

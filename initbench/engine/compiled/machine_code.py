@@ -30,7 +30,7 @@ _DIGEST = 32
 def compiled(function: Any) -> Any:
     """Compile to machine code that runs without Python's lock; kept on disk where there is a place for it."""
     options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-    folder = _folder()
+    folder = place()
     if folder is None:
         return njit(**options)(function)
     before, _settings.CACHE_DIR = _settings.CACHE_DIR, str(folder)
@@ -84,7 +84,7 @@ class _Files:
 
 
 @cache
-def _folder() -> Path | None:
+def place() -> Path | None:
     """Where machine code is kept: a folder for each version of what it is made from.
 
     None where there is no place that only this user can write: what is loaded from there is run.
