@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -152,6 +153,17 @@ def tested(folder: Path, group: str) -> str:
     return "survived"
 
 
+def _compiles(code: str) -> bool:
+    """Whether Python takes it, and without a warning: ``x is "text"`` has one, which the tests take for an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            compile(code, "mutant", "exec")
+        except (SyntaxError, SyntaxWarning):
+            return False
+    return True
+
+
 def main() -> None:
     """Print every mutant with what became of it, and the score."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -174,7 +186,7 @@ def main() -> None:
     def tried(mutant: Mutant) -> tuple[Mutant, str]:
         folder, code = folders.get(), mutant.code()
         try:
-            if code is None:
+            if code is None or not _compiles(code):
                 return mutant, "stillborn"
             (folder / mutant.path).write_text(code)
             return mutant, tested(folder, mutant.group)

@@ -52,6 +52,13 @@ def test_splits_are_disjoint_whole_and_stratified() -> None:
         assert np.abs(np.bincount(arrays.y[rows], minlength=10) - share * len(rows)).max() <= 1
 
 
+def test_the_only_sample_of_a_class_is_trained_on() -> None:
+    arrays = Arrays(np.arange(20, dtype=np.float32).reshape(10, 2), np.array([0] * 9 + [1]))
+    parts = split(arrays, DatasetSpec("own", "npz", val=0.2, test=0.2))
+    assert 9 in parts.train
+    assert (len(parts.val), len(parts.test)) == (2, 2)
+
+
 def test_a_test_set_that_the_data_brings_is_kept() -> None:
     arrays = Arrays(np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20) % 2, n_test=6)
     parts = split(arrays, DatasetSpec("own", "npz", val=4))
