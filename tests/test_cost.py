@@ -39,11 +39,12 @@ MAY_IMPORT: list[tuple[Sequence[str], set[str]]] = [
     (["--help"], set()),
     (["list"], NUMPY),
     (["run", "--dry-run", "init=glob(*)", "dataset=mnist"], NUMPY | HYDRA | PANDAS),
+    # Another process trains.
+    (["run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
     (["report"], NUMPY | PANDAS),
     (["report", "init=he", "--format", "csv"], NUMPY | HYDRA | PANDAS),
     (["report", "--format", "html", "--out", "r.html"], NUMPY | PANDAS | PLOTS),
-    # Another process trains; and then everything is done.
-    (["run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
+    # Everything is done.
     (["run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
 ]
 
