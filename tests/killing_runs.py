@@ -104,15 +104,19 @@ def _killed(start: Start, arguments: Sequence[str], folder: Path, kills: int, rn
     wanted, seconds = _whole(start, arguments, folder)
     while sums["kills"] < kills:
         results = folder / str(sums["sweeps"])
-        code = 1
+        here = partial(start, [*arguments, f"results={results}"], Path(f"{results}.log"))
+        runs, code = 0, 1
         while code:
             begun = time.monotonic()
-            run = start([*arguments, f"results={results}"], Path(f"{results}.log"))
-            killed, code = _hit(run, rng.uniform(0, 0.8 * seconds), rng)
-            # As fast as the machine is now.
-            seconds = seconds if killed else time.monotonic() - begun
+            killed, code = _hit(here(), rng.uniform(0, seconds), rng)
+            runs += 1
+            if not killed and runs == 1:
+                # As fast as the machine is now.
+                seconds = time.monotonic() - begun
             sums.update(kills=killed)
             assert killed or not code, code
+        # What is left of a process that trained, and not of the run, is there until the next.
+        assert not wait(here())
         sums.update(_judged(results, wanted), sweeps=1)
     return dict(sums)
 

@@ -132,15 +132,20 @@ BROKEN = {
 @pytest.mark.full
 @pytest.mark.parametrize("body", BROKEN)
 @pytest.mark.filterwarnings("ignore:divide by zero")
-def test_a_plugin_that_cannot_serve_stops_the_run_before_training(initbench: Initbench, body: str) -> None:
+def test_a_plugin_that_cannot_serve_is_told_before_training(initbench: Initbench, body: str) -> None:
     write(f"import numpy as np\ndef broken(shape, rng):\n    {body}\n")
     answer = initbench("run", "init=broken", "seeds=2", "--plugin", "mine.py", *SMALL)
     assert answer.code == 2
-    # What Python warns of comes before.
+    # Before it may stand a warning of NumPy's.
     line = answer.err.splitlines()[-1]
     assert "'broken' on layers.0.weight of shape (16, 16): " in line
     assert BROKEN[body] in line
     assert not Path("results").exists()
+    # Beside others it costs them nothing.
+    beside = initbench("run", "init=he,broken", "seeds=2", "--plugin", "mine.py", *SMALL)
+    assert beside.code == 3
+    assert f"2 of them cannot be trained: {line.removeprefix('initbench: error: ')}" in beside.err
+    assert sorted(record["outcome"] for record in stored().values()) == ["failed", "failed", "ok", "ok"]
     checked = initbench("list", "--check", "--plugin", "mine.py")
     assert checked.code == 2
     assert BROKEN[body] in checked.err

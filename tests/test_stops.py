@@ -78,10 +78,7 @@ def gone(pid: int) -> bool:
 
 
 def stuck(*more: str) -> tuple[str, ...]:
-    """A command whose first chunk is finished and whose second never is."""
-    hostile.write()
-    api.run(*STUCK, seeds=2, quiet=True)
-    Path("pid").unlink()
+    """A command that never comes to its end."""
     hostile.write(hostile.STUCK)
     return ("run", *STUCK, f"seeds=[0,1,{hostile.STUCK}]", *more)
 
@@ -90,6 +87,9 @@ def stuck(*more: str) -> tuple[str, ...]:
 @pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_a_module_that_hangs_is_stopped_and_the_same_command_resumes(initbench: Initbench, number: int) -> None:
+    hostile.write()
+    api.run(*STUCK, seeds=2, quiet=True)
+    Path("pid").unlink()
     line = stuck()
     with running(*line) as process:
         pid = worker()
@@ -159,20 +159,13 @@ def test_a_command_whose_output_nobody_reads_is_stopped() -> None:
 
 @posix
 @pytest.mark.full
-def test_a_hangup_is_not_heeded_under_nohup(initbench: Initbench) -> None:
-    line = stuck()
-    with running(*line, before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)") as process:
-        worker()
-        process.send_signal(signal.SIGHUP)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE) == 143
-
-
-@posix
-@pytest.mark.full
-def test_a_worker_does_not_outlive_its_coordinator() -> None:
-    with running(*stuck()) as process:
+def test_a_hangup_is_not_heeded_under_nohup_and_no_worker_outlives_its_coordinator() -> None:
+    with running(*stuck(), before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)") as process:
         pid = worker()
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert process.poll() is None
+        assert not gone(pid)
         process.kill()
         until(lambda: gone(pid))
 
