@@ -46,7 +46,7 @@ GROUPS = {
     ),
     "records": (
         ["initbench/records/*.py"],
-        "records report_columns report_foreign report_identity report_odd",
+        "records labels report_columns report_foreign report_identity report_odd",
     ),
     "statistics": (
         ["initbench/analysis/*.py"],
@@ -55,7 +55,7 @@ GROUPS = {
     "sweep": (
         ["initbench/settings/expand.py", "initbench/settings/searching.py", "initbench/settings/request.py",
          "initbench/experiment/plan.py", "initbench/experiment/chunks.py", "initbench/search.py"],
-        "tuning config requests settings commandline",
+        "tuning config requests settings commandline models_cli",
     ),
     "data": (
         ["initbench/data/*.py"],

@@ -18,6 +18,15 @@ def test_digits_are_scikit_learns() -> None:
     assert (arrays.y == load_digits().target).all()
 
 
+def test_synthetic_clouds_are_those_that_records_name() -> None:
+    arrays = load(DatasetSpec("synthetic", "synthetic"))
+    # Part of the key of every trial on them.
+    assert arrays.sha256 == "2fd6356e6a721c08a8572d687ea8db5f22ca430797a22f0e9d24bada5fb55706"
+    # Around the mean of its class a cloud has the deviation asked for, 1.
+    centres = np.stack([arrays.x[arrays.y == label].mean(0) for label in range(4)])
+    assert (arrays.x - centres[arrays.y]).std() == pytest.approx(1, abs=0.03)
+
+
 def test_content_that_is_not_the_expected_is_refused() -> None:
     spec = DatasetSpec("digits", "digits", sha256="0" * 64)
     with pytest.raises(InputError, match="not the expected 0000"):

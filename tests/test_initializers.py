@@ -76,6 +76,12 @@ def test_every_law_keeps_its_promise(law: str, shape: tuple[int, ...]) -> None:
     assert certificate.std == pytest.approx(promise.std, rel=0.01, abs=1e-6 * scale)
 
 
+@pytest.mark.parametrize("law", [law for law in LAWS if promise_of(law).bound is not None])
+def test_a_promised_bound_is_the_least(law: str) -> None:
+    bound = promise_of(law).bound
+    assert 0.98 * bound <= np.abs(draw_one(law)).max() <= 1.00001 * bound
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("law", [law for law in LAWS if promise_of(law).distribution in DISTRIBUTIONS])
 def test_every_law_has_its_distribution(law: str) -> None:

@@ -15,6 +15,7 @@ from initbench.analysis.compare import compare
 from initbench.analysis.drift import same_trials
 from initbench.analysis.trials import to_trials
 from initbench.records import index
+from initbench.records.columns import from_records
 from initbench.trial import Asked
 
 Initbench = Callable[..., Answer]
@@ -103,6 +104,16 @@ def test_a_record_of_the_first_format_is_one_with_what_is_asked_for_today(initbe
     assert "nothing to train" in again.err
     assert len(asked()) == 3
     assert all(one.settings["init"] == "he" for one in asked())
+
+
+def test_a_record_that_is_silent_stands_back_behind_one_of_its_own_trial_only() -> None:
+    silent = recorded([make_record("he", seed) for seed in range(3)])
+    told = msgspec.structs.replace(silent[0], asked=msgspec.structs.replace(silent[0].asked, settings={"init": "he"}))
+    found = from_records([*silent, told])
+    asked = [found.cells[code].asked.settings for code in found.numbers["cell"]]
+    assert dict(zip(found.keys.tolist(), asked, strict=True)) == {
+        silent[0].key.encode(): {"init": "he"}, silent[1].key.encode(): {}, silent[2].key.encode(): {},
+    }  # fmt: skip
 
 
 def schema_1(line: dict[str, Any]) -> dict[str, Any]:

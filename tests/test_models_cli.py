@@ -210,6 +210,17 @@ def test_initializers_that_train_make_a_chunk_shorter() -> None:
     assert max(map(chunks.n_steps, made)) < 2 * max(map(chunks.n_steps, alone))
 
 
+def test_a_chunk_is_as_large_as_it_may_be_and_no_larger() -> None:
+    from initbench.experiment import chunks
+
+    cpu = torch.device("cpu")
+    few, many = (["init=he", "epochs=1000", f"seeds={seeds}"] for seeds in (1, 1000))
+    size = chunks.chunk_size(plan(request(compose(few)), ()).todo[0].cell, cpu)
+    sizes = [len(chunk) for chunk in chunks.chunks(plan(request(compose(many)), ()).todo, cpu)]
+    assert set(sizes[:-1]) == {size}
+    assert sum(sizes) == 1000 > size >= sizes[-1]
+
+
 def test_a_chunk_of_a_dear_network_is_small() -> None:
     from initbench.experiment import chunks
 
