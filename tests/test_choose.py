@@ -12,6 +12,7 @@ from problems import make_problem, pre_activations, run
 from training import assert_equal_to_plain
 
 from initbench.activations import ACTIVATIONS, Activation
+from initbench.engine.checkpoints import NONE
 from initbench.engine.choose import choose
 from initbench.engine.compiled.activations import KERNELS
 from initbench.engine.job import History, Job
@@ -70,7 +71,7 @@ def chosen(of: Architecture) -> Callable[..., History]:
     def train(job: Job) -> History:
         engine = choose(of, job.optimizer, CPU)
         assert engine.name == "torch"
-        return engine.train(job, lambda n_steps: None)
+        return engine.train(job, lambda n_steps: None, NONE)
 
     return train
 
