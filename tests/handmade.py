@@ -81,7 +81,10 @@ def make_record(
 def failed_record(init: str, seed: int, error: str = "the plugin raised ValueError: no") -> dict[str, Any]:
     """A trial whose initializer raised: an outcome, a line, and no numbers at all."""
     nothing = dict.fromkeys(("diverged_at", "n_total", "n_majority", "n_correct", "loss", "weights"))
-    return make_record(init, seed) | nothing | {"outcome": "failed", "error": error, "history": {}}
+    made = make_record(init, seed)
+    # By a law of its own: where another name's trial is the same, its result counts.
+    trial = made["trial"] | {"init": {"name": init, "law": init}}
+    return made | nothing | {"trial": trial} | {"outcome": "failed", "error": error, "history": {}}
 
 
 def foreign_record(

@@ -19,10 +19,11 @@ from typing import Any
 
 import forked
 from exiting import Exit
+from handmade import csv_of
 from killing import wait
 
 from initbench import records
-from initbench.analysis.trials import to_csv, to_trials
+from initbench.analysis.trials import to_trials
 from initbench.records import index
 
 # Three shapes, so that it is three chunks.
@@ -152,7 +153,7 @@ def _whole(start: Start, arguments: Sequence[str], folder: Path) -> tuple[str, f
 
 
 def _table(results: Path) -> str:
-    return to_csv(to_trials(index.load([results])[0]))
+    return csv_of(to_trials(index.load([results])[0]))
 
 
 def _judged(results: Path, wanted: str) -> Counter[str]:

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where machine code is kept in this test."""
     place = tmp_path / "code"
     assert is_private(place)
-    monkeypatch.setattr(machine_code, "_folder", lambda: place)
+    monkeypatch.setattr(machine_code, "place", lambda: place)
     return place
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from initbench.engine.choose import choose
 from initbench.engine.compiled.activations import KERNELS
 from initbench.engine.job import History, Job
 from initbench.engine.optimizers import OPTIMIZERS
+from initbench.experiment import checkpoints, chunks, train
+from initbench.experiment.plan import plan
 from initbench.models import Architecture
+from initbench.records.schema import TrialRecord
+from initbench.settings.catalogue import Catalogue
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 
 CPU = torch.device("cpu")
 
@@ -88,28 +95,30 @@ def test_an_optimizer_without_compiled_code_is_trained_by_torch(without_a_rule: 
     assert_equal_to_plain(chosen(architecture()), (17, 33), "relu", "adam", 0.002, 31, 10)
 
 
+def trained(activation: str, folder: Path, *settings: str) -> tuple[list[str], list[TrialRecord]]:
+    """What a worker says and finds, in this process, where the table has the activation."""
+    (folder / "activation").mkdir(parents=True)
+    (folder / "activation" / f"{activation}.yaml").write_text(f"name: {activation}\n")
+    catalogue = Catalogue.of(config_dir=folder)
+    more = [f"activation={activation}", "dataset=synthetic", "epochs=1", "width=8"]
+    asked = request(compose([*more, *settings], catalogue), catalogue)
+    made = chunks.chunks(plan(asked, {}).todo, CPU)
+    kept = partial(checkpoints.Files, folder)
+    records = [record for chunk in made for record in train.train(chunk, CPU, lambda n_steps: None, kept)]
+    return train.how(made, CPU), records
+
+
 @pytest.mark.full
-def test_such_an_activation_runs_from_the_command_line(
-    logsigmoid: str, initbench: Callable[..., Any], tmp_path: Path
-) -> None:
-    (tmp_path / "own" / "activation").mkdir(parents=True)
-    (tmp_path / "own" / "activation" / "logsigmoid.yaml").write_text("name: logsigmoid\n")
-    settings = ["init=he,lsuv,krahenbuhl_within", "dataset=synthetic", "seeds=2", "epochs=1", "width=8", "device=cpu"]
-    answer = initbench("run", f"activation={logsigmoid}", *settings, "--config-dir", tmp_path / "own", "--verbose")
-    assert answer.code == 0, answer.err
-    assert "trained by torch: the activation 'logsigmoid' has no compiled code" in answer.err
+def test_such_an_activation_is_trained_with_laws_that_look_at_it(logsigmoid: str, tmp_path: Path) -> None:
+    told, records = trained(logsigmoid, tmp_path, "init=he,lsuv,krahenbuhl_within", "seeds=2")
+    assert "trained by torch: the activation 'logsigmoid' has no compiled code" in told
+    assert [record.outcome for record in records] == ["ok"] * 6
 
 
-def test_pre_training_with_such_an_activation_fails_in_one_line(
-    logsigmoid: str, initbench: Callable[..., Any], tmp_path: Path
-) -> None:
-    (tmp_path / "own" / "activation").mkdir(parents=True)
-    (tmp_path / "own" / "activation" / "logsigmoid.yaml").write_text("name: logsigmoid\n")
-    settings = ["init=pretrain_autoencoder", "dataset=synthetic", "seeds=1", "epochs=1", "width=8", "device=cpu"]
-    answer = initbench("run", f"activation={logsigmoid}", *settings, "--config-dir", tmp_path / "own")
-    assert answer.code == 3
-    assert "it trains in compiled code, which has no activation 'logsigmoid'" in answer.err
-    assert "Traceback" not in answer.err
+def test_pre_training_with_such_an_activation_fails_in_one_line(logsigmoid: str, tmp_path: Path) -> None:
+    _, (record,) = trained(logsigmoid, tmp_path, "init=pretrain_autoencoder", "seeds=1")
+    assert record.outcome == "failed"
+    assert "it trains in compiled code, which has no activation 'logsigmoid'" in (record.error or "")
 
 
 def test_laws_that_look_at_activations_take_the_definition(logsigmoid: str) -> None:

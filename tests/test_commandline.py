@@ -123,7 +123,7 @@ def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
 def test_every_setting_is_told_or_is_of_the_command() -> None:
     (cell,) = compose(["protocol=tuned", "init_first=he", "init_output=he", "bias=zeros"])
     named = overrides(cell)
-    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "blas", "results", "experiment", "name"}
+    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "blas", "timeout", "results", "experiment", "name"}
     assert [key for key in named if key in SETTINGS] == [name for name in SETTINGS if name in named]
     assert set(GROUPS) <= {*named, "experiment"}
 
@@ -135,7 +135,7 @@ def test_where_a_data_set_is_looked_for_is_not_told() -> None:
 
 
 def test_written_values_are_read_back() -> None:
-    letters = "aZ09 _-/.:@+~'\"\\,=[]{}()$%*#é\t"
+    letters = "aZ09 _-/.:@+~'\"\\,=[]{}()$%*#é"
     choose = random.Random(2)
     texts = ["".join(choose.choices(letters, k=choose.randint(1, 8))) for _ in range(2000)]
     texts += [

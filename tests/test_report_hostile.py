@@ -221,7 +221,7 @@ PAGE = Page(
 ).tags
 FRAGMENT = Page(Results(HARMLESS)._repr_html_()).tags
 # What the documents of harmless records are made of, and the spelling of characters.
-SPELLED = Paragraph("".join(map(chr, range(0x20, 0x2300))))
+SPELLED = Paragraph("".join(map(chr, [*range(0x20, 0x2300), *range(0x27E0, 0x27F0)])))
 LATEX = set(re.findall(r"\\(?:[A-Za-z]+|.)", to_latex([*blocks_called("harmless"), SPELLED])))
 
 

@@ -29,10 +29,11 @@ posix = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes i
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """Where tests run in the background, a shell has them ignore interruptions."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Where tests run in the background a shell has them ignore interruptions, and nohup has them ignore its end."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGHUP, before[1])
 
 
 def until(true: Callable[[], object]) -> None:

@@ -2,9 +2,7 @@
 
 import contextlib
 import hashlib
-import os
 import re
-import secrets
 import shutil
 import sys
 import time
@@ -13,6 +11,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from initbench import files
 from initbench.version import __version__
 
 # Seconds in which a server must connect, and go on sending.
@@ -22,8 +21,8 @@ _SLOWEST = 2**13
 # CIFAR-10 has 170 million.
 _MOST_BYTES = 2**28
 _BLOCK = 2**18
-# A file is under such a name while it is written: milliseconds. Older releases also made folders of that name.
-_TEMPORARY = re.compile(r"\.download-[a-z0-9_]{8}")
+# Where older releases downloaded to.
+_OLDER = re.compile(r"\.download-[a-z0-9_]{8}")
 _SECONDS_LEFT_ALONE = 3600
 
 
@@ -81,22 +80,15 @@ def _content(url: str) -> bytes:
 def store(path: Path, content: bytes) -> None:
     """Write a file durably and at once: it has its old content, or none, until it has all of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".download-{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write(path, content)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed downloads left in a folder; what is younger than an hour may be another process at work."""
+    """Remove what killed downloads left in a folder; those of older releases, which held no lock, after an hour."""
+    files.sweep([folder])
     with contextlib.suppress(OSError):
         for entry in list(folder.iterdir()):
-            if _TEMPORARY.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime > _SECONDS_LEFT_ALONE:
+            if _OLDER.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime > _SECONDS_LEFT_ALONE:
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
