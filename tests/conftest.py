@@ -1,10 +1,15 @@
 """The command line as a fixture, and a folder of its own for every test."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Where tests share the cores, the threads of a library would wait for those of its neighbour.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from initbench import records
 from initbench.commands.app import main

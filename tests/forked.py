@@ -19,6 +19,7 @@ from exiting import Exit
 from killing import fork
 
 import initbench
+from initbench.engine.checkpoints import NONE
 from initbench.experiment import chunks, process, train, worker
 from initbench.experiment.plan import plan
 from initbench.settings.catalogue import Catalogue
@@ -30,7 +31,7 @@ def warm(overrides: Sequence[str]) -> None:
     """Train a sweep in this process and keep nothing: then those that are forked from it need not load what it has."""
     catalogue = Catalogue.of()
     for chunk in chunks.chunks(plan(request(compose(overrides, catalogue), catalogue), {}).todo, torch.device("cpu")):
-        train.train(chunk, torch.device("cpu"), lambda steps: None)
+        train.train(chunk, torch.device("cpu"), lambda steps: None, lambda keys, computed: NONE)
 
 
 def start(overrides: Sequence[str], log: Path, run: Exit | None = None, worker: Exit | None = None) -> int:

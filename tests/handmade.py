@@ -82,9 +82,10 @@ def failed_record(init: str, seed: int, error: str = "the plugin raised ValueErr
     """A trial whose initializer raised: an outcome, a line, and no numbers at all."""
     nothing = dict.fromkeys(("diverged_at", "n_total", "n_majority", "n_correct", "loss", "weights"))
     made = make_record(init, seed)
-    # By a law of its own: where another name's trial is the same, its result counts.
-    trial = made["trial"] | {"init": {"name": init, "law": init}}
-    return made | nothing | {"trial": trial} | {"outcome": "failed", "error": error, "history": {}}
+    if init != "he":
+        # By a law of its own: where another name's trial is the same, its result counts.
+        made["trial"]["init"] = {"name": init, "law": init}
+    return made | nothing | {"outcome": "failed", "error": error, "history": {}}
 
 
 def foreign_record(

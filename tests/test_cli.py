@@ -186,7 +186,7 @@ BAD = [
     ("reproduce epochs=0", 2, "epochs must be a whole number >= 1; got 0"),
     ("run dataset=csv dataset.path=none.csv", 2, "dataset.path=none.csv does not exist"),
     ("run dataset=npz", 2, "dataset=npz needs dataset.path=…"),
-    ("run dataset=mnist", 2, "MNIST is not in"),
+    ("run dataset=mnist", 2, "ubyte.gz is not in"),
     ("run dataset=cifar10 dataset.root=data", 2, "cannot be downloaded"),
     ("run device=cuda:7", 2, "device=cuda:7: torch finds"),
     (
