@@ -15,6 +15,7 @@ from test_report_command import SWEEPS
 import initbench as library
 from initbench import InputError, records
 from initbench.data import spec
+from initbench.engine.compiled.blas import ROUTES
 from initbench.experiment.plan import plan
 from initbench.experiment.verify import sampled
 from initbench.records import index
@@ -226,3 +227,18 @@ def test_a_key_is_that_of_the_identity_that_is_asked_for() -> None:
     wanted = request_of(trial.identity, trial.cell.asked())
     assert trial_key(wanted.cells[0].identity(0, trial.identity["dataset"]["sha256"])) == trial.key
     assert wanted.seeds == (trial.seed,)
+
+
+@pytest.mark.full
+def test_a_trial_is_trained_again_with_the_product_that_it_was_trained_with(initbench: Initbench) -> None:
+    if "scipy" not in (there := {key for key, find in ROUTES.items() if find() is not None}) or len(there) < 2:
+        pytest.skip("there is one product here")
+    for blas in ("mkl", "scipy"):
+        settings = ("init=he", "dataset=digits", "epochs=5", "seeds=2", f"blas={blas}", f"results={blas}")
+        assert initbench("run", *settings).code == 0
+    finals = [{key: record["weights"]["final"] for key, record in stored(name).items()} for name in ("mkl", "scipy")]
+    assert finals[0].keys() == finals[1].keys()
+    assert finals[0] != finals[1]
+    for name in ("mkl", "scipy"):
+        answer = initbench("verify", name)
+        assert (answer.code, answer.out[:7]) == (0, "2 of 2 "), answer.out

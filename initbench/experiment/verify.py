@@ -110,7 +110,9 @@ def verify(
     tell: Say = say,
     quiet: bool = False,
 ) -> list[Verified]:
-    """Train recorded trials again, on the kind of device that they were trained on, and hold them to their records.
+    """Train recorded trials again, and hold them to their records.
+
+    On the kind of device and, where it is here, with the matrix product that they were trained with.
 
     Their records stay as they are; what is trained here is forgotten.
 
@@ -125,9 +127,9 @@ def verify(
     Raises:
         StorageError: a folder cannot be read, or there is no room for temporary files.
     """
-    found, chosen = [], dict[str, list[tuple[TrialRecord, Environment, Request]]]()
+    found, chosen = [], dict[tuple[str, str], list[tuple[TrialRecord, Environment, Request]]]()
     # Of each data set once: to find out that one cannot be downloaded may take long.
-    unreadable, absent = cache(_unreadable), cache(_absent)
+    unreadable, absent, product = cache(_unreadable), cache(_absent), cache(_product)
     for record, environment in _records(folders, keys):
         device = environment.device or "cpu"
         try:
@@ -138,9 +140,9 @@ def verify(
         if why:
             found.append(Verified(record, environment, reason=why))
         else:
-            chosen.setdefault(device, []).append((record, environment, request))
-    for device, some in chosen.items():
-        found += _again(some, device, tell, quiet)
+            chosen.setdefault((device, product(environment.blas)), []).append((record, environment, request))
+    for (device, blas), some in chosen.items():
+        found += _again(some, device, blas, tell, quiet)
     return sorted(found, key=lambda one: one.name)
 
 
@@ -181,10 +183,18 @@ def _absent(device: str) -> str:
     return ""
 
 
+def _product(recorded: str | None) -> str:
+    """The setting for the matrix product that a record names; ``auto`` where there is none of this name here."""
+    from initbench.engine.compiled.blas import ROUTES
+
+    found = {route.name: key for key, find in ROUTES.items() if (route := find()) is not None}
+    return found.get(recorded or "", "auto")
+
+
 def _again(
-    some: Sequence[tuple[TrialRecord, Environment, Request]], device: str, tell: Say, quiet: bool
+    some: Sequence[tuple[TrialRecord, Environment, Request]], device: str, blas: str, tell: Say, quiet: bool
 ) -> list[Verified]:
-    """Trials of one kind of device, trained as any request is, into a folder that is not kept."""
+    """Trials of one kind of device and one product, trained as any request is, into a folder that is not kept."""
     seeds: dict[Cell, set[int]] = {}
     for _, _, request in some:
         seeds.setdefault(request.cells[0], set()).update(request.seeds)
@@ -195,7 +205,8 @@ def _again(
     refused: dict[Cell, str] = {}
     with tempfile.TemporaryDirectory(prefix="initbench-verify-") as folder:
         for of, cells in products.items():
-            asked = replace(some[0][2], cells=tuple(cells), seeds=of, device=device, results=Path(folder), name="run")
+            asked = replace(some[0][2], cells=tuple(cells), seeds=of, device=device, blas=blas)
+            asked = replace(asked, results=Path(folder), name="run")
             try:
                 execute(asked, tell=tell, quiet=quiet)
             except InputError as error:
