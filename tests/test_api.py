@@ -124,6 +124,7 @@ def test_errors_are_one_line(call: Callable[[], Any], message: str) -> None:
 
 
 # Training
+@pytest.mark.full
 def test_a_run_is_that_of_the_command_line(initbench: Initbench, capsys: pytest.CaptureFixture[str]) -> None:
     import initbench as api
 

@@ -182,6 +182,7 @@ def test_bad_input_is_one_line(initbench: Run, arguments: list[str], message: st
     assert len(answer.err.splitlines()) == 1
 
 
+@pytest.mark.full
 def test_a_trial_that_cannot_be_prepared_fails_alone(initbench: Run, tmp_path: Path) -> None:
     answer = initbench("run", "init=lsuv,mean_only", "init_output=zero", "width=8", "epochs=1", "seeds=1", "results=r")
     assert answer.code == 3

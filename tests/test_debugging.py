@@ -46,6 +46,7 @@ def recorded_errors(folder: str) -> list[str]:
     return [record.error for record in records.load([Path(folder)]).records.values() if record.error]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("file", "text", "line", "cause"), MISTAKES, ids=[" ".join(line[:3]) for *_, line, _ in MISTAKES]
 )
@@ -64,6 +65,7 @@ def test_debug_shows_the_line_that_failed(
     assert cause in whole.err.partition("Traceback (most recent call last)")[2]
 
 
+@pytest.mark.full
 def test_nothing_is_cut_when_debugging(initbench: Initbench) -> None:
     Path("mine.py").write_text(LAW)
     command = ("run", "init=broken", "--plugin", "mine.py", *SMALL)
@@ -71,6 +73,7 @@ def test_nothing_is_cut_when_debugging(initbench: Initbench) -> None:
     assert "no luck " * 100 in initbench(*command, "--debug").err
 
 
+@pytest.mark.full
 def test_a_trial_that_cannot_start_is_explained(initbench: Initbench) -> None:
     Path("mine.py").write_text(
         "def picky(shape, rng):\n    draws = rng.random(shape)\n"

@@ -61,6 +61,7 @@ def test_every_initializer_and_every_bias_trains_five_layers(initbench: Initbenc
     assert {record["outcome"] for record in stored().values()} <= {"ok", "diverged"}
 
 
+@pytest.mark.full
 def test_first_and_output_layer_start_as_asked(initbench: Initbench) -> None:
     layers = ("init=he", "init_first=gaussian", "init_first.std=0.5", "init_output=zero", "depth=2", "seeds=1")
     asked = (*layers, "dataset=digits", "width=16", "epochs=1")

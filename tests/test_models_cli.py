@@ -61,6 +61,7 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
     assert "identity" in names("model=cnn", "depth=0")
 
 
+@pytest.mark.full
 def test_a_law_that_gives_a_transposed_view_trains_alone_as_among_others(initbench: Callable[..., Any]) -> None:
     small = ["model=cnn", "model.channels=4", "epochs=1", "seeds=1"]
     assert initbench("run", *small, "init=delta_orthogonal", "results=alone").code == 0

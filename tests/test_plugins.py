@@ -93,6 +93,7 @@ def test_every_initializer_of_ours_has_passing_certificates(initbench: Initbench
     assert "sobol_flat 128x784: nearly low rank" in " ".join(answer.out.split())
 
 
+@pytest.mark.full
 def test_a_law_of_a_plugin_may_have_a_promise_and_must_keep_it(initbench: Initbench) -> None:
     text = """
 from initbench.initializers import Law, Promise

@@ -20,6 +20,7 @@ def trials(answer: Answer) -> list[tuple[str, str, str]]:
     return [(row["init"], row["bias"], row["depth"]) for row in csv.DictReader(answer.out.splitlines())]
 
 
+@pytest.mark.full
 def test_the_overrides_of_a_run_address_its_trials_and_no_others(initbench: Initbench) -> None:
     initbench("run", "init=he,xavier", "depth=1,2", *SMALL)
     initbench("run", "init=he", "bias=normal", *SMALL)

@@ -161,6 +161,7 @@ def test_a_value_is_searched_as_it_will_be_trained() -> None:
         )
 
 
+@pytest.mark.full
 def test_what_was_searched_and_chosen_is_recorded_and_reported(initbench: Initbench) -> None:
     asked = ["init=he,xavier", "seeds=2", *SMALL, "protocol.search.optimizer.momentum=[0.5,0.9]"]
     answer = initbench("run", *asked)
