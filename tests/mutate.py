@@ -46,7 +46,7 @@ GROUPS = {
     ),
     "records": (
         ["initbench/records/*.py"],
-        "records labels report_columns report_foreign report_identity report_odd",
+        "records records_odd index keys labels report_columns report_foreign report_identity report_odd",
     ),
     "statistics": (
         ["initbench/analysis/*.py"],
@@ -55,11 +55,11 @@ GROUPS = {
     "sweep": (
         ["initbench/settings/expand.py", "initbench/settings/searching.py", "initbench/settings/request.py",
          "initbench/experiment/plan.py", "initbench/experiment/chunks.py", "initbench/search.py"],
-        "tuning config requests settings commandline models_cli",
+        "tuning config requests settings commandline reasons models_cli",
     ),
     "data": (
         ["initbench/data/*.py"],
-        "data data_files",
+        "data data_files data_hostile downloads",
     ),
     "engine": (
         ["initbench/engine/**/*.py"],
@@ -139,7 +139,7 @@ def tested(folder: Path, group: str) -> str:
     files = [f"tests/test_{name}.py" for name in GROUPS[group][1].split()]
     # What is fast may be enough.
     for marked in ("fast", "full"):
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", marked, *files]
+        command = [sys.executable, "-m", "pytest", "-n0", "-x", "-q", "-p", "no:cacheprovider", "-m", marked, *files]
         try:
             with open(folder / "tests.log", "wb") as log:
                 done = subprocess.run(
