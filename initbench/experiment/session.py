@@ -68,7 +68,7 @@ def serve(commands: Iterable[Command], send: Send) -> None:
                 _train(session, trials, send)
             else:
                 records = [failed(trial, command.reason) for trial in trials]
-                send(_published(session, records, now()))
+                send(_published(session, trials, records, now()))
         except InputError as error:
             send(_error("input", error))
         except StorageError as error:
@@ -84,11 +84,6 @@ class _Session:
     request: Request
     todo: Sequence[Trial]
     device: torch.device
-
-    def engine_of(self, key: str) -> str:
-        """The name of the engine that trains a trial."""
-        cell = next(trial.cell for trial in self.todo if trial.key == key)
-        return choose(architecture_of(cell), cell.optimizer.name, self.device).name
 
 
 def _begun(work: Work) -> _Session:
@@ -167,13 +162,16 @@ def _train(session: _Session, trials: Sequence[Trial], send: Send) -> None:
         send(Failed(_reason(error), out_of_memory(error)))
         return
     send(Progress(made))
-    done = _published(session, records, started)
+    done = _published(session, trials, records, started)
     checkpoints.sweep(session.request.folder, lambda: {trial.key for trial in trials})
     send(done)
 
 
-def _published(session: _Session, records: Sequence[TrialRecord], started: str) -> Done:
-    made_here = environment(session.device, session.request.blas, session.engine_of(records[0].key))
+def _published(session: _Session, trials: Sequence[Trial], records: Sequence[TrialRecord], started: str) -> Done:
+    # Of one chunk, so of one engine.
+    cell = trials[0].cell
+    engine = choose(architecture_of(cell), cell.optimizer.name, session.device).name
+    made_here = environment(session.device, session.request.blas, engine)
     return Done(str(publish(session.request.folder, records, started, now(), made_here)))
 
 
