@@ -1,5 +1,6 @@
 """The errors a user can cause, each with the exit code the command line answers with."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -30,6 +31,10 @@ class StorageError(InitbenchError):
     """The results folder cannot be read or written."""
 
     exit_code = 4
+
+
+# What stops a command: a terminal, a user or a scheduler sends it; SIGUSR1 is that of schedulers before time is up.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Stopped(BaseException):

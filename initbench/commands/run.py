@@ -56,6 +56,7 @@ def reproduce(
     _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose, retry)
 
 
+@resumable()
 def _run(
     overrides: Sequence[str],
     config_dir: Path | None,
@@ -65,19 +66,6 @@ def _run(
     verbose: bool,
     retry: str | None,
 ) -> None:
-    with resumable():
-        _resumable(overrides, config_dir, plugins, dry_run, show_config, verbose, cast("Retry | None", retry))
-
-
-def _resumable(
-    overrides: Sequence[str],
-    config_dir: Path | None,
-    plugins: Sequence[Path],
-    dry_run: bool,
-    show_config: bool,
-    verbose: bool,
-    retry: "Retry | None",
-) -> None:
     from initbench.api.run import ask, failures, train
     from initbench.experiment.execute import planned
     from initbench.experiment.plan import lines_of
@@ -85,6 +73,8 @@ def _resumable(
     from initbench.experiment.reasons import reasons
     from initbench.report.document import Options
 
+    # Whether there is such a thing is said where it is done.
+    again = cast("Retry | None", retry)
     cells, wanted = ask([overrides], config_dir, plugins)
     if show_config:
         import yaml
@@ -103,12 +93,12 @@ def _resumable(
             print(text, end="")
         return
     if dry_run:
-        now, there = planned(wanted, retry=retry)
+        now, there = planned(wanted, retry=again)
         lines = lines_of(now, reasons(now, there.cells))
         with stdout():
             print(*map(printable, lines), sep="\n")
         return
-    results = train(wanted, verbose=verbose, retry=retry, meanwhile=ready_to_print)
+    results = train(wanted, verbose=verbose, retry=again, meanwhile=ready_to_print)
     print_report(results.trials, Options(), "rich", None)
     failed = failures(results)
     for line in failed:

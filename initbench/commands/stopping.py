@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from initbench.errors import Stopped
+from initbench.errors import STOPS, Stopped
 
-# What a terminal, a user or a scheduler sends; SIGUSR1 is that of schedulers which warn before time is up.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 # A signal that follows the last within these seconds asks for the same stop.
 _SAME = 2.0
 _last = -_SAME
@@ -17,7 +15,7 @@ _last = -_SAME
 
 def heed() -> None:
     """From now on a signal raises :class:`Stopped`; but whoever starts a command with ``nohup`` means that."""
-    for number in SIGNALS:
+    for number in STOPS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
 
@@ -33,7 +31,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def stopped_line(stopped: Stopped) -> str:
     """What to tell of a stop; from now on signals change nothing."""
-    for number in SIGNALS:
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
     return "stopped; finished chunks are kept, the same command resumes" if stopped.resumable else "stopped"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from initbench.errors import InputError, StorageError
+from initbench.errors import STOPS, InputError, StorageError
 from initbench.experiment import messages
 from initbench.experiment.messages import Answer, Command, Ended, Error, Leave, Log
 
@@ -23,8 +23,6 @@ _GRACE = 1.0
 _GLANCE = 0.25
 # Read anew whenever they are needed. A worker that was started with other values of others is of no use.
 _FOLLOWED = ("XDG_CACHE_HOME", "HOME", "COLUMNS", "PYTEST_CURRENT_TEST")
-# The signals that stop a command.
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Died(Exception):

@@ -5,6 +5,7 @@ from typing import Any
 
 from initbench.errors import short
 from initbench.experiment.plan import Plan
+from initbench.printable import printable
 from initbench.records.columns import Setting
 from initbench.trial import Cell
 from initbench.values import plain
@@ -69,5 +70,4 @@ def _told(key: str, old: Any, new: Any, datasets: tuple[str, str]) -> str:
 
 def _shown(value: Any) -> str:
     """Short, and harmless in a terminal: a record may hold anything."""
-    text = short(plain(value))
-    return text if text.isprintable() else ascii(text)
+    return printable(short(plain(value)))

@@ -205,8 +205,15 @@ def _again(
     refused: dict[Cell, str] = {}
     with tempfile.TemporaryDirectory(prefix="initbench-verify-") as folder:
         for of, cells in products.items():
-            asked = replace(some[0][2], cells=tuple(cells), seeds=of, device=device, blas=blas)
-            asked = replace(asked, results=Path(folder), name="run")
+            asked = replace(
+                some[0][2],
+                cells=tuple(cells),
+                seeds=of,
+                device=device,
+                blas=blas,
+                results=Path(folder),
+                name="run",
+            )
             try:
                 execute(asked, tell=tell, quiet=quiet)
             except InputError as error:

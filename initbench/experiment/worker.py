@@ -21,20 +21,20 @@ import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
+from initbench.errors import STOPS
 from initbench.experiment import messages
 from initbench.experiment.messages import Answer, Command
 
-# The coordinator alone decides when to stop.
-_NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Do what is asked until nobody asks any more."""
-    for number in _NOT_FOR_US:
+    # The coordinator alone decides when to stop.
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
     # They were blocked, so that none could come before.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_US)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     if sys.argv[1:] == ["with-parent"]:
         _die_with_parent()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

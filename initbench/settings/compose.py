@@ -136,16 +136,17 @@ def _composition(
         options[key] = values[0]
     plain["experiment"] = options.pop("experiment")
 
-    def complete(group: str, node: Any) -> Any:
-        # Few options bring a scheme, and every one can be given one.
-        scheme = {"scheme": None} if group == "init" and isinstance(node, dict) else {}
-        return catalogue.complete(group, scheme | node if scheme else node)
-
     for key, group in GROUPS.items():
-        plain[key] = complete(group, plain[key])
+        plain[key] = catalogue.complete(group, _schemed(group, plain[key]))
     for key, by_name in swept.items():
-        swept[key] = {name: complete(GROUPS[key], node) for name, node in by_name.items()}
+        group = GROUPS[key]
+        swept[key] = {name: catalogue.complete(group, _schemed(group, node)) for name, node in by_name.items()}
     return Composition(plain, swept, options)
+
+
+def _schemed(group: str, node: Any) -> Any:
+    """Few options bring a scheme, and every one can be given one."""
+    return {"scheme": None} | node if group == "init" and isinstance(node, dict) else node
 
 
 def _origins(
@@ -158,8 +159,7 @@ def _origins(
         if isinstance(node, Mapping):
             name = given or _like(group, node, catalogue)
             if (group, name) not in known:
-                scheme = {"scheme": None} if group == "init" else {}
-                known[group, name] = name, scheme | catalogue.option(group, name)
+                known[group, name] = name, _schemed(group, catalogue.option(group, name))
             found[setting] = known[group, name]
     return found
 
