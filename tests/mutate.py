@@ -1,4 +1,4 @@
-"""Mutate the package and see whether the tests notice: ``python tests/mutate.py [--sample N] [--jobs N] [WORD]``.
+"""Mutate the package and see whether the tests notice: ``python tests/mutate.py [--sample N] [--skip N] [WORD]``.
 
 Needs the extra ``mutation``. Cosmic Ray's operators say what may be changed and how. Of all places of the modules below
 a sample is taken, the same each time and evenly from the groups, and one change is made at each. A mutant is killed if
@@ -36,7 +36,7 @@ _TESTED = (
     "results/published",
 )
 # Far more than the tests of a group take; a mutant that takes it is one that never ends.
-_SECONDS = 1200
+_SECONDS = 600
 
 # What is mutated, and the tests that must notice.
 GROUPS = {
@@ -135,6 +135,7 @@ def tested(folder: Path, group: str) -> str:
     """Whether the tests of a group pass in a copy: ``killed``, ``survived``, or ``stillborn`` if they cannot begin."""
     environment = os.environ | {
         "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(folder / "numba"),
+        "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     files = [f"tests/test_{name}.py" for name in GROUPS[group][1].split()]
     # What is fast may be enough.
@@ -168,11 +169,12 @@ def main() -> None:
     """Print every mutant with what became of it, and the score."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=120, help="how many mutants")
+    parser.add_argument("--skip", type=int, default=0, help="how many to leave out, of an earlier sample")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     parser.add_argument("word", nargs="?", default="")
     asked = parser.parse_args()
-    each = -(-asked.sample // len(GROUPS))
-    work = [mutant for group in GROUPS for mutant in mutants(group, asked.word)[:each]]
+    skipped, each = (-(-number // len(GROUPS)) for number in (asked.skip, asked.sample))
+    work = [mutant for group in GROUPS for mutant in mutants(group, asked.word)[skipped : skipped + each]]
     folders: Queue[Path] = Queue()
     for folder in copies(asked.jobs):
         folders.put(folder)

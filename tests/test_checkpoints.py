@@ -13,45 +13,20 @@ import numpy as np
 import pytest
 import torch
 from conftest import Answer
+from interrupted import Killed, Killing
+from msgspec.structs import replace
 from torch import nn
 from training import RULES, make_samples, train_many
 
 from initbench.engine import compiled, stacked
-from initbench.engine.checkpoints import State
-from initbench.engine.job import History, Ints, Job
+from initbench.engine.job import History, Job
 from initbench.engine.stacked.module import StackedModule
 from initbench.engine.stacked.perceptrons import MLP
 from initbench.experiment import checkpoints
-from initbench.experiment.checkpoints import Files
 from initbench.records import load
 
 Initbench = Callable[..., Answer]
 WIDTH, FEATURES, CLASSES = (9, 6), 33, 7
-
-
-class Killed(Exception):
-    pass
-
-
-class Killing(Files):
-    """Checkpoints of which every one is written; after some of them nothing goes on."""
-
-    share = 0
-
-    def __init__(self, folder: Path, n_trials: int, after: float, seconds: float = 0.0) -> None:
-        super().__init__(folder, [f"{trial:032x}" for trial in range(n_trials)], {"engine": "tested"}, seconds)
-        self.left, self.found = after, 0
-
-    def find(self, trials: Ints, state: Callable[[], State | None]) -> State | None:
-        found = super().find(trials, state)
-        self.found += found is not None
-        return found
-
-    def offer(self, trials: Ints, state: Callable[[], State | None], finished: bool = False) -> None:
-        super().offer(trials, state, finished)
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
 
 
 class Normed(nn.Module):
@@ -330,12 +305,16 @@ def net(sample_shape, n_classes):
 @pytest.fixture
 def sweeps(tmp_path: Path) -> dict[str, list[str]]:
     (tmp_path / "net.py").write_text(MODULE)
-    common = ["init=he", "epochs=3", "seeds=1", "dataset=digits"]
-    return {"compiled": [*common, "width=16"], "torch": [*common, "model=module", "model.path=net.py:net"]}
+    common = ["epochs=3", "seeds=1", "dataset=digits"]
+    return {
+        "compiled": [*common, "init=he", "width=16"],
+        "torch": [*common, "init=he", "model=module", "model.path=net.py:net"],
+        "initializer": [*common, "init=pretrain_denoising", "init.epochs=3", "width=16"],
+    }
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("engine", ["compiled", "torch", "initializer"])
 def test_a_run_that_was_killed_within_its_only_trial_goes_on(
     initbench: Initbench, sweeps: dict[str, list[str]], engine: str
 ) -> None:
@@ -350,4 +329,9 @@ def test_a_run_that_was_killed_within_its_only_trial_goes_on(
     assert "goes on from" in again.err
     assert not folder.exists()
     (whole,), (resumed,) = (load([Path(name)]).records.values() for name in ("whole", "killed"))
+    if engine == "initializer":
+        # Its seconds are those on the wall.
+        assert whole.init_cost is not None
+        assert resumed.init_cost is not None
+        resumed = replace(resumed, init_cost=replace(resumed.init_cost, seconds=whole.init_cost.seconds))
     assert whole == resumed

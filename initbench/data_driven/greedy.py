@@ -7,6 +7,7 @@ output layer keeps what it was drawn. What is thrown away afterwards is the way 
 import numpy as np
 
 from initbench.data_driven.problem import ParamArrays, Prepared, Problem, moments
+from initbench.engine.checkpoints import State
 from initbench.seeding import permutation, stream
 
 
@@ -100,25 +101,42 @@ def _greedy(
     from initbench.engine.compiled import blas, unsupervised
     from initbench.engine.compiled.memory import Inputs, Signals
 
-    if problem.n_layers < 2:
+    hidden, params = problem.n_layers - 1, ParamArrays(problem.params)
+    if not hidden:
         raise ValueError("it trains hidden layers; there are none at depth=0")
     route = blas.chosen(problem.blas)
     route.enter_thread()
-    params = ParamArrays(problem.params)
     given, seed, n = problem.inputs, problem.seed, len(problem.inputs.x)
     by_std = (1 / given.std.astype(np.float64)).astype(np.float32)
     inputs, signals = Inputs(given.x, given.mean.astype(np.float32), by_std), Signals(problem.steps, problem.stop)
     fill, below = given.moments
     per_epoch = -(-n // batch)
     lrs = lr * (1 - np.arange(epochs * per_epoch) / (epochs * per_epoch)).reshape(epochs, per_epoch)
-    reconstruction = []
-    for index in range(problem.n_layers - 1):
+    reconstruction, position, layer = np.zeros((hidden, 2)), np.zeros(2, np.int64), None
+    room = max(unsupervised.size(params[f"layers.{index}.weight"]) for index in range(hidden))
+
+    def state() -> State:
+        # Of the layer in training, in room for the largest: its parameters and Adam's two buffers.
+        training = np.zeros((3, room), np.float32)
+        if layer is not None:
+            training[0, : len(layer.params)], training[1:, : len(layer.params)] = layer.params, layer.state
+        return {**params, "training": training, "position": position, "reconstruction": reconstruction}
+
+    if (found := problem.kept.find(state)) is not None:
+        params |= {name: found[name] for name in params}
+        position, reconstruction = found["position"].copy(), found["reconstruction"].copy()
+        problem.steps[0] = (position[0] * epochs + position[1]) * per_epoch
+    trained, begun = position.tolist()
+    for index in range(hidden if trained < hidden else 0):
         activation, parameter = ("sigmoid", 0.0) if machine else (problem.activation, problem.parameter)
         name, binary = f"layers.{index}", index > 0 and activation == "sigmoid"
         weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
         product, noise = route.product(weight.dtype), unsupervised.Noise(corruption, fill)
         layer = unsupervised.layer(weight, bias, activation, parameter, batch, product)
-        for epoch in range(epochs):
+        if found is not None and index == trained and begun:
+            layer.params[:] = found["training"][0, : len(layer.params)]
+            layer.state[:] = found["training"][1:, : len(layer.params)]
+        for epoch in range(begun if index == trained else 0, epochs if index >= trained else 0):
             at = f"{name}.epoch.{epoch}"
             order, rng = permutation(n, seed, "pretrain-order", at), stream(seed, "corruption", at)
             loss = unsupervised.train_epoch(
@@ -128,16 +146,21 @@ def _greedy(
                 raise ValueError(f"the reconstruction by {name} is not finite after {epoch + 1} epochs")
             if problem.stop[0]:
                 return Prepared(params)
+            position[:] = index, epoch + 1
+            problem.kept.offer(state)
         codes = np.empty((n, len(bias)), np.float32)
         error = unsupervised.encode(layer, binary, inputs, codes)
-        reconstruction.append((error / n, below))
-        weight, bias, _ = unsupervised.parts(layer, layer.params)
-        params[f"{name}.weight"], params[f"{name}.bias"] = weight.copy(), bias.copy()
+        if index >= trained:
+            reconstruction[index] = error / n, below
+            weight, bias, _ = unsupervised.parts(layer, layer.params)
+            params[f"{name}.weight"], params[f"{name}.bias"] = weight.copy(), bias.copy()
+            position[:] = index + 1, 0
+            problem.kept.offer(state, finished=index + 1 == hidden)
         inputs = Inputs(codes, np.zeros(codes.shape[1], np.float32), np.ones(codes.shape[1], np.float32))
         fill, below = moments(*inputs)
     return Prepared(
         params,
-        samples=(problem.n_layers - 1) * (epochs + 1) * n,
-        steps=(problem.n_layers - 1) * epochs * per_epoch,
-        reconstruction=tuple(reconstruction),
+        samples=hidden * (epochs + 1) * n,
+        steps=hidden * epochs * per_epoch,
+        reconstruction=tuple((float(error), float(mean)) for error, mean in reconstruction),
     )

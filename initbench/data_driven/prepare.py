@@ -1,6 +1,5 @@
 """Run laws of whole networks side by side, a network per processor; each result depends on its own task only."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from initbench.data_driven.data_laws import DATA_LAWS
-from initbench.data_driven.problem import Prepared, Problem
+from initbench.data_driven.problem import Kept, Prepared, Problem
+from initbench.engine.checkpoints import NONE, Checkpoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,10 @@ class Task:
 
 
 def prepare(
-    tasks: Sequence[Task], progress: Callable[[int], None] = lambda n_steps: None, threads: int | None = None
+    tasks: Sequence[Task],
+    progress: Callable[[int], None] = lambda n_steps: None,
+    threads: int | None = None,
+    checkpoints: Checkpoints = NONE,
 ) -> list[Prepared | ValueError]:
     """What each law made of its network, with the seconds it took, or why it could not.
 
@@ -30,6 +33,7 @@ def prepare(
         tasks: of inputs of one type.
         progress: called from the calling thread with numbers of optimizer steps.
         threads: how many networks to work on at once; all processors if None.
+        checkpoints: asked and told from the threads that work; the tasks are numbered as they are given.
     """
     from initbench.engine.compiled import blas
     from initbench.engine.threads import each
@@ -38,10 +42,9 @@ def prepare(
     results: dict[int, Prepared | ValueError] = {}
 
     def prepare_one(number: int) -> None:
-        task = tasks[number]
-        results[number] = _timed(
-            replace(task, problem=replace(task.problem, steps=steps[number : number + 1], stop=stop))
-        )
+        task, kept = tasks[number], Kept(checkpoints, number)
+        problem = replace(task.problem, steps=steps[number : number + 1], stop=stop, kept=kept)
+        results[number] = _timed(replace(task, problem=problem))
 
     with blas.single_threaded():
         for task in {task.law: task for task in tasks}.values():
@@ -51,12 +54,11 @@ def prepare(
 
 
 def _timed(task: Task) -> Prepared | ValueError:
-    started = time.perf_counter()
     try:
         result = _run(task)
     except ValueError as error:
         return error
-    return replace(result, seconds=time.perf_counter() - started)
+    return replace(result, seconds=task.problem.kept.seconds)
 
 
 def _run(task: Task, **changed: Any) -> Prepared:

@@ -1,6 +1,7 @@
 """What an initializer of whole networks is given, and what it gives back."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.activations import ACTIVATIONS
+from initbench.engine.checkpoints import NONE, Checkpoints, State
 from initbench.seeding import permutation
 
 Floats = NDArray[np.floating[Any]]
@@ -55,6 +57,43 @@ class Inputs:
         return (self.x[rows].astype(np.float64) - self.mean) / self.std
 
 
+class Kept:
+    """What is kept of one network while a law that trains works on it, and for how long that has been.
+
+    It goes on where a process that was killed has left it, with the same bits: what is found is all that the rest of
+    the work depends on.
+    """
+
+    def __init__(self, checkpoints: Checkpoints = NONE, number: int = 0) -> None:
+        """Nothing has been done yet.
+
+        Args:
+            checkpoints: of all networks that are prepared together.
+            number: of this one among them.
+        """
+        self._checkpoints, self._here = checkpoints, np.array([number])
+        self._since, self._before = time.perf_counter(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        """On the wall, with those that were worked before."""
+        return self._before + time.perf_counter() - self._since
+
+    def find(self, state: Callable[[], State]) -> State | None:
+        """The state to go on from, with the arrays of ``state()``; None to begin with."""
+        found = self._checkpoints.find(self._here, lambda: self._timed(state()))
+        if found is not None:
+            self._before = float(found["seconds"][0])
+        return found
+
+    def offer(self, state: Callable[[], State], finished: bool = False) -> None:
+        """Called between two pieces of work, as often as one likes."""
+        self._checkpoints.offer(self._here, lambda: self._timed(state()), finished)
+
+    def _timed(self, state: State) -> State:
+        return {**state, "seconds": np.array([self.seconds])}
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """All that an initializer of whole networks may know.
@@ -68,6 +107,7 @@ class Problem:
         steps: one number, raised by one after every optimizer step, for whoever shows progress.
         stop: one number; where it is not 0, long work should end early, its result is not wanted any more.
         blas: whose matrix product compiled code calls, see :func:`initbench.engine.compiled.blas.chosen`.
+        kept: where to begin, and who is told how far long work is.
     """
 
     params: ParamArrays
@@ -78,6 +118,7 @@ class Problem:
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     stop: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     blas: str = "auto"
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def n_layers(self) -> int:

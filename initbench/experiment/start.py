@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from initbench.data import Samples, load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
+from initbench.engine.checkpoints import NONE, Checkpoints
 from initbench.errors import InputError
 from initbench.experiment.plan import Trial
 from initbench.initializers import BIASES
@@ -72,7 +73,10 @@ def shapes(cell: Cell) -> dict[str, tuple[int, ...]]:
 
 
 def starts(
-    trials: Sequence[Trial], progress: Callable[[int], None] = lambda n_steps: None, blas: str = "auto"
+    trials: Sequence[Trial],
+    progress: Callable[[int], None] = lambda n_steps: None,
+    blas: str = "auto",
+    kept: Callable[[Sequence[str]], Checkpoints] = lambda keys: NONE,
 ) -> list[Start | InputError]:
     """Where the training of each trial starts, or the error of :func:`initial` or of its initializer.
 
@@ -83,6 +87,7 @@ def starts(
         trials: of one data set.
         progress: called from the calling thread with numbers of optimizer steps.
         blas: whose matrix product initializers that train shall call.
+        kept: the checkpoints of initializers at work, by the keys of their trials.
     """
     found: list[Start | InputError] = []
     tasks = {}
@@ -98,7 +103,10 @@ def starts(
             inputs = _inputs(samples(trial.cell.dataset))
             problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed, blas=blas)
             tasks[i] = Task(init.law, dict(init.params), problem)
-    for i, result in zip(tasks, prepare(list(tasks.values()), progress) if tasks else (), strict=True):
+    if not tasks:
+        return found
+    results = prepare(list(tasks.values()), progress, checkpoints=kept([trials[i].key for i in tasks]))
+    for i, result in zip(tasks, results, strict=True):
         if isinstance(result, ValueError):
             refused = InputError(f"init '{trials[i].cell.init.name}': {result}")
             refused.__cause__ = result

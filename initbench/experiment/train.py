@@ -79,7 +79,13 @@ def train(
         BaseException: what a user's module or law raises in training, which may be anything.
     """
     initial, could_not, drawn = [], [], []
-    for trial, start in zip(chunk, starts(chunk, progress, blas), strict=True):
+
+    def of_initializers(keys: Sequence[str]) -> Checkpoints:
+        # Wherever networks are trained, initializers work on a CPU.
+        computed = computed_by(torch.device("cpu"), blas, "compiled")
+        return kept(keys, {"recipe": RECIPE, "engine": "initializers", **computed})
+
+    for trial, start in zip(chunk, starts(chunk, progress, blas, of_initializers), strict=True):
         if isinstance(start, InputError):
             _log.info("trial %s cannot start", trial.key, exc_info=start)
             could_not.append(failed(trial, str(start)))

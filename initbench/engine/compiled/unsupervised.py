@@ -76,7 +76,7 @@ def layer(weight: Floats, bias: Floats, activation: str, parameter: float, batch
         raise ValueError(f"it trains in compiled code, which has no activation '{activation}'")
     fan_out, fan_in = weight.shape
     dtype = weight.dtype
-    at = places([weight.size, fan_out, fan_in], dtype)
+    at = _places(weight)
 
     def rows(size: int) -> Array:
         return aligned(batch_size * size, dtype).reshape(batch_size, size)
@@ -99,6 +99,15 @@ def layer(weight: Floats, bias: Floats, activation: str, parameter: float, batch
     for target, values in zip(parts(result, result.params), (weight, bias), strict=False):
         target[...] = values
     return result
+
+
+def size(weight: Floats) -> int:
+    """How many numbers ``params`` of a layer with this weight has."""
+    return int(_places(weight)[-1])
+
+
+def _places(weight: Floats) -> Array:
+    return places([weight.size, *weight.shape], weight.dtype)
 
 
 def parts(one: Layer, flat: Array) -> tuple[Array, Array, Array]:
