@@ -20,7 +20,7 @@ Step = Callable[[str, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Measured:
-    """Numbers of some networks: quantity to ``[trial, layer]``, to ``[trial]``, and of the batch to quantiles."""
+    """Numbers of some networks: quantity to ``[trial, layer]``, to ``[trial]``; of the batch means of its parts."""
 
     layers: dict[str, Tensor]
     values: dict[str, Tensor]
@@ -69,6 +69,7 @@ def measure(architecture: Architecture, params: Mapping[str, Tensor], x: Tensor,
     target = y.unsqueeze(2)
     loss = -log_p.gather(2, target).mean((1, 2))
     grad = log_p.exp().scatter_add_(2, target, torch.full_like(target, -1, dtype=h.dtype)) / x.shape[1]
+    alike = 1 / measures.effective_rank(grad)
     for layer in range(depth, -1, -1):
         weight = weights[layer]
         of_weight = grad.mT @ inputs[layer]
@@ -89,8 +90,9 @@ def measure(architecture: Architecture, params: Mapping[str, Tensor], x: Tensor,
             **measures.jacobian(_singular_values(weights, slopes)),
         },
         inputs={
-            "rms": measures.quantiles(x.square().mean(2).sqrt()),
-            "correlation": measures.quantiles(measures.cosines(x)[:, pairs[0], pairs[1]].nan_to_num()),
+            "rms": measures.parts(x.square().mean(2)).sqrt(),
+            "gradient_alike": alike.unsqueeze(1),
+            "correlation": measures.parts(measures.cosines(x)[:, pairs[0], pairs[1]].nan_to_num()),
         },
     )
 

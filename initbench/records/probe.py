@@ -23,9 +23,10 @@ class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
         layers: quantity to a number for every layer, the first one first; None where it has no meaning, or was not
             finite.
         values: quantity of the whole network to its number; None likewise.
-        given: what the theory of wide networks starts from. Of the batch, equally probable quantiles, ascending:
-            ``rms`` of a sample, ``correlation`` (the cosine) of two. Of each layer: ``sigma_w`` and ``sigma_b`` as its
-            laws promise them, None where the theory says nothing of such laws; ``orthogonal``, 0 or 1; ``fan_in``.
+        given: what the theory of wide networks starts from. Of the batch, as means over equally large parts of it,
+            ascending: ``rms`` of a sample, ``correlation`` (the cosine) of two. Of each layer: ``sigma_w`` and
+            ``sigma_b`` as its laws promise them, None where the theory says nothing of such laws; ``orthogonal``, 0
+            or 1; ``fan_in``. And ``gradient_alike``, the mean squared cosine of two inputs' gradients at the output.
     """
 
     key: Digest
