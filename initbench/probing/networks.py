@@ -1,13 +1,14 @@
 """Networks of the catalogue: drawn as a run draws them, measured on the first batch of their training, as records."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
@@ -17,16 +18,25 @@ from initbench.experiment.describe import formula
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start, architecture_of, parts_of, starts
 from initbench.initializers.fans import fans
+from initbench.models import modules
+from initbench.probing.measures import uniform_loss
+from initbench.probing.module import Elementwise, Seen, observe
 from initbench.probing.perceptrons import Measured, Step, measure
 from initbench.probing.plan import Probe, identity
 from initbench.records.probe import ProbeRecord
 from initbench.seeding import permutation
 from initbench.trial import Cell
 
+# How many numbers the networks of a group may hold at once: 200 MB.
+MOST_NUMBERS = 50_000_000
+
 
 def numbers_of(cell: Cell) -> int:
     """About how many numbers a network of a cell and what is measured of it hold at once."""
     architecture = architecture_of(cell)
+    if not architecture.is_plain:
+        # Measured one by one: a group is what a kill may cost.
+        return MOST_NUMBERS // 8
     sizes = [math.prod(architecture.sample_shape), *architecture.width, architecture.n_classes]
     return sum(fan_in * out + 4 * cell.batch_size * out for fan_in, out in zip(sizes, sizes[1:], strict=False))
 
@@ -55,12 +65,51 @@ def measured(group: Sequence[Probe], device: torch.device) -> list[ProbeRecord]:
 def _measure(group: Sequence[Probe], ready: Sequence[Start], device: torch.device) -> Measured:
     cell = group[0].cell
     architecture = architecture_of(cell)
+    if not architecture.is_plain:
+        seen = [_observed(one, start, device) for one, start in zip(group, ready, strict=True)]
+        return _one_by_one(seen, architecture.n_classes)
     params = {
         name: torch.tensor(np.stack([start.params[name] for start in ready]), device=device) for name in ready[0].params
     }
     batches = [_batch(cell, one.seed) for one in group]
     x, y = (torch.tensor(np.stack(part), device=device) for part in zip(*batches, strict=True))
     return measure(architecture, params, x, y, _step(group, device))
+
+
+def _observed(one: Probe, start: Start, device: torch.device) -> Seen:
+    """A network that is no plain perceptron, by hooks; its activations are made modules, so that these see them."""
+    cell, architecture = one.cell, architecture_of(one.cell)
+    module = modules.build(architecture, one.seed)
+    module.load_state_dict({name: torch.tensor(values) for name, values in start.params.items()}, strict=False)
+    if architecture.model != "module":
+        for part in list(module.modules()):
+            activation = getattr(part, "activation", None)
+            if callable(activation) and not isinstance(activation, torch.nn.Module):
+                del part.activation
+                part.activation = Elementwise(activation)
+    x, y = (torch.tensor(part, device=device) for part in _batch(cell, one.seed))
+    rule = _step([one], device)
+
+    def step(params: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        # The optimizer takes what has three dimensions at least.
+        return {
+            name: rule(name, values.reshape(1, len(values), -1), grads[name].reshape(1, len(values), -1))
+            .reshape(values.shape)
+            .to(values.dtype)
+            for name, values in params.items()
+            if values.dim() > 1
+        }
+
+    module.to(device).train()
+    return observe(module, x.view(-1, *architecture.sample_shape), lambda logits: cross_entropy(logits, y), step)
+
+
+def _one_by_one(seen: Sequence[Seen], n_classes: int) -> Measured:
+    """As a stack has it, of networks that were measured alone."""
+    layers = {name: torch.tensor([one.layers[name] for one in seen]) for name in seen[0].layers}
+    values = {name: torch.tensor([one.values[name] for one in seen]) for name in seen[0].values}
+    values["loss_uniform"] = torch.full((len(seen),), uniform_loss(n_classes))
+    return Measured(layers, values, {})
 
 
 def _batch(cell: Cell, seed: int) -> tuple[Any, Any]:
@@ -99,16 +148,16 @@ def _records(group: Sequence[Probe], found: Measured) -> list[ProbeRecord]:
     inputs = {name: numbers.double().cpu().numpy() for name, numbers in found.inputs.items()}
     records = []
     for i, one in enumerate(group):
-        finite = np.isfinite(values["loss"][i]) and all(
-            np.isfinite(layers[name][i]).all() for name in ("forward_rms", "backward_rms", "weight_gradient_rms")
-        )
+        always = [layers[name][i] for name in ("forward_rms", "backward_rms", "weight_gradient_rms")]
+        finite = np.isfinite(values["loss"][i]) and all(np.isfinite(numbers).all() for numbers in always)
         records.append(
             _record(
                 one,
                 outcome="ok" if finite else "diverged",
                 layers={name: _numbers(numbers[i]) for name, numbers in layers.items()},
                 values={name: _numbers([numbers[i]])[0] for name, numbers in values.items()},
-                given={name: _numbers(numbers[i]) for name, numbers in inputs.items()} | _promised(one.cell),
+                given={name: _numbers(numbers[i]) for name, numbers in inputs.items()}
+                | (_promised(one.cell) if inputs else {}),
             )
         )
     return records

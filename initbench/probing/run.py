@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Numbers that the networks of one group may hold at once: 200 MB.
-_MOST_NUMBERS = 50_000_000
-
 
 def probe(request: Request, tell: "Say" = say) -> Probes:
     """Measure what of a request has no probe yet, keep it beside the trials' records, and give back all of it.
@@ -87,11 +84,11 @@ def _measured(todo: Sequence[Probe], request: Request, tell: "Say") -> Iterable[
     """The records of some networks, published group by group: a kill costs the one in work."""
     from initbench.experiment.describe import environment
     from initbench.experiment.train import find_device, now
-    from initbench.probing.networks import measured, numbers_of
+    from initbench.probing.networks import MOST_NUMBERS, measured, numbers_of
 
     device = find_device(request.device)
     where = environment(device, request.blas, "torch")
-    for group in _groups(todo, lambda cell: max(1, _MOST_NUMBERS // numbers_of(cell))):
+    for group in _groups(todo, lambda cell: max(1, MOST_NUMBERS // numbers_of(cell))):
         started = now()
         records = measured(group, device)
         store.publish(request.folder, records, started, now(), where)
