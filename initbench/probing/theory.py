@@ -11,7 +11,7 @@ References:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -26,8 +26,8 @@ Array = NDArray[np.float64]
 
 # Terms of Hermite series; nodes between two kinks; how far out a standard normal variable is followed.
 _TERMS, _NODES, _FAR = 128, 96, 11.0
-# What is taken for no variance at all.
-LEAST = 1e-30
+# What is taken for no variance at all; and a small one, at which every activation is a power about zero.
+LEAST, _SMALL = 1e-280, 1e-20
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,25 @@ def _quadrature(activation: str, q: float) -> tuple[float, Array, Array]:
     return root, z, weight * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
 
-@lru_cache(maxsize=4096)
 def moments(activation: str, q: float, params: tuple[tuple[str, float], ...] = ()) -> Moments:
     """Of an activation at pre-activations of one variance."""
+    inside = min(max(q, _SMALL), 1 / _SMALL)
+    found = _moments(activation, inside, params)
+    if inside == q:
+        return found
+    # As small or as large as this, an activation is a power, and only the scale of its values changes.
+    of = curves(activation, params)
+    factor = math.exp(float(of.log_square(math.log(max(q, LEAST))) - of.log_square(math.log(inside))))
+    return replace(
+        found,
+        square=factor * found.square,
+        values=math.sqrt(factor) * found.values,
+        squares=factor * found.squares,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _moments(activation: str, q: float, params: tuple[tuple[str, float], ...]) -> Moments:
     row = ACTIVATIONS[activation]
     root, z, weight = _quadrature(activation, q)
     value, slope = row.function(root * z, **dict(params)), row.derivative(root * z, **dict(params))
