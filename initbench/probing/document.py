@@ -171,9 +171,9 @@ def _table(section: _Section) -> Table:
         "worst layer whose activation is flat for every input, in %; saturated: nearly flat slopes in all layers, in "
         "%. Rank, alike: effective rank of the last hidden layer, and the mean cosine of two inputs there before the "
         "activation. Distinct: units of the worst layer whose weight gradient no other has, in %. Condition: of "
-        "d output / d input. Step: largest rms of a weight's first step over that of the weight. Loss: before "
-        f"it; that of equal probabilities is {significant(_median(uniform.to_numpy()))}. Lost: networks with a NaN or an infinity, or "
-        "that could not start."
+        "d output / d input. Step: largest rms of a weight's first step over that of the weight. Loss: before it; that "
+        f"of equal probabilities is {significant(_median(uniform.to_numpy()))}. Lost: networks with a NaN or an "
+        "infinity, or that could not start."
     )
     return Table(
         ("technique", *(heading for heading, _, _ in _COLUMNS), "lost"),

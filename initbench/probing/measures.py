@@ -98,6 +98,8 @@ def steepest(activation: str, params: tuple[tuple[str, float], ...] = ()) -> flo
 def jacobian(singular: Tensor) -> dict[str, Tensor]:
     """Numbers ``[trial]`` from the singular values ``[trial, input, value]`` of the map from inputs to outputs."""
     largest, smallest = singular.amax(2), singular.amin(2)
+    # What is left of a singular value 0.
+    smallest = torch.where(smallest < 1e-13 * largest, 0.0, smallest)
     return {
         "jacobian_max": largest.mean(1),
         "jacobian_mean": singular.square().mean(2).sqrt().mean(1),

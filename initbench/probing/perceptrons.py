@@ -100,20 +100,21 @@ def measure(architecture: Architecture, params: Mapping[str, Tensor], x: Tensor,
 def _singular_values(weights: list[Tensor], slopes: list[Tensor]) -> Tensor:
     """``[trial, input, value]``: of the derivative of the outputs by the inputs, at the first inputs of the batch.
 
-    From the last layer to the first, divided by its largest entry after each: only the quotients need fit float32.
+    In float64, as the smallest of them may be far below the largest; from the last layer to the first, divided by the
+    largest entry after each: a product of many layers may be beyond that too.
     """
     n_trials, n_classes, _ = weights[-1].shape
     n = min(JACOBIAN_INPUTS, slopes[0].shape[1]) if slopes else 1
-    product = weights[-1].unsqueeze(1).expand(-1, n, -1, -1)
+    product = weights[-1].double().unsqueeze(1).expand(-1, n, -1, -1)
     scale = torch.zeros(n_trials, n, dtype=torch.float64, device=product.device)
     for weight, slope in zip(reversed(weights[:-1]), reversed(slopes), strict=True):
         through = (product * slope[:, :n].unsqueeze(2)).flatten(1, 2)
-        product = (through @ weight).view(n_trials, n, n_classes, -1)
+        product = (through @ weight.double()).view(n_trials, n, n_classes, -1)
         largest = product.abs().amax((2, 3))
         largest = torch.where(largest > 0, largest, 1.0)
         product = product / largest[:, :, None, None]
-        scale += largest.double().log()
+        scale += largest.log()
     # What is not finite has no singular values.
     finite = product.isfinite().all(3).all(2)
-    values = torch.linalg.svdvals(torch.where(finite[:, :, None, None], product, 0.0).double())
+    values = torch.linalg.svdvals(torch.where(finite[:, :, None, None], product, 0.0))
     return torch.where(finite.unsqueeze(2), values, torch.nan) * scale.exp().unsqueeze(2)
