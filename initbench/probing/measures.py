@@ -1,6 +1,6 @@
 """What is measured of a layer, as functions of tensors ``[trial, …]``; each gives ``[trial]``, NaN where undefined.
 
-Numbers are divided by their largest before they are squared: what float32 can hold, its square may not.
+What float32 can hold, its square may not: squares are summed up in float64, or of numbers divided by their largest.
 """
 
 import math
@@ -21,11 +21,7 @@ _SAME = 1e-5
 def rms(x: Tensor) -> Tensor:
     """The root mean square over all but the first dimension."""
     flat = x.flatten(1)
-    if not flat.shape[1]:
-        return torch.full((len(x),), torch.nan, device=x.device)
-    largest = flat.abs().amax(1)
-    scaled = flat / torch.where(largest > 0, largest, 1.0).unsqueeze(1)
-    return largest * scaled.square().mean(1).sqrt()
+    return _norm(flat).squeeze(1) / math.sqrt(flat.shape[1]) if flat.shape[1] else _norm(flat).squeeze(1) * math.nan
 
 
 def mean(x: Tensor) -> Tensor:
@@ -46,21 +42,19 @@ def effective_rank(x: Tensor) -> Tensor:
 
 def cosines(x: Tensor) -> Tensor:
     """``[trial, input, input]``: the cosines of all pairs of inputs of ``[trial, input, unit]``; NaN for a zero."""
-    x = _scaled(x)
-    unit = x / x.square().sum(2, keepdim=True).sqrt()
+    unit = x / _norm(x).to(x.dtype)
     return unit @ unit.mT
 
 
 def correlation(x: Tensor) -> Tensor:
     """The mean cosine of two different inputs, of ``[trial, input, unit]``; those that give zero are left out."""
-    x = _scaled(x)
-    norm = x.square().sum(2, keepdim=True).sqrt()
-    unit = torch.where(norm > 0, x / norm, 0.0)
-    n = (norm > 0).sum((1, 2)).to(x.dtype)
+    norm = _norm(x)
+    unit = x / torch.where(norm > 0, norm, 1.0).to(x.dtype)
+    n = (norm > 0).sum((1, 2)).double()
     # The square of a sum is the sum of all products.
-    off_diagonal = unit.sum(1).square().sum(1) - n
+    off_diagonal = unit.sum(1).double().square().sum(1) - n
     found = torch.where(n > 1, off_diagonal / (n * (n - 1)), torch.nan)
-    return torch.where(x.isfinite().all(2).all(1), found, torch.nan)
+    return torch.where(norm.isfinite().all(2).all(1), found, torch.nan)
 
 
 def distinct(grad: Tensor) -> Tensor:
@@ -76,7 +70,7 @@ def distinct(grad: Tensor) -> Tensor:
     order = at[:, :, :1].argsort(1).expand_as(at)
     steps = at.gather(1, order).diff(dim=1).abs().amax(2)
     found = (1 + (steps > _SAME).sum(1)) / grad.shape[1]
-    return torch.where(grad.isfinite().all(2).all(1), found, torch.nan)
+    return torch.where(at.isfinite().all(2).all(1), found, torch.nan)
 
 
 def slopes(dead: Tensor, saturated: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,6 +119,12 @@ def parts(values: Tensor, n: int = 32) -> Tensor:
 def uniform_loss(n_classes: int) -> float:
     """The cross-entropy of equal probabilities."""
     return math.log(n_classes)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """The Euclidean norm over the last dimension, which stays, summed up in float64."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64)
+    return norm
 
 
 def _scaled(x: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def measure(architecture: Architecture, params: Mapping[str, Tensor], x: Tensor,
     biases = [params[f"layers.{layer}.bias"].unsqueeze(1) for layer in range(depth + 1)]
     function = torch_function(architecture.activation, dict(architecture.activation_params))
     steepest = measures.steepest(architecture.activation, architecture.activation_params)
-    undefined = torch.full((n_trials,), torch.nan, device=x.device)
+    undefined = torch.full((n_trials,), torch.nan, dtype=torch.float64, device=x.device)
     found: list[dict[str, Tensor]] = []
     inputs, slopes, h = [x], list[Tensor](), x
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
