@@ -110,9 +110,9 @@ FAR = 5.5
 @pytest.mark.full
 def test_networks_are_as_far_from_theory_as_their_width_and_number_allow(tmp_path: Path) -> None:
     for overrides in (
-        ("init=he_normal,lecun_uniform,orthogonal,critical", "activation=relu,tanh", "depth=12", "width=160"),
-        ("init=he_normal,orthogonal", "activation=gelu,sigmoid,selu", "depth=5", "width=200"),
-        ("init=torch_default", "activation=tanh", "depth=12", "width=128"),
+        ("init=he_normal,lecun_uniform,orthogonal,critical", "activation=relu,tanh", "depth=9", "width=128"),
+        ("init=he_normal,orthogonal", "activation=gelu,sigmoid,selu", "depth=4", "width=160"),
+        ("init=torch_default", "activation=tanh", "depth=9", "width=128"),
     ):
         for found in theories(tmp_path, *overrides, "seeds=[40,41,42,43,44,45,46,47,48,49,50,51]"):
             for quantity, deviations in found.deviations.items():
@@ -143,7 +143,7 @@ def test_a_wrong_scale_is_far_from_theory(tmp_path: Path) -> None:
 def test_the_scatter_of_networks_is_the_one_derived(tmp_path: Path) -> None:
     """The standard deviation over 60 networks is known to 1 / sqrt(120), so that four of these are 37 %."""
     for activation in ("relu", "tanh"):
-        line = ["init=he_normal", f"activation={activation}", "depth=8", "width=192", "seeds=60", f"results={tmp_path}"]
+        line = ["init=he_normal", f"activation={activation}", "depth=6", "width=160", "seeds=60", f"results={tmp_path}"]
         _, wanted = ask([line])
         probes = probe(wanted, tell=lambda line: None)
         found = theory(probes, 0)
@@ -158,7 +158,7 @@ def test_the_scatter_of_networks_is_the_one_derived(tmp_path: Path) -> None:
 
 
 def test_the_theory_says_nothing_where_it_has_nothing_to_say(tmp_path: Path) -> None:
-    line = ["init=zero,constant,positive,identity,lsuv", "depth=3", "seeds=2", f"results={tmp_path}"]
+    line = ["init=zero,constant,positive,identity", "depth=3", "seeds=2", f"results={tmp_path}"]
     _, wanted = ask([line])
     probes = probe(wanted, tell=lambda line: None)
-    assert [theory(probes, cell) for cell in range(5)] == [None] * 5
+    assert [theory(probes, cell) for cell in range(len(probes.cells))] == [None] * 4

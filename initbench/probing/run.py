@@ -1,6 +1,5 @@
 """Probe what a request asks for and no record has yet; the same request again measures nothing."""
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ import msgspec
 
 from initbench.analysis.probes import Probes, load, probes_of
 from initbench.experiment.progress import say
+from initbench.files import sweep
 from initbench.probing.plan import Probe, lines_of, wanted
 from initbench.records import store
 from initbench.records.probe import ProbeRecord
@@ -17,8 +17,6 @@ from initbench.trial import Cell, Init, Named
 
 if TYPE_CHECKING:
     from initbench.experiment.execute import Say
-
-_log = logging.getLogger(__name__)
 
 
 def probe(request: Request, tell: "Say" = say) -> Probes:
@@ -40,6 +38,7 @@ def probe(request: Request, tell: "Say" = say) -> Probes:
         InputError: a data set that cannot be read, a device that is not there, or a model that cannot be built.
         StorageError: the results folder cannot be read or written.
     """
+    sweep(store.leftover_folders([request.results]))
     probes = wanted(request)
     found = {(record.key, record.asked.text()): record for record in _known(request, tell)}
     by_key = {record.key: record for record in found.values()}
