@@ -1,9 +1,9 @@
 """initbench: the reference benchmark for neural-network weight initialization.
 
 ``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``verify`` trains
-recorded trials again, ``initialize`` draws the weights of any ``nn.Module``. The command line is a thin face of the
-same functions. What a user can mend is raised as an :class:`InputError` or a :class:`StorageError`, both
-:class:`InitbenchError`, in one line.
+recorded trials again, ``initialize`` draws the weights of any ``nn.Module``, ``probe`` says what one does before it is
+trained. The command line is a thin face of the same functions. What a user can mend is raised as an
+:class:`InputError` or a :class:`StorageError`, both :class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -15,6 +15,7 @@ from initbench.version import __version__
 if TYPE_CHECKING:
     from initbench.api.initialize import initialize
     from initbench.api.load import load
+    from initbench.api.probe import probe
     from initbench.api.results import Results
     from initbench.api.run import run
     from initbench.api.verify import verify
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "initialize",
     "load",
+    "probe",
     "run",
     "verify",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "StorageError": "errors",
     "initialize": "api.initialize",
     "load": "api.load",
+    "probe": "api.probe",
     "run": "api.run",
     "verify": "api.verify",
 }

@@ -168,10 +168,19 @@ def kurtosis(name: str, params: Mapping[str, float] | None = None) -> float:
 
 
 def critical_gain(name: str, bias_std: float = 0.0, params: Mapping[str, float] | None = None) -> float | None:
-    """σ_w on the edge of chaos for biases N(0, bias_std²), or None where there is none.
+    """σ_w on the edge of chaos for biases N(0, bias_std²), or None where there is none; see :func:`critical_point`."""
+    point = critical_point(name, bias_std, params)
+    return None if point is None else point[0]
+
+
+def critical_point(
+    name: str, bias_std: float = 0.0, params: Mapping[str, float] | None = None
+) -> tuple[float, float] | None:
+    """``(σ_w, q)`` on the edge of chaos for biases N(0, bias_std²), or None where there is none.
 
     With W ~ N(0, σ_w²/fan_in), the variance q of the pre-activations has a fixed point
-    q = σ_w² E[φ(√q z)²] + bias_std² at which gradients neither grow nor shrink: σ_w² E[φ'(√q z)²] = 1.
+    q = σ_w² E[φ(√q z)²] + bias_std² at which gradients neither grow nor shrink: σ_w² E[φ'(√q z)²] = 1. Without biases,
+    where φ(0) = 0, it is q → 0, which is given as 0.
 
     References:
         Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232.
@@ -191,10 +200,11 @@ def critical_gain(name: str, bias_std: float = 0.0, params: Mapping[str, float] 
     values = [excess(q) for q in variances]
     if abs(values[0]) < 1e-4 and bias_std == 0:
         # No bias and φ(0) = 0: the fixed point is q → 0, or every q where φ is positively homogeneous.
-        return 1 / math.sqrt(slope(1e-12))
+        return 1 / math.sqrt(slope(1e-12)), 0.0
     for low, high, before, after in zip(variances, variances[1:], values, values[1:], strict=False):
         if before < 0 <= after:
-            return 1 / math.sqrt(slope(_root(excess, low, high)))
+            q = _root(excess, low, high)
+            return 1 / math.sqrt(slope(q)), q
     return None
 
 

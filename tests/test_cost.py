@@ -46,6 +46,11 @@ MAY_IMPORT: list[tuple[Sequence[str], set[str]]] = [
     (["report", "--format", "html", "--out", "r.html"], NUMPY | PANDAS | PLOTS),
     # Everything is done.
     (["run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
+    (["probe", "--help"], set()),
+    (["probe", "--dry-run", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
+    (["probe", "init=he", *SMALL], HEAVY - PLOTS),
+    # Everything is measured.
+    (["probe", "init=he", *SMALL], NUMPY | HYDRA | PANDAS),
 ]
 
 IMPORTED = (

@@ -141,7 +141,7 @@ def compare(
     frame = trials.frame()
     frame["setting"], frame["technique"] = frame["cell"].map(setting_of), frame["cell"].map(technique_of)
     plain = [json.loads(text) for text in sections]
-    return Comparison(by, trials, frame, plain, _titles(plain, compared), techniques, cells)
+    return Comparison(by, trials, frame, plain, titles(plain, compared), techniques, cells)
 
 
 def baseline_of(comparison: Comparison, name: str | None) -> int | None:
@@ -246,8 +246,13 @@ def _shown_order(name: str) -> tuple[int, str]:
     return (list(D4).index(plain) if plain in D4 else len(D4), name)
 
 
-def _titles(held: Sequence[Identity], compared: Sequence[str]) -> list[str]:
-    """The usual settings, and where they do not suffice what else tells sections of one title apart."""
+def titles(held: Sequence[Identity], compared: Sequence[str]) -> list[str]:
+    """A heading for each section: the usual settings, and where they do not suffice what else tells it from others.
+
+    Args:
+        held: what each section shares.
+        compared: the settings that are compared in it.
+    """
     usual, leaves = [_title(identity, compared) for identity in held], [_leaves(identity) for identity in held]
     alike: dict[str, list[dict[str, str]]] = {}
     for title, mine in zip(usual, leaves, strict=True):

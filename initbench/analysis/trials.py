@@ -93,13 +93,13 @@ def to_trials(columns: Columns, target: float | None = None, once: bool = True) 
         once: a trial that was asked for by other words, such as another path to one file, is no further one; False
             keeps all, where two sets of results hold the same trials.
     """
-    identities = [_identity(cell) for cell in columns.cells]
+    identities = [identity_of(cell) for cell in columns.cells]
     totals = {
         json.dumps(identity["dataset"]): (cell.n_total, cell.n_majority or 0)
         for cell, identity in zip(columns.cells, identities, strict=True)
         if cell.n_total is not None
     }
-    rows = [_cell(cell, identity, totals, target) for cell, identity in zip(columns.cells, identities, strict=True)]
+    rows = [cell_of(cell, identity, totals, target) for cell, identity in zip(columns.cells, identities, strict=True)]
     cells = pd.DataFrame(rows)
     if len(columns):
         if once:
@@ -138,7 +138,7 @@ def finals(trials: Trials) -> Trials:
     return trials.take(final) if final.any() else trials
 
 
-def _identity(cell: Setting) -> Identity:
+def identity_of(cell: Setting) -> Identity:
     """All settings of a cell; one width for all layers is that number, none is None."""
     identity = settings_of(cell.trial, cell.asked)
     width = identity["width"] or None
@@ -146,9 +146,10 @@ def _identity(cell: Setting) -> Identity:
     return identity
 
 
-def _cell(
+def cell_of(
     cell: Setting, identity: Identity, totals: Mapping[str, tuple[Counts, int]], target: float | None
 ) -> dict[str, Any]:
+    """The row of a cell in the table of cells: its settings as text and numbers."""
     init, width = identity["init"], cell.trial["width"]
     dataset = identity["dataset"]["name"]
     # A failed trial may not know how large its data set is.
@@ -261,24 +262,43 @@ def select(trials: Trials, filters: Mapping[str, Wanted]) -> Trials:
     Raises:
         InputError: a setting no trial has, or a selection that leaves nothing; the message says what is there.
     """
+    numbers = trials.columns.numbers
+    return trials.take(selected(trials.identities, numbers["cell"], numbers["seed"], filters)) if filters else trials
+
+
+def selected(
+    identities: Sequence[Identity], cell: NDArray[Any], seed: NDArray[Any], filters: Mapping[str, Wanted]
+) -> NDArray[np.int64]:
+    """Which of some rows have, for every filter, one of the wanted values: their numbers, in order.
+
+    Args:
+        identities: of the cells.
+        cell: ``[rows]``, the number of the cell of each row.
+        seed: ``[rows]``.
+        filters: as :func:`select` has them.
+
+    Raises:
+        InputError: as :func:`select`.
+    """
+    rows = np.arange(len(cell))
     for key, wanted in filters.items():
         if key in ("seed", "seeds"):
-            codes, there = pd.factorize(trials.columns.numbers["seed"])
+            codes, there = pd.factorize(seed[rows])
             values = [int(value) for value in there]
         else:
-            codes = trials.columns.numbers["cell"]
-            values = [_filtered(identity, key) for identity in trials.identities]
+            codes = cell[rows]
+            values = [_filtered(identity, key) for identity in identities]
         present = {json.dumps(values[code]): values[code] for code in np.unique(codes) if values[code] is not None}
         if not present:
-            raise unknown("setting", key, {name for identity in trials.identities for name in settings(identity)})
+            raise unknown("setting", key, {name for identity in identities for name in settings(identity)})
         found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in present.values()])
         matching = np.array([_matches(value, found) for value in values])
-        trials = trials.take(matching[codes])
-        if not len(trials):
+        rows = rows[matching[codes]]
+        if not len(rows):
             shown = ", ".join(sorted((str(value) for value in present.values()), key=natural))
             asked = ",".join(map(str, found)) or "that pattern"
             raise InputError(f"no records with {key}={asked}; there are records with {key}: {shown}")
-    return trials
+    return rows
 
 
 def value_of(identity: Mapping[str, Any], key: str) -> Any:

@@ -11,6 +11,7 @@ from initbench.commands.console import drop, prepare
 from initbench.commands.debugging import debugging, logged, show
 from initbench.commands.doctor import doctor
 from initbench.commands.list import list_
+from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
 from initbench.commands.stopping import stopped_line
@@ -31,6 +32,9 @@ app = typer.Typer(
 app.command(epilog="Example:  initbench run init=he,xavier activation=relu,tanh depth=2,10 seeds=5")(run)
 app.command(epilog="Example:  initbench reproduce dataset=mnist")(reproduce)
 app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --format markdown --out report.md")(report)
+app.command(epilog="Example:  initbench probe init=he,xavier,orthogonal activation=relu,tanh depth=50 --figures DIR")(
+    probe
+)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
 app.command("list", epilog="Example:  initbench list initializers")(list_)

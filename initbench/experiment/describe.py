@@ -96,15 +96,16 @@ def _about(trial: Trial) -> dict[str, Any]:
         "key": trial.key,
         "trial": trial.identity,
         "asked": trial.cell.asked(),
-        "formula": _formula(trial.cell.init),
+        "formula": formula(trial.cell.init),
         "n_total": Counts(*(len(getattr(data, name)) for name in SPLITS)),
         "n_majority": data.n_majority,
     }
 
 
-def _formula(init: Init) -> str:
-    formula = (DATA_LAWS.get(init.law) or law_of(init.law, init.code, init.file)).formula
-    return f"{formula}; {SCHEMES[init.scheme].formula}" if init.scheme else formula
+def formula(init: Init) -> str:
+    """What an initializer draws from, as text."""
+    own = (DATA_LAWS.get(init.law) or law_of(init.law, init.code, init.file)).formula
+    return f"{own}; {SCHEMES[init.scheme].formula}" if init.scheme else own
 
 
 def _number(value: float) -> Any:

@@ -1,5 +1,6 @@
 """The records: what training leaves behind and all that a report reads; their files, and columns of them."""
 
+from initbench.records.probe import ProbeRecord
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord
 from initbench.records.store import Damaged, Loaded, Unusable, check_writable, files, load, publish, read
 
@@ -10,6 +11,7 @@ __all__ = [
     "Header",
     "Labels",
     "Loaded",
+    "ProbeRecord",
     "TrialRecord",
     "Unusable",
     "check_writable",

@@ -91,7 +91,8 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of a file: its format, what kind of lines follow, when and where they were made.
 
-    ``kind`` is ``trials``, or ``labels``: further ways in which trials of other files were asked for.
+    ``kind`` is ``trials``, ``labels`` (further ways in which trials of other files were asked for) or ``probe``
+    (:mod:`initbench.records.probe`).
     """
 
     format: int
@@ -115,8 +116,8 @@ class _Dataset(msgspec.Struct):
     standardize: str
 
 
-class _Identity(msgspec.Struct):
-    """What every identity has: without it, no report could say what was trained."""
+class Network(msgspec.Struct, kw_only=True):
+    """What every identity says of a network and its first step: without it, no report could say what it was."""
 
     dataset: _Dataset
     model: _Named
@@ -127,13 +128,18 @@ class _Identity(msgspec.Struct):
     bias: _Law
     optimizer: _Named
     lr: Annotated[float, msgspec.Meta(gt=0)]
-    schedule: str
-    warmup: Annotated[float, msgspec.Meta(ge=0)]
-    epochs: Annotated[int, msgspec.Meta(ge=1)]
     batch_size: Annotated[int, msgspec.Meta(ge=1)]
     seed: Annotated[int, msgspec.Meta(ge=0)]
     init_first: _Law | None = None
     init_output: _Law | None = None
+
+
+class _Identity(Network, kw_only=True):
+    """What that of a trial has too."""
+
+    schedule: str
+    warmup: Annotated[float, msgspec.Meta(ge=0)]
+    epochs: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +179,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.convert(self.trial, _Identity)
-        msgspec.convert(self.asked.protocol, _Named)
+        check_asked(self.asked)
         total, own = self.n_total or Counts(), self.n_correct or Counts()
         if self.n_correct is not None and self.n_total is None:
             raise ValueError("it counts correct samples, and not how many there are")
@@ -197,7 +203,16 @@ class Labels(msgspec.Struct, frozen=True):
     keys: list[Digest]
 
     def __post_init__(self) -> None:
-        msgspec.convert(self.asked.protocol, _Named)
+        check_asked(self.asked)
+
+
+def check_asked(asked: Asked) -> None:
+    """Refuse what names no protocol.
+
+    Raises:
+        ValueError: it names none.
+    """
+    msgspec.convert(asked.protocol, _Named)
 
 
 def plain(value: msgspec.Struct) -> Any:

@@ -21,10 +21,14 @@ import msgspec
 from initbench.errors import StorageError
 from initbench.files import kind, write
 from initbench.printable import printable
+from initbench.records.probe import ProbeRecord
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
 from initbench.trial import trial_keys
 
 _log = logging.getLogger(__name__)
+
+# The lines of one file are of one kind.
+Lines = list[TrialRecord] | list[Labels] | list[ProbeRecord]
 
 # What is larger, initbench did not write: a file of a thousand trials with curves of thousands of epochs; a trial with
 # one of a hundred thousand.
@@ -53,7 +57,7 @@ class Loaded:
 
 def publish(
     folder: Path,
-    lines: Sequence[TrialRecord] | Sequence[Labels],
+    lines: Sequence[TrialRecord] | Sequence[Labels] | Sequence[ProbeRecord],
     started: str = "",
     finished: str = "",
     environment: Environment | None = None,
@@ -70,17 +74,17 @@ def publish(
     written = list(map(_encoded, lines))
     # A chunk goes by its trials and how they were asked for: whoever finishes it, and however often, it is one file.
     # A trial that failed may have a result later, in another file.
-    trials = [
+    keyed = [
         line.key.encode() + line.asked.text() + (b"failed" if line.outcome == "failed" else b"")
         for line in lines
-        if isinstance(line, TrialRecord)
+        if isinstance(line, TrialRecord | ProbeRecord)
     ]
-    content = b"".join(trials or written)
+    content = b"".join(keyed or written)
     chunk = hashlib.blake2b(content, digest_size=16).hexdigest()
     header = Header(
         format=FORMAT,
         chunk=chunk,
-        kind="trials" if trials else "labels",
+        kind="labels" if not keyed else "probe" if isinstance(lines[0], ProbeRecord) else "trials",
         started=started,
         finished=finished,
         environment=environment or Environment(),
@@ -113,7 +117,7 @@ def _encoded(line: msgspec.Struct) -> bytes:
     return msgspec.json.format(text, indent=0)
 
 
-def _same(path: Path, lines: Sequence[TrialRecord] | Sequence[Labels]) -> bool:
+def _same(path: Path, lines: Sequence[TrialRecord] | Sequence[Labels] | Sequence[ProbeRecord]) -> bool:
     """Whether a file says of these trials what there is to say: another process was faster."""
     try:
         _, there = read(path)
@@ -122,9 +126,9 @@ def _same(path: Path, lines: Sequence[TrialRecord] | Sequence[Labels]) -> bool:
     return {_subject(line) for line in lines} <= {_subject(line) for line in there}
 
 
-def _subject(line: TrialRecord | Labels) -> tuple[str | tuple[str, ...], bytes]:
+def _subject(line: TrialRecord | Labels | ProbeRecord) -> tuple[str | tuple[str, ...], bytes]:
     """Which trials a line is about, and how they were asked for."""
-    return line.key if isinstance(line, TrialRecord) else tuple(line.keys), line.asked.text()
+    return tuple(line.keys) if isinstance(line, Labels) else line.key, line.asked.text()
 
 
 def check_writable(folder: Path) -> None:
@@ -238,8 +242,8 @@ def stamp(path: Path) -> str:
     return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
 
 
-def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
-    """The header and the lines of one file: trials, or labels of trials; none where it is of another kind.
+def read(path: Path) -> tuple[Header, Lines]:
+    """The header and the lines of one file: trials, labels of trials, or probes; none where it is of another kind.
 
     Raises:
         Unusable: it is no file, or is of a newer format.
@@ -268,21 +272,29 @@ def read(path: Path) -> tuple[Header, list[TrialRecord] | list[Labels]]:
         raise Damaged(path, str(error)) from error
 
 
-def _typed(header: Header, lines: Sequence[memoryview]) -> list[TrialRecord] | list[Labels]:
+def _typed(header: Header, lines: Sequence[memoryview]) -> Lines:
     if header.kind == "labels":
         return list(map(_LABELS.decode, lines))
-    if header.kind != "trials":
+    if header.kind not in ("trials", "probe"):
         return []
     if max(map(len, lines), default=0) > LONGEST:
         raise ValueError(f"a line has more than {LONGEST >> 20} MiB")
+    if header.kind == "probe":
+        probes = list(map(_PROBE.decode, lines))
+        _check_keys(probes)
+        return probes
     if header.format < FORMAT:
         return [record_of(msgspec.json.decode(line), header.format) for line in lines]
     records = list(map(_TRIAL.decode, lines))
+    _check_keys(records)
+    return records
+
+
+def _check_keys(records: Sequence[TrialRecord | ProbeRecord]) -> None:
     for number, record in enumerate(records, 1):
         setting = {name: value for name, value in record.trial.items() if name != "seed"}
         if _keys(msgspec.json.encode(setting))(record.trial["seed"]) != record.key:
             raise ValueError(f"the key of trial {number} is not the hash of its identity")
-    return records
 
 
 @lru_cache(maxsize=1024)
@@ -317,6 +329,7 @@ class _Footer(msgspec.Struct):
 _HEADER = msgspec.json.Decoder(Header)
 _TRIAL = msgspec.json.Decoder(TrialRecord)
 _LABELS = msgspec.json.Decoder(Labels)
+_PROBE = msgspec.json.Decoder(ProbeRecord)
 
 
 class Unusable(ValueError):

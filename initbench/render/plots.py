@@ -8,19 +8,25 @@ Line = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Panel:
-    """One technique: a thin line per seed, a thick one that sums them up, perhaps a ringed point."""
+    """One technique: a thin line per seed, a thick one that sums them up, perhaps a ringed point.
+
+    ``band`` are the lower and the upper edge of where most seeds are, ``theory`` is a dashed line.
+    """
 
     name: str
     seeds: tuple[Line, ...]
     middle: Line
     ring: tuple[float, float] | None = None
+    band: tuple[Line, Line] | None = None
+    theory: Line | None = None
 
 
 @dataclass(frozen=True)
 class Panels:
     """A panel per technique on common axes, the others' thick lines behind it in grey.
 
-    ``level`` is a horizontal line, such as chance; ``log`` spaces x by its logarithm; ``steps`` draws stairs.
+    ``level`` is a horizontal line, such as chance; ``log`` spaces x by its logarithm and ``log_y`` y; ``steps`` draws
+    stairs.
     """
 
     x: str
@@ -29,6 +35,7 @@ class Panels:
     level: float | None = None
     log: bool = False
     steps: bool = False
+    log_y: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,4 +81,23 @@ class Ranking:
     difference: float
 
 
-Plot = Panels | Strips | HeatMap | Ranking
+@dataclass(frozen=True)
+class Plane:
+    """Named points over a plane with a quantity of which only the sign and the distance from 0 count.
+
+    ``x`` are spaced by their logarithm, ``values`` is ``[y][x]``; the line where they are 0 is called ``edge``, where
+    they are ``below`` and ``above`` 0 these words stand.
+    """
+
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+    points: tuple[tuple[str, float, float], ...]
+    edge: str
+    below: str
+    above: str
+
+
+Plot = Panels | Strips | HeatMap | Ranking | Plane

@@ -15,11 +15,12 @@ from initbench.render.blocks import Block, Figure, shown
 from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.heat_map import heat_map
 from initbench.render.figures.panels import panels
+from initbench.render.figures.plane import plane
 from initbench.render.figures.ranking import ranking
 from initbench.render.figures.strips import strips
 from initbench.render.figures.style import COLORS, STYLE
 from initbench.render.files import replace_file
-from initbench.render.plots import HeatMap, Panels, Plot, Strips
+from initbench.render.plots import HeatMap, Panels, Plane, Plot, Strips
 
 # Of a title of 8 points, with room to spare.
 _LETTERS_AN_INCH = 15
@@ -99,4 +100,6 @@ def _canvas(plot: Plot) -> Canvas:
         return panels(plot)
     if isinstance(plot, Strips):
         return strips(plot)
+    if isinstance(plot, Plane):
+        return plane(plot)
     return heat_map(plot) if isinstance(plot, HeatMap) else ranking(plot)

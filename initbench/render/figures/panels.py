@@ -1,5 +1,7 @@
 """A panel per technique on common axes: learning curves, accuracies over a swept setting, performance profiles."""
 
+import math
+
 from matplotlib.axes import Axes
 
 from initbench.render.figures.canvas import Canvas
@@ -40,9 +42,14 @@ def panels(plot: Panels) -> Canvas:
         for other in plot.panels:
             if other is not panel:
                 ax.plot(*other.middle, color=COLORS["faint"], linewidth=0.7, zorder=1, **style)
+        if panel.band is not None:
+            (x, low), (_, high) = panel.band
+            ax.fill_between(x, low, high, color=COLORS["accent"], alpha=0.22, linewidth=0, zorder=2)
         for line in panel.seeds[:_MOST_LINES]:
             ax.plot(*line, color=COLORS["accent"], linewidth=0.6, alpha=0.45, zorder=2, **style)
         ax.plot(*panel.middle, color=COLORS["accent"], linewidth=1.9, zorder=3, solid_capstyle="round", **style)
+        if panel.theory is not None:
+            ax.plot(*panel.theory, color=COLORS["warm"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=4)
         _points(ax, plot, panel)
         if place + across >= len(plot.panels):
             ax.tick_params(labelbottom=True)
@@ -75,6 +82,10 @@ def _scale(plot: Panels, ax: Axes) -> None:
 
     if plot.steps:
         ax.set_ylim(0, 104)
+    if plot.log_y:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     if plot.log:
         x = sorted({value for panel in plot.panels for value in panel.middle[0]})
         # Matplotlib's own margin, set by hand: where no point has a number nothing else would set the limits.
@@ -89,3 +100,8 @@ def _scale(plot: Panels, ax: Axes) -> None:
     else:
         x = sorted({value for panel in plot.panels for value in panel.middle[0]})
         ax.xaxis.set_major_locator(FixedLocator(x) if len(x) <= 6 else MaxNLocator(4, integer=True))
+
+
+def _power(value: float) -> str:
+    """A tick of a scale of powers of ten."""
+    return f"{value:g}" if 1e-3 <= value <= 1e3 else f"1e{round(math.log10(value))}"
