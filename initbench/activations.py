@@ -79,6 +79,19 @@ def _leaky_relu_derivative(x: Array, negative_slope: float = 0.01) -> Array:
     return np.where(x > 0, 1.0, negative_slope)
 
 
+def tat_scale(negative_slope: float) -> float:
+    """What makes a leaky relu keep the second moment of N(0, 1)."""
+    return math.sqrt(2 / (1 + negative_slope**2))
+
+
+def _tat(x: Array, negative_slope: float = 0.2) -> Array:
+    return tat_scale(negative_slope) * _leaky_relu(x, negative_slope)
+
+
+def _tat_derivative(x: Array, negative_slope: float = 0.2) -> Array:
+    return tat_scale(negative_slope) * _leaky_relu_derivative(x, negative_slope)
+
+
 def _mish(x: Array) -> Array:
     return np.asarray(x * np.tanh(np.logaddexp(0, x)))
 
@@ -106,6 +119,7 @@ ACTIVATIONS: dict[str, Activation] = {
         "x if x > 0 else negative_slope·x",
         lambda negative_slope=0.01: math.sqrt(2 / (1 + negative_slope**2)),
     ),
+    "tat": Activation(_tat, _tat_derivative, "√(2/(1 + a²))·leaky_relu(x, a), a = negative_slope"),
     "elu": Activation(_elu, _elu_derivative, "x if x > 0 else alpha·(eˣ − 1)"),
     "selu": Activation(
         lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
@@ -216,6 +230,37 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
     return high
 
 
+def tat_slope(depth: int, eta: float = 0.9) -> float:
+    """The negative slope with which ``depth`` layers of tat map the correlation 0 of two inputs to ``eta``.
+
+    With weights that keep norms, a layer maps the correlation c of two inputs to
+    c + (1 − a)²/(π(1 + a²))·(√(1 − c²) − c·arccos c), and the deeper the network, the nearer two inputs come to each
+    other. It is 0 where a relu of this depth keeps them apart by more than that: a network so shallow needs no slope.
+
+    Args:
+        depth: layers with the activation.
+        eta: the correlation after all of them, in (0, 1).
+
+    References:
+        Zhang, Botev & Martens 2022, arXiv:2203.08120, section 4.1.
+    """
+
+    def correlation(slope: float) -> float:
+        c, rate = 0.0, (1 - slope) ** 2 / (math.pi * (1 + slope**2))
+        for _ in range(depth):
+            c = min(1.0, c + rate * (math.sqrt(1 - c * c) - c * math.acos(c)))
+        return c
+
+    if correlation(0.0) <= eta:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if correlation(middle) > eta else (low, middle)
+    # The slope is part of a trial's identity, and the last digits of an arccos are a library's own.
+    return round(low, 10)
+
+
 def torch_gain(name: str, params: Mapping[str, float] | None = None) -> float | None:
     """The gain of ``torch.nn.init.calculate_gain``, or None where torch knows none."""
     gain = ACTIVATIONS[name].torch_gain
@@ -228,6 +273,9 @@ def torch_function(name: str, params: Mapping[str, Any] | None = None) -> "Calla
 
     if name == "identity":
         return lambda x: x
+    if name == "tat":
+        slope = ACTIVATIONS[name].parameter(params or {})
+        return lambda x: torch.nn.functional.leaky_relu(x, slope) * tat_scale(slope)
     function = getattr(torch.nn.functional, name)
     return lambda x: function(x, **(params or {}))
 

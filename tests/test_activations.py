@@ -12,6 +12,7 @@ from initbench.activations import (
     gaussian_mean,
     kurtosis,
     rms_gain,
+    tat_slope,
     torch_function,
     torch_gain,
 )
@@ -32,6 +33,24 @@ SECOND_MOMENTS = {
     "softplus": 0.9212,
     "identity": 1.0,
     "hardswish": 0.3316,
+    "tat": 1.0,
+}
+
+OTHER_PARAMETERS = {
+    "leaky_relu": {"negative_slope": 0.2},
+    "tat": {"negative_slope": 0.4},
+    "elu": {"alpha": 0.7},
+}
+
+# The slope that maps the correlation 0 to eta over so many layers, solved elsewhere to four digits.
+TAT_SLOPES = {
+    (20, 0.9): 0.1814,
+    (30, 0.9): 0.3027,
+    (50, 0.9): 0.4305,
+    (100, 0.9): 0.5704,
+    (200, 0.9): 0.6796,
+    (10, 0.8): 0.1477,
+    (50, 0.8): 0.5483,
 }
 
 
@@ -44,7 +63,11 @@ def test_torch_and_numpy_agree(name: str) -> None:
 
 def test_parameters_reach_both() -> None:
     x = torch.linspace(-3, 3, 101, dtype=torch.float64)
-    for name, params in (("leaky_relu", {"negative_slope": 0.2}), ("elu", {"alpha": 0.7})):
+    for name, params in (
+        ("leaky_relu", {"negative_slope": 0.2}),
+        ("tat", {"negative_slope": 0.4}),
+        ("elu", {"alpha": 0.7}),
+    ):
         expected = ACTIVATIONS[name].function(x.numpy(), **params)
         np.testing.assert_allclose(torch_function(name, params)(x).numpy(), expected, rtol=1e-12, atol=1e-12)
 
@@ -81,7 +104,11 @@ def test_derivatives_are_autograds(name: str) -> None:
 
 
 def test_derivatives_take_the_parameters() -> None:
-    for name, params in (("leaky_relu", {"negative_slope": 0.2}), ("elu", {"alpha": 0.7})):
+    for name, params in (
+        ("leaky_relu", {"negative_slope": 0.2}),
+        ("tat", {"negative_slope": 0.4}),
+        ("elu", {"alpha": 0.7}),
+    ):
         x = torch.linspace(-3, 3, 100, dtype=torch.float64, requires_grad=True)
         (expected,) = torch.autograd.grad(torch_function(name, params)(x).sum(), x)
         derivative = ACTIVATIONS[name].derivative(x.detach().numpy(), **params)
@@ -152,3 +179,28 @@ def test_a_wide_and_deep_critical_network_stays_at_its_fixed_point(name: str, si
     for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
         gradient = gradient @ weight * slope
     assert (np.mean(gradient**2) / start) ** (1 / depth) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(("depth", "eta"), TAT_SLOPES)
+def test_the_slope_of_tat_is_the_one_solved_elsewhere(depth: int, eta: float) -> None:
+    assert tat_slope(depth, eta) == pytest.approx(TAT_SLOPES[depth, eta], abs=6e-5)
+
+
+def test_tat_needs_no_slope_where_a_relu_keeps_inputs_apart() -> None:
+    # relu maps the correlation 0 to .3183, .7359, .8715 and .9879 over 1, 5, 10 and 50 layers.
+    assert [tat_slope(depth, 0.9) for depth in (0, 1, 5, 10)] == [0.0] * 4
+    assert tat_slope(5, 0.7360) == 0.0 < tat_slope(5, 0.7358)
+    assert tat_slope(50, 0.98795) == 0.0 < tat_slope(50, 0.98785)
+
+
+@pytest.mark.full
+def test_a_wide_tat_network_maps_orthogonal_inputs_to_the_correlation_asked_for() -> None:
+    # Orthogonal weights keep norms; what is left of the width in a correlation after 20 layers is a few times 1/√1024.
+    rng, width, depth = np.random.default_rng(0), 1024, 20
+    slope = tat_slope(depth, 0.9)
+    x = np.linalg.qr(rng.standard_normal((width, 2)))[0].T
+    for _ in range(depth):
+        q, r = np.linalg.qr(rng.standard_normal((width, width)))
+        x = ACTIVATIONS["tat"].function(x @ (q * np.sign(np.diag(r))).T, negative_slope=slope)
+    correlation = x[0] @ x[1] / np.linalg.norm(x[0]) / np.linalg.norm(x[1])
+    assert correlation == pytest.approx(0.9, abs=0.03)

@@ -38,6 +38,8 @@ MORE = {
     "halving": "init=he protocol=tuned protocol.halving=true protocol.seeds=2 protocol.search.lr=0.1",
     "a grid": "init=he protocol=tuned protocol.search.lr=null,[0.1,1] protocol.search.optimizer.momentum=[0,0.9]",
     "all optimizers": "optimizer=glob(*) optimizer.eps=1e-6 optimizer.nesterov=true",
+    "a slope from the depth": "activation=tat init=orthogonal depth=5,50 activation.eta=0.8",
+    "a slope": "activation=tat activation.negative_slope=0.25",
     "the critical bias": "init=critical bias=null,critical,normal activation=tanh bias.std=0.1",
     "the layers' own": "init=he init_first=he init_first.gain=auto init_output=critical init_output.gain=1",
     "a preset": "experiment=smoke",

@@ -42,7 +42,8 @@ def test_autoencoder_gradient_is_that_of_autograd(activation: str, binary: bool)
         torch.from_numpy(v.copy()).requires_grad_() for v in unsupervised.parts(layer, layer.params)
     )
     clean = torch.from_numpy(layer.clean)
-    name = {"leaky_relu": {"negative_slope": 0.3}, "elu": {"alpha": 0.3}}.get(activation)
+    slope = {"negative_slope": 0.3}
+    name = {"leaky_relu": slope, "tat": slope, "elu": {"alpha": 0.3}}.get(activation)
     h = torch_function(activation, name)(torch.from_numpy(layer.seen) @ weight.T + bias)
     z = h @ weight + offset
     wanted = F.binary_cross_entropy_with_logits(z, clean, reduction="sum") if binary else ((z - clean) ** 2).sum() / 2

@@ -7,10 +7,12 @@ from handmade import failed_record, make_record, table, trials_of
 from initbench.analysis.compare import compare
 from initbench.analysis.scores import OUTCOMES
 from initbench.analysis.sweeps import longest_run, sweeps
+from initbench.records.schema import settings
 from initbench.render.blocks import Code, Figure, Paragraph
 from initbench.render.markdown import to_markdown
 from initbench.render.plots import Panels
 from initbench.report.document import Options, document
+from initbench.trial import Asked
 
 
 def outcomes(made: list[dict[str, Any]], **options: Any) -> list[str]:
@@ -150,3 +152,15 @@ def test_the_performance_profile_by_head() -> None:
     assert list(found["he"].values()) == ["100", "100", "100", "100", "100"]
     assert list(found["xavier"].values()) == ["33", "33", "67", "67", "67"]
     assert list(found["zero"].values()) == ["0", "0", "0", "0", "0"]
+
+
+def test_a_slope_that_follows_from_the_depth_does_not_part_a_sweep_over_depth() -> None:
+    def activations(**more: str) -> list[object]:
+        asked = Asked(init="he", settings={"init": "he", "activation": "tat"} | more)
+        trials = ({"depth": depth, "activation": {"name": "tat", "negative_slope": depth / 100}} for depth in (20, 50))
+        return [settings(trial, asked)["activation"] for trial in trials]
+
+    assert activations() == [{"name": "tat"}] * 2
+    assert activations(**{"activation.eta": "0.8"}) == [{"name": "tat", "eta": "0.8"}] * 2
+    given = activations(**{"activation.negative_slope": "0.2"})
+    assert given == [{"name": "tat", "negative_slope": slope} for slope in (0.2, 0.5)]

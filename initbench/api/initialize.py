@@ -211,7 +211,7 @@ def _drawn(part: Part, seed: int) -> tuple[torch.Tensor, Certificate]:
 
 
 def _activation(activation: str | Mapping[str, Any]) -> Named:
-    return resolve.named(check.option("activation", _node("activation", activation), {}))
+    return resolve.activation(check.option("activation", _node("activation", activation), {}))
 
 
 def _policy(bias: str | Mapping[str, Any], activation: Named | None) -> Named:

@@ -160,11 +160,13 @@ def _bias(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
 
 def _activation(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     name, params = node["name"], {key: value for key, value in node.items() if key != "name"}
-    known, critical = torch_gain(name, params), critical_gain(name, 0.0, params)
+    # Gains depend on no slope that follows from a depth.
+    own = {key: value for key, value in params.items() if key in ACTIVATIONS[name].defaults and value != "auto"}
+    known, critical = torch_gain(name, own), critical_gain(name, 0.0, own)
     return (
         ACTIVATIONS[name].formula,
         _params(params) or "–",
-        f"{rms_gain(name, params):.4f}",
+        f"{rms_gain(name, own):.4f}",
         "–" if known is None else f"{known:.4f}",
         "–" if critical is None else f"{critical:.4f}",
     )

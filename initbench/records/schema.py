@@ -292,5 +292,15 @@ def settings(trial: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
             # Of others' records, which may not say how they were asked for, what is known.
             law = found[group].get("law") or str(found[group].get("sha256", ""))[:12]
             found[group] = {"name": getattr(asked, group) or law, **found[group]}
+    activation = found.get("activation")
+    if isinstance(activation, Mapping) and activation.get("name") == "tat" and _follows(asked):
+        # One setting at all depths, whatever the slope that follows from each.
+        eta = asked.settings.get("activation.eta")
+        found["activation"] = {"name": "tat", **({} if eta is None else {"eta": eta})}
     found["protocol"] = asked.protocol if len(asked.protocol) > 1 else asked.protocol["name"]
     return found | {"stage": asked.stage, "chosen": asked.chosen}
+
+
+def _follows(asked: Asked) -> bool:
+    """Whether the slope of an activation was left to follow from the depth."""
+    return "activation" in asked.settings and asked.settings.get("activation.negative_slope", "auto") == "auto"

@@ -147,7 +147,8 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:
     laws = catalogue.laws
     found = checked(plain, laws)
-    activation, model = resolve.named(found["activation"]), resolve.model(found["model"])
+    model = resolve.model(found["model"])
+    activation = resolve.activation(found["activation"], found["depth"], model.name)
     bias = resolve.bias_policy(found["bias"], activation)
     inits = {group: found[group] and resolve.initializer(found[group], activation, bias, laws) for group in INIT_GROUPS}
     if model.name != "module" and inits["init"].scheme == "torch":

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from initbench.activations import critical_gain, kurtosis, rms_gain, torch_gain
+from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, tat_slope, torch_gain
 from initbench.code import read
 from initbench.data import DatasetSpec
 from initbench.data_driven import DATA_LAWS
@@ -32,6 +32,28 @@ _CRITICAL_BIAS_STD = math.sqrt(0.05)
 def named(option: Option) -> Named:
     """An option of which nothing follows but what it says."""
     return Named(option.common["name"], tuple(sorted(option.params.items())))
+
+
+def activation(option: Option, depth: int | None = None, model: str = "mlp") -> Named:
+    """An option of the group ``activation``, with a slope that follows from the depth resolved to a number.
+
+    Args:
+        option: checked.
+        depth: of the network; None where nobody says.
+        model: a name of :data:`initbench.models.MODELS`.
+
+    Raises:
+        InputError: the slope follows from a depth, and there is none, or one that counts something else than layers.
+    """
+    names, params = ACTIVATIONS[option.kind].defaults, dict(option.params)
+    if params.get("negative_slope") == "auto":
+        if depth is None:
+            raise InputError(f"activation '{option.kind}' needs negative_slope=NUMBER where no depth is known")
+        if MODELS[model].branches or model == "module":
+            raise InputError(f"activation.negative_slope=auto needs model=mlp or cnn; give a number with model={model}")
+        params["negative_slope"] = tat_slope(depth, params["eta"])
+    # What only decides another parameter is no part of what is trained.
+    return Named(option.common["name"], tuple(sorted((name, params[name]) for name in names)))
 
 
 def initializer(option: Option, activation: Named | None, bias: Named, laws: Laws) -> Init:

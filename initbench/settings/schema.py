@@ -223,6 +223,16 @@ def _of_bias(name: str) -> tuple[Parameter, ...]:
     return refined(declared(BIASES[name].function), _BIAS | {"std": _BIAS["std"] | critical})
 
 
+def _of_activation(name: str) -> tuple[Parameter, ...]:
+    found = declared(ACTIVATIONS[name].function)
+    if name != "tat":
+        return found
+    about = "of what is negative; auto: what follows from eta and the depth"
+    slope = {"words": ("auto",), "default": "auto", "least": 0, "below": 1, "help": about}
+    eta = Parameter("eta", 0.9, above=0, below=1, help="correlation that all layers map 0 to; where the slope is auto")
+    return (*refined(found, {"negative_slope": slope}), eta)
+
+
 def _of_source(name: str) -> tuple[Parameter, ...]:
     return tuple(map(_positive, refined(declared(SOURCES[name], all_of_them=True), _SOURCE)))
 
@@ -231,7 +241,7 @@ _TABLES: dict[str, tuple[Callable[[str], tuple[Parameter, ...]], Mapping[str, An
     "dataset": (_of_source, SOURCES),
     "bias": (_of_bias, BIASES),
     "model": (lambda name: MODELS[name].parameters, MODELS),
-    "activation": (lambda name: declared(ACTIVATIONS[name].function), ACTIVATIONS),
+    "activation": (_of_activation, ACTIVATIONS),
     "optimizer": (lambda name: OPTIMIZERS[name].parameters, OPTIMIZERS),
     "protocol": (PROTOCOLS.__getitem__, PROTOCOLS),
     "experiment": (lambda name: (), {}),

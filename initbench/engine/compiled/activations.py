@@ -21,11 +21,11 @@ def _relu(z, slope, a):
 
 
 @compiled
-def _leaky_relu(z, slope, a):
-    zero, one = z.dtype.type(0), z.dtype.type(1)
+def _leaky_relu(z, slope, below, above):
+    zero = z.dtype.type(0)
     for i in range(len(z)):
         x = z[i]
-        d = a if x <= zero else one
+        d = below if x <= zero else above
         slope[i] = d
         z[i] = d * x
 
@@ -145,6 +145,7 @@ KERNELS = (
     "softplus",
     "identity",
     "hardswish",
+    "tat",
 )
 
 
@@ -161,7 +162,7 @@ def activate(number, a, z, slope):
     if number == 0:
         _relu(z, slope, a)
     elif number == 1:
-        _leaky_relu(z, slope, a)
+        _leaky_relu(z, slope, a, z.dtype.type(1))
     elif number == 2:
         _elu(z, slope, a, z.dtype.type(1))
     elif number == 3:
@@ -185,3 +186,7 @@ def activate(number, a, z, slope):
         _identity(z, slope, a)
     elif number == 12:
         _hardswish(z, slope, a)
+    elif number == 13:
+        # Zhang et al. 2022, arXiv:2203.08120.
+        scale = math.sqrt(2 / (1 + float(a) * float(a)))
+        _leaky_relu(z, slope, z.dtype.type(scale * a), z.dtype.type(scale))
