@@ -1,7 +1,5 @@
 """A panel per technique on common axes: learning curves, accuracies over a swept setting, performance profiles."""
 
-import math
-
 from matplotlib.axes import Axes
 
 from initbench.render.figures.canvas import Canvas
@@ -78,12 +76,15 @@ def _points(ax: Axes, plot: Panels, panel: Panel) -> None:
 
 
 def _scale(plot: Panels, ax: Axes) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     if plot.steps:
         ax.set_ylim(0, 104)
     if plot.log_y:
         ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        # Within a decade or two powers of ten alone would be too few ticks, perhaps none.
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
         ax.yaxis.set_minor_formatter(NullFormatter())
     if plot.log:
@@ -104,4 +105,4 @@ def _scale(plot: Panels, ax: Axes) -> None:
 
 def _power(value: float) -> str:
     """A tick of a scale of powers of ten."""
-    return f"{value:g}" if 1e-3 <= value <= 1e3 else f"1e{round(math.log10(value))}"
+    return f"{value:g}" if 1e-3 <= value <= 1e3 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
