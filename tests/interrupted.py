@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from initbench.engine.checkpoints import State
 from initbench.engine.job import Ints
 from initbench.experiment.checkpoints import Files
+
+Result = TypeVar("Result")
 
 
 class Killed(Exception):
@@ -31,3 +34,17 @@ class Killing(Files):
         self.left -= 1
         if self.left < 0:
             raise Killed
+
+
+def killed_until_whole(
+    folder: Path, n_trials: int, after: float, work: Callable[[Killing], Result]
+) -> tuple[Result, int, int]:
+    """The result of work that is killed again and again; in how many lives, and how many checkpoints they found."""
+    lives = found = 0
+    while True:
+        kept = Killing(folder, n_trials, after)
+        lives += 1
+        try:
+            return work(kept), lives, found
+        except Killed:
+            found += kept.found

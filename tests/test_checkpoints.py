@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Answer
-from interrupted import Killed, Killing
+from interrupted import Killed, Killing, killed_until_whole
 from msgspec.structs import replace
 from torch import nn
 from training import RULES, make_samples, train_many
@@ -104,16 +104,8 @@ def test_a_trial_killed_again_and_again_has_the_bits_of_one_that_was_not(
     # Compiled code comes back after every step.
     monkeypatch.setattr(sys.modules["initbench.engine.compiled.train"], "_CALL_FLOPS", 1)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    lives, found = 0, 0
-    while True:
-        # Seven steps in a life: one ends within an epoch, at its end, and with the other trial begun.
-        kept = Killing(tmp_path, 2, after=7)
-        lives += 1
-        try:
-            again = trained(engine, rule, checkpoints=kept)
-            break
-        except Killed:
-            found += kept.found
+    # Seven steps in a life: one ends within an epoch, at its end, and with the other trial begun.
+    again, lives, found = killed_until_whole(tmp_path, 2, 7, lambda kept: trained(engine, rule, checkpoints=kept))
     # 3 epochs of 5 steps, of two trials one after the other or of one stack.
     assert lives >= (2 if engine == "stack" else 4)
     assert found >= lives - 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interrupted import Killed, Killing
+from interrupted import Killed, Killing, killed_until_whole
 from problems import LEARNING, QUICK, make_problem
 
 from initbench.data_driven import DATA_LAWS, Prepared, Task, prepare
@@ -42,16 +42,8 @@ def test_whoever_is_killed_again_and_again_has_the_bits_of_whoever_was_not(
 ) -> None:
     whole = prepared(name)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    lives, found = 0, 0
-    while True:
-        # Odd, so that it ends at every kind of place: within a layer, at its end, between two networks.
-        kept = Killing(tmp_path, 2, after=2)
-        lives += 1
-        try:
-            again = prepared(name, kept)
-            break
-        except Killed:
-            found += kept.found
+    # Odd, so that it ends at every kind of place: within a layer, at its end, between two networks.
+    again, lives, found = killed_until_whole(tmp_path, 2, 2, lambda kept: prepared(name, kept))
     # Of two networks: two layers of five epochs and their end, or twenty steps.
     assert lives >= 8
     assert found >= lives - 1

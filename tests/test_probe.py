@@ -22,7 +22,7 @@ from initbench.experiment.start import architecture_of, initial
 from initbench.models import modules
 from initbench.probing import networks, run
 from initbench.probing.document import FORMATS, document, text
-from initbench.probing.plan import probe_of, wanted
+from initbench.probing.plan import wanted
 from initbench.records import index, store
 from initbench.records.probe import ProbeRecord
 from initbench.render.blocks import Figure
@@ -39,7 +39,7 @@ def probed(folder: Path, *overrides: str) -> Probes:
 def by_autograd(overrides: list[str], seed: int) -> tuple[dict[str, list[float]], dict[str, float]]:
     """The quantities of a perceptron from the module, autograd and torch's optimizer, in float64."""
     _, asked = ask([overrides])
-    cell = probe_of(asked.cells[0], seed).cell
+    cell = wanted(asked)[0].cell
     architecture = architecture_of(cell)
     module = modules.build(architecture).double()
     params = {name: torch.tensor(values).double() for name, values in initial(trial_of(cell, seed)).items()}

@@ -1,6 +1,5 @@
 """``initbench.probe``: what a module of anyone's does before it is trained."""
 
-import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,11 +40,9 @@ class Probed:
         return pd.DataFrame({"layer": self.names, **self.layers})
 
     def __repr__(self) -> str:
-        from initbench.render.terminal import Terminal, to_terminal
+        from initbench.render.terminal import to_text
 
-        page = io.StringIO()
-        to_terminal([self._table()], Terminal(file=page, width=200))
-        return "\n".join(line.rstrip() for line in page.getvalue().strip("\n").splitlines())
+        return "\n".join(line.rstrip() for line in to_text([self._table()], 200).strip("\n").splitlines())
 
     def _repr_html_(self) -> str:
         from initbench.render.fragment import to_fragment
@@ -53,8 +50,8 @@ class Probed:
         return to_fragment(self._table(), self._whole())
 
     def _table(self) -> "Table":
-        from initbench.probing.texts import significant
         from initbench.render.blocks import Table
+        from initbench.render.text import significant
 
         rows = [
             (name, *(significant(self.layers[quantity][row]) for quantity in SHOWN))
@@ -64,7 +61,7 @@ class Probed:
         return Table(header, tuple(rows), title="Before training", caption=self._whole())
 
     def _whole(self) -> str:
-        from initbench.probing.texts import significant
+        from initbench.render.text import significant
 
         known = {name: value for name, value in self.values.items() if not math.isnan(value)}
         return "; ".join(f"{name.replace('_', ' ')} {significant(value)}" for name, value in known.items())

@@ -1,6 +1,5 @@
 """Results in Python: trials that one can count, tabulate, compare, report and draw. Needs no torch."""
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,12 +48,10 @@ class Results:
     def __repr__(self) -> str:
         if not len(self):
             return self._count()
-        from initbench.render.terminal import Terminal, to_terminal
+        from initbench.render.terminal import to_text
 
-        page = io.StringIO()
         # Never folded or cut into parts.
-        to_terminal([self._table()], Terminal(file=page, width=200))
-        lines = [line.rstrip() for line in page.getvalue().strip("\n").splitlines()]
+        lines = [line.rstrip() for line in to_text([self._table()], 200).strip("\n").splitlines()]
         return "\n".join([self._count(), *lines])
 
     def _repr_html_(self) -> str:

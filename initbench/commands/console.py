@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -12,6 +12,7 @@ from initbench.errors import StorageError
 
 if TYPE_CHECKING:
     from initbench.analysis.trials import Trials
+    from initbench.render.blocks import Block
     from initbench.report.document import Options
     from initbench.report.output import Other
 
@@ -61,18 +62,32 @@ def ready_to_print() -> None:
 def print_report(
     trials: "Trials", options: "Options", form: str, out: Path | None, other: "Other | None" = None
 ) -> None:
+    """A report, as :func:`print_document` prints it."""
+    from initbench.report import output
+
+    print_document(
+        form,
+        out,
+        lambda: output.blocks(trials, options, other),
+        lambda: output.report(trials, options, form, other),
+    )
+
+
+def print_document(
+    form: str, out: Path | None, blocks: "Callable[[], Iterable[Block]]", text: Callable[[], str]
+) -> None:
     """On a terminal in colour and as wide as it is; else as text, to stdout or to a file."""
     from initbench.render.terminal import Terminal, to_terminal
     from initbench.report import output
 
     if form == "rich" and out is None:
-        blocks = output.blocks(trials, options, other)
+        shown = blocks()
         with stdout():
-            to_terminal(blocks, Terminal())
+            to_terminal(shown, Terminal())
         return
-    text = output.report(trials, options, form, other)
+    written = text()
     if out is None:
         with stdout():
-            sys.stdout.write(text)
+            sys.stdout.write(written)
         return
-    output.write(text, out)
+    output.write(written, out)

@@ -1,13 +1,12 @@
 """``initbench probe``: what networks do before they are trained, beside theory."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
-from initbench.commands.console import stdout
+from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Overrides, Plugins
+from initbench.commands.console import print_document, stdout
 from initbench.commands.run import DryRun, Multirun
 from initbench.commands.stopping import resumable
 
@@ -20,10 +19,8 @@ def probe(
     form: Annotated[
         Format, typer.Option("--format", help="CSV is one row per number; HTML has the figures.")
     ] = Format.rich,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
-    ] = None,
+    out: Out = None,
+    figures: FiguresDir = None,
     config_dir: ConfigDir = None,
     plugin: Plugins = None,
     dry_run: DryRun = False,
@@ -47,19 +44,9 @@ def probe(
         return
     probes = measure(wanted)
     from initbench.probing import document
-    from initbench.render.terminal import Terminal, to_terminal
-    from initbench.report import output
 
     if figures is not None:
         document.write_figures(probes, figures)
-    if out is not None:
-        output.write(document.text(probes, form), out)
-    else:
-        blocks = document.document(probes) if form is Format.rich else []
-        with stdout():
-            if form is Format.rich:
-                to_terminal(blocks, Terminal())
-            else:
-                print(document.text(probes, form), end="")
+    print_document(form, out, lambda: document.document(probes), lambda: document.text(probes, form))
     if any(record.outcome == "failed" for record in probes.records):
         raise typer.Exit(3)

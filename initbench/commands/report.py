@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from initbench.commands.arguments import ConfigDir, Debug, Plugins
+from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Plugins
 from initbench.commands.console import print_report
 from initbench.errors import InputError
 
@@ -26,7 +26,7 @@ def report(
     form: Annotated[
         Format, typer.Option("--format", help="CSV is one row per trial; HTML has all views.")
     ] = Format.rich,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")] = None,
+    out: Out = None,
     by: Annotated[
         str, typer.Option(metavar="KEY", help="The setting whose values the columns compare, e.g. activation.")
     ] = "init",
@@ -39,9 +39,7 @@ def report(
         float | None,
         typer.Option(help="Validation accuracy that counts as trained (default: by data set).", min=0, max=1),
     ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
-    ] = None,
+    figures: FiguresDir = None,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="Take KEY=VALUE as 'run' does: the trials that this run asks for, and no others."),

@@ -1,6 +1,5 @@
 """What is said of probes and in which order: of each setting what its initializers do, beside theory, and pictures."""
 
-import io
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -17,15 +16,14 @@ from initbench.analysis.probes import Probes
 from initbench.probing.compare import Theory, theory
 from initbench.probing.expected import LOGARITHMIC
 from initbench.probing.plane import plane
-from initbench.probing.texts import significant
 from initbench.probing.theory import Field
 from initbench.render.blocks import Block, Figure, Heading, Paragraph, Table
 from initbench.render.csv import to_csv
 from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
 from initbench.render.plots import Line, Panel, Panels
-from initbench.render.terminal import Terminal, to_terminal
-from initbench.render.text import NONE, counted, number, span
+from initbench.render.terminal import to_text
+from initbench.render.text import NONE, counted, number, significant, span
 from initbench.trial import START_GROUPS
 
 FORMATS = ("rich", "markdown", "csv", "html")
@@ -104,9 +102,7 @@ def text(probes: Probes, form: str) -> str:
         return to_html(blocks, *headline(probes))
     if form == "markdown":
         return to_markdown(blocks)
-    page = io.StringIO()
-    to_terminal(blocks, Terminal(file=page, width=_WIDTH))
-    return page.getvalue()
+    return to_text(blocks, _WIDTH)
 
 
 def table(probes: Probes) -> pd.DataFrame:

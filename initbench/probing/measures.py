@@ -14,6 +14,8 @@ from initbench.activations import ACTIVATIONS
 # A slope below these parts of the steepest: a unit that is flat for every input learns nothing; one that is nearly flat
 # for an input passes little of its gradient on.
 DEAD, SATURATED = 1e-3, 0.05
+# How many inputs the singular values are averaged over: their spread over inputs is small beside that over seeds.
+JACOBIAN_INPUTS = 4
 # Weight gradients of two units are the same one if they agree to this part of the largest.
 _SAME = 1e-5
 

@@ -30,7 +30,6 @@ _CHANNELS = (nn.modules.conv._ConvNd,)
 _INPUT_FIRST = (nn.modules.conv._ConvTransposeNd, nn.Embedding, nn.EmbeddingBag)
 # Of the derivative of outputs by inputs: more outputs cost a pass back each.
 MOST_OUTPUTS = 128
-JACOBIAN_INPUTS = 4
 
 # From the trained weights and their gradients to the changes of one step.
 Step = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -269,7 +268,7 @@ def _jacobian(output: Any, inputs: Sequence[Tensor]) -> dict[str, float]:
     x = next((one for one in inputs if one.requires_grad), None)
     if out is None or x is None or not out.requires_grad or not out.dim() or not x.dim() or len(out) != len(x):
         return undefined
-    n, flat = min(JACOBIAN_INPUTS, len(x)), out.flatten(1) if out.dim() > 1 else out[:, None]
+    n, flat = min(measures.JACOBIAN_INPUTS, len(x)), out.flatten(1) if out.dim() > 1 else out[:, None]
     if flat.shape[1] > MOST_OUTPUTS:
         return undefined
     rows = []

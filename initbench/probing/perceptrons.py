@@ -11,9 +11,6 @@ from initbench.activations import torch_function
 from initbench.models import Architecture
 from initbench.probing import measures
 
-# How many inputs the singular values are averaged over: their spread over inputs is small beside that over seeds.
-JACOBIAN_INPUTS = 4
-
 # (name of a parameter, values ``[trial, …]``, gradient) to the change that the first step makes.
 Step = Callable[[str, Tensor, Tensor], Tensor]
 
@@ -104,7 +101,7 @@ def _singular_values(weights: list[Tensor], slopes: list[Tensor]) -> Tensor:
     largest entry after each: a product of many layers may be beyond that too.
     """
     n_trials, n_classes, _ = weights[-1].shape
-    n = min(JACOBIAN_INPUTS, slopes[0].shape[1]) if slopes else 1
+    n = min(measures.JACOBIAN_INPUTS, slopes[0].shape[1]) if slopes else 1
     product = weights[-1].double().unsqueeze(1).expand(-1, n, -1, -1)
     scale = torch.zeros(n_trials, n, dtype=torch.float64, device=product.device)
     for weight, slope in zip(reversed(weights[:-1]), reversed(slopes), strict=True):

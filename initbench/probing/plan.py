@@ -6,7 +6,7 @@ from typing import Any
 
 from initbench.data import pinned
 from initbench.settings.request import Request
-from initbench.trial import Cell, trial_key, trial_keys
+from initbench.trial import Cell, trial_keys
 
 # Raised by hand whenever what is measured changes.
 PROBE_RECIPE = 1
@@ -38,11 +38,6 @@ def identity(cell: Cell, seed: int) -> dict[str, Any]:
     """
     whole = cell.identity(seed, cell.dataset.content or "")
     return {name: value for name, value in whole.items() if name not in _LATER} | {"probe": PROBE_RECIPE}
-
-
-def probe_of(cell: Cell, seed: int) -> Probe:
-    """The probe of a cell whose data set is pinned."""
-    return Probe(cell, seed, trial_key(identity(cell, seed)))
 
 
 def wanted(request: Request) -> list[Probe]:

@@ -1,5 +1,6 @@
 """Blocks as text on a terminal, of any width and with any characters."""
 
+import io
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +30,13 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Called by Rich in the handler of the error, which goes on."""
         raise
+
+
+def to_text(blocks: Iterable[Block], width: int) -> str:
+    """A document as a terminal of a width shows it, without colours."""
+    page = io.StringIO()
+    to_terminal(blocks, Terminal(file=page, width=width))
+    return page.getvalue()
 
 
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:

@@ -38,6 +38,18 @@ def number(value: float, places: int = 2) -> str:
     return NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.{places}f}"
 
 
+def significant(value: float) -> str:
+    """A number with three digits that count, for what goes over many powers of ten."""
+    if math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value and not 1e-3 <= abs(value) < 1e4:
+        return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    text = f"{value:.3g}"
+    return f"{value:.0f}" if "e" in text else text
+
+
 def whole(value: float) -> str:
     """A number that is whole, or half-way as a median may be."""
     return NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:g}"

@@ -1,6 +1,5 @@
 """A report from end to end: trials in, the text of one format and the files of its figures out."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from initbench.render.files import replace_file
 from initbench.render.latex import to_latex
 from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
-from initbench.render.terminal import Terminal, to_terminal
+from initbench.render.terminal import to_text
 from initbench.report.document import VIEWS, Options, document, headline
 from initbench.report.drift_tables import two_sets
 
@@ -47,9 +46,7 @@ def report(trials: Trials, options: Options, form: str, other: Other | None = No
         )
         return to_html(content, *title)
     if form == "rich":
-        page = io.StringIO()
-        to_terminal(content, Terminal(file=page, width=_WIDTH))
-        return page.getvalue()
+        return to_text(content, _WIDTH)
     return to_latex(content) if form == "latex" else to_markdown(content)
 
 
