@@ -34,6 +34,7 @@ RELEASED = [
     ["depth=0,1,3", "width=64"], ["depth=3", "width=[64,32,16]"], ["lr=0.02,1e-7", "schedule=linear,constant"],
     ["warmup=0.5", "epochs=3", "batch_size=64"],
     ["optimizer=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0.1"],
+    ["activation=tat", "depth=50"],
     ["model.norm=batch"], ["protocol=tuned"], ["init=gaussian", "init.std=0.5", "init.mean=-1"],
 ]  # fmt: skip
 

@@ -27,7 +27,7 @@ DISTRIBUTIONS = {
     "half_normal": stats.halfnorm(),
     "half_uniform": stats.uniform(),
 }
-DENSE_ONLY = {"identity"}
+DENSE_ONLY = {"identity", "tanh_identity"}
 
 
 def draw_one(law: str, seed: int = 0, shape: tuple[int, ...] = SHAPE, **params: object) -> np.ndarray:
@@ -90,6 +90,7 @@ def test_every_law_has_its_distribution(law: str) -> None:
     if promise.zeros:
         drawn = drawn[drawn != 0]
         promise = Promise(0.0, promise.std * math.sqrt(N / len(drawn)), promise.distribution)
+    drawn = np.where(drawn > promise.diagonal / 2, drawn - promise.diagonal, drawn) if promise.diagonal else drawn
     distribution = DISTRIBUTIONS[promise.distribution or ""]
     standardized = (drawn - promise.mean) / promise.std * distribution.std() + distribution.mean()
     assert stats.kstest(standardized, distribution.cdf).pvalue > 1e-3
@@ -127,6 +128,9 @@ BY_HAND = {
     "random_walk": (0.0, 0.044246, None),
     "zero_hadamard": (0.0009765625, 0.031235, 1.0),
     "sobol": (0.0, 0.044194, None),
+    "mirrored": (0.0, 0.03125, None),
+    "sinusoidal": (0.0, 0.039528, 0.0559017),
+    "tanh_identity": (0.00390625, 0.062604, None),
 }
 
 
@@ -359,6 +363,12 @@ def test_fans() -> None:
         ("sobol", {"layout": "row"}, "layout must be one of points, flat"),
         ("sobol", {"distribution": "cauchy"}, "distribution must be one of normal, uniform"),
         ("sobol", {"gain": 0.0}, "gain must be > 0"),
+        ("mirrored", {"mirror": "left"}, "mirror must be one of none, rows, columns, both; got 'left'"),
+        ("mirrored", {"base": "uniform"}, "base must be one of orthogonal, normal; got 'uniform'"),
+        ("mirrored", {"gain": 0.0}, "gain must be > 0"),
+        ("sinusoidal", {"gain": -1.0}, "gain must be > 0"),
+        ("tanh_identity", {"noise": 0.0}, "noise must be > 0"),
+        ("tanh_identity", {"mode": "fan"}, "mode must be one of fan_in"),
     ],
 )
 def test_bad_parameters_are_named(law: str, params: dict[str, object], message: str) -> None:

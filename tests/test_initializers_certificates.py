@@ -55,6 +55,31 @@ WRONG = {
         Promise(0.01, 0.0, zeros=0, magnitudes=((0.01, 64),)),
         "the magnitudes are not those of the law",
     ),
+    "pairs of rows of which one lost its partner": (
+        np.concatenate([he(shape=(128, 512)), -he(shape=(128, 512))]) * (np.arange(256) != 200)[:, None],
+        Promise(0.0, math.sqrt(2 / 512), "normal", mirror="rows"),
+        "its rows are not mirrored",
+    ),
+    "mirrored along the wrong axis": (
+        he("mirrored", mirror="columns"),
+        Promise(0.0, 1 / 16, "normal", mirror="rows", gain=1.0),
+        "its rows are not mirrored",
+    ),
+    "a gain forgotten in a mirrored weight": (
+        he("mirrored", mirror="both"),
+        Promise(0.0, 1 / 16, "normal", mirror="both", gain=math.sqrt(2)),
+        "off orthogonality",
+    ),
+    "an identity without its noise": (
+        np.eye(256, 512, dtype=np.float32),
+        Promise(0.0, 0.085 / 16, "normal", diagonal=1.0),
+        "std 0.04",
+    ),
+    "noise of the other fan": (
+        he("tanh_identity", mode="fan_in"),
+        Promise(0.0, 0.085 / 16, "normal", diagonal=1.0),
+        "std 0.0037",
+    ),
     "not a number": (np.full((4, 4), np.nan), HE, "not every entry is finite"),
 }
 
@@ -86,13 +111,34 @@ def test_the_stable_rank_is_that_of_a_full_decomposition() -> None:
         assert certify("any", weight).stable_rank == pytest.approx(exact, rel=0.05)
 
 
+def test_rows_that_are_zero_or_alike_are_told() -> None:
+    weight = he(shape=(8, 32))
+    assert certify("fine", weight).notes == ()
+    weight[3], weight[5], weight[6] = 0, -weight[1], weight[1]
+    told = ("1 of 8 rows are zero", "3 of 8 rows are another row but for the sign")
+    assert certify("promises nothing", weight).notes == told
+    assert certify("promises", weight, Promise(0.0, 0.25, "normal")).notes == told
+    # Of zeros, constants and mirrored rows everyone knows.
+    assert certify("zeros", np.zeros((4, 4))).notes == ()
+    for law, shape in (("constant", (8, 4)), ("mirrored", (8, 16)), ("identity", (8, 4)), ("zero_hadamard", (8, 4))):
+        promise = LAWS[law].promise
+        assert promise is not None
+        assert certify(law, he(law, shape), promise(shape, **LAWS[law].defaults)).notes == ()
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_law_says_whether_it_is_deterministic(law: str) -> None:
+    first, other = (draw(law, (16, 32), stream(seed, "init", "w")) for seed in (0, 1))
+    assert (first == other).all() == LAWS[law].deterministic
+
+
 @pytest.mark.parametrize("law", [law for law in LAWS if not LAWS[law].code])
 def test_a_correct_law_passes_on_every_seed(law: str) -> None:
     # Small tensors too, where sample moments stray most: six standard errors must hold over all of them.
     promise = LAWS[law].promise
     assert promise is not None
     defaults = LAWS[law].defaults | ({"k": 3} if law == "sparse" else {})
-    for shape in ((10, 16), (3, 64)):
+    for shape in ((10, 16), (4, 64)):
         for seed in range(50):
             weight = draw(law, shape, stream(seed, "init", "w"), **defaults)
             assert certify(law, weight, promise(shape, **defaults)).faults == ()

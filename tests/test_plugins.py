@@ -79,7 +79,7 @@ def test_a_plugin_is_trained_listed_and_certified(initbench: Initbench, monkeypa
     checked = initbench("list", "--check", "--plugin", "mine.py")
     assert checked.code == 0
     assert [line.split()[:3] for line in checked.out.splitlines() if line.startswith("  triangular")] == [
-        ["triangular", shape, "passed"] for shape in ("128x784", "512x128", "10x128", "64x32x3x3")
+        ["triangular", shape, "passed"] for shape in ("128x784", "128x128", "512x128", "10x128", "64x32x3x3")
     ]
 
 
@@ -295,7 +295,32 @@ def counts(shape, rng, _calls=[0]):
     assert "the same rng gave another weight" in found["python_state"].faults
     assert found["counts"].faults == ("the same rng gave another weight",)
     assert found["ignores"].passed
-    assert found["ignores"].notes == ("another rng gave the same weight",)
+    alike = "128 of 128 rows are another row but for the sign"
+    assert found["ignores"].notes == (alike, "another rng gave the same weight")
+
+
+def test_a_plugin_may_say_that_it_is_deterministic(tmp_path: Path) -> None:
+    file = tmp_path / "fixed.py"
+    file.write_text("""
+import numpy as np
+from initbench.initializers import Law
+
+def ones(shape, rng):
+    return np.ones(shape)
+
+def normal(shape, rng):
+    return rng.standard_normal(shape)
+
+LAWS = {
+    "my_ones": Law(ones, "1", "me", deterministic=True),
+    "my_normal": Law(normal, "N(0, 1)", "me", deterministic=True),
+}
+""")
+    laws = Catalogue.of([file]).laws
+    (of_ones, *_), (of_normal, *_) = (examine(name, laws[name], {}) for name in ("my_ones", "my_normal"))
+    assert of_ones.passed
+    assert not [note for note in of_ones.notes if "another rng" in note]
+    assert of_normal.faults == ("it says that it is deterministic, and another rng gave another weight",)
 
 
 def test_an_installed_package_offers_initializers_by_an_entry_point(

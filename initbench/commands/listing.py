@@ -148,8 +148,9 @@ def _initializer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     formula, params = law.formula, _params(node, "name", "law", "scheme") or "–"
     if node.get("scheme"):
         rule = SCHEMES[node["scheme"]]
-        source = rule.source if rule.residual else VIEW_SOURCES.get(node["name"], law.source)
-        return "3" if rule.residual else str(law.tier), f"{formula}; {rule.formula}", params, source
+        own = rule.residual or rule.law
+        source = rule.source if own else VIEW_SOURCES.get(node["name"], law.source)
+        return "3" if own else str(law.tier), f"{formula}; {rule.formula}", params, source
     return str(law.tier), formula, params, VIEW_SOURCES.get(node["name"], law.source)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initbench.initializers.distributions import KURTOSIS
+from initbench.initializers.paired import MIRRORS, periodic_identity
 
 # Standard errors that a sample moment may be off: a correct law fails once in 500 million tensors.
 _STANDARD_ERRORS = 6.0
@@ -28,6 +29,10 @@ class Promise:
         magnitudes: the absolute values there are and how many entries have each, where the law fixes them.
         gain: the weight is this multiple of a matrix with orthonormal rows or columns.
         low_rank: the matrix is meant to have a small stable rank; said, not warned of.
+        mirror: a key of ``MIRRORS``: what of the weight is there a second time with the other sign; ``gain`` is then of
+            the part that is there once.
+        diagonal: what was added to the drawn entries where row ≡ column modulo the shorter side. What is said of
+            entries, and measured, is of what was drawn.
         blocks: so many matrices of which this is true lie on top of each other.
     """
 
@@ -39,7 +44,14 @@ class Promise:
     magnitudes: tuple[tuple[float, int], ...] | None = None
     gain: float | None = None
     low_rank: bool = False
+    mirror: str = "none"
+    diagonal: float = 0.0
     blocks: int = 1
+
+    @property
+    def has_alike_rows(self) -> bool:
+        """Whether rows that are zero, or another row but for the sign, are what the law is about."""
+        return self.low_rank or self.magnitudes is not None or MIRRORS[self.mirror][0] > 1
 
     def of_blocks(self, n: int) -> "Promise":
         """The promise of ``n`` such weights in one tensor, along its first dimension."""
@@ -59,6 +71,7 @@ class Promise:
             bound=self.bound and factor * self.bound,
             magnitudes=self.magnitudes and tuple((factor * value, count) for value, count in self.magnitudes),
             gain=self.gain and factor * self.gain,
+            diagonal=factor * self.diagonal,
         )
 
 
@@ -131,25 +144,32 @@ def certify(law: str, weight: NDArray[Any], promise: Promise | None = None, roun
     """
     values = weight.astype(np.float64)
     finite = bool(np.isfinite(values).all())
+    matrix = values.reshape(len(values), -1) if values.ndim > 1 else None
+    rank = _stable_rank(matrix) if matrix is not None and finite and matrix.any() else None
+    if promise and promise.diagonal:
+        identity = periodic_identity((len(values) // promise.blocks, *values.shape[1:]))
+        values = values - promise.diagonal * np.concatenate([identity] * promise.blocks)
     mean = float(values.mean()) if finite else math.nan
     centred = (values - mean).ravel()
     std = math.sqrt(float(centred @ centred) / values.size)
     maximum, zeros = float(np.abs(values).max()), values.size - int(np.count_nonzero(values))
-    matrix = values.reshape(len(values), -1) if values.ndim > 1 else None
-    rank = _stable_rank(matrix) if matrix is not None and finite and maximum else None
+    blocks = np.split(values, promise.blocks) if promise and matrix is not None and finite else []
     orthogonality = None
-    if promise and promise.gain and matrix is not None and finite:
-        orthogonality = max(_orthogonality(block, promise.gain) for block in np.split(matrix, promise.blocks))
+    if promise and promise.gain and blocks:
+        orthogonality = max(_orthogonality(_once(block, promise.mirror), promise.gain) for block in blocks)
     faults: list[str] = [] if finite else ["not every entry is finite"]
     notes: list[str] = []
     if promise and finite:
         faults = _faults(values, mean, std, maximum, zeros, promise, orthogonality, rounding)
+        faults += [f"its {fault}" for fault in {_unmirrored(block, promise.mirror) for block in blocks} if fault]
         if rank is not None and matrix is not None and not promise.low_rank and not promise.mean:
             out, fan_in = matrix.shape
             # Of a matrix with independent entries, in the limit of Marchenko and Pastur.
             usual = out * fan_in / (math.sqrt(out) + math.sqrt(fan_in)) ** 2
             if rank < usual / 2:
                 notes.append(f"nearly low rank: stable rank {rank:.3g}, {usual:.3g} with independent entries")
+    if rank is not None and matrix is not None and not (promise and promise.has_alike_rows):
+        notes += _alike_rows(matrix)
     return Certificate(
         law=law,
         shape=tuple(weight.shape),
@@ -185,6 +205,8 @@ def _faults(
     if promise.distribution is not None:
         # Zeros among the drawn entries leave the fourth moment as it is and lower the variance.
         kurtosis = KURTOSIS[promise.distribution] * n / (n - (promise.zeros or 0))
+        # Mirror images are no draws of their own.
+        n //= math.prod(MIRRORS[promise.mirror])
         of_mean += _STANDARD_ERRORS * promise.std / math.sqrt(n)
         of_std += _STANDARD_ERRORS * promise.std * math.sqrt((kurtosis - 1) / (4 * n))
     if abs(mean - promise.mean) > of_mean:
@@ -224,3 +246,31 @@ def _orthogonality(matrix: NDArray[np.float64], gain: float) -> float:
     matrix = matrix[:, matrix.any(axis=0)] / gain
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
     return float(np.abs(gram - np.eye(len(gram))).max(initial=0.0))
+
+
+def _once(block: NDArray[np.float64], mirror: str) -> NDArray[np.float64]:
+    """The part of a mirrored weight that is drawn, as a matrix."""
+    rows, columns = MIRRORS[mirror]
+    part = block[: len(block) // rows, : block.shape[1] // columns]
+    return part.reshape(len(part), -1)
+
+
+def _unmirrored(block: NDArray[np.float64], mirror: str) -> str:
+    """Which sides are not mirrored that should be; empty if they are."""
+    for axis, times in enumerate(MIRRORS[mirror]):
+        if times == 2:
+            half, other = np.split(block, 2, axis)
+            if (half != -other).any():
+                return f"{('rows', 'columns')[axis]} are not mirrored"
+    return ""
+
+
+def _alike_rows(matrix: NDArray[np.float64]) -> list[str]:
+    """How many rows are zero, and how many are another one but for the sign, where there are any."""
+    signs = np.take_along_axis(matrix, np.argmax(matrix != 0, axis=1)[:, None], axis=1)
+    rows = np.where(signs < 0, -matrix, matrix) + 0.0
+    n_zero = int((~rows.any(axis=1)).sum())
+    counts = Counter(row.tobytes() for row in rows)
+    n_alike = sum(count for row, count in counts.items() if count > 1) - (n_zero if n_zero > 1 else 0)
+    notes = [f"{n_zero} of {len(rows)} rows are zero"] if n_zero else []
+    return [*notes, *([f"{n_alike} of {len(rows)} rows are another row but for the sign"] if n_alike else [])]

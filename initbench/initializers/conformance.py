@@ -18,8 +18,8 @@ from initbench.seeding import stream
 
 _log = logging.getLogger(__name__)
 
-# A layer that narrows, one that widens, an output layer, a convolution.
-SHAPES = ((128, 784), (512, 128), (10, 128), (64, 32, 3, 3))
+# A layer that narrows, one that keeps the width, one that widens, an output layer, a convolution.
+SHAPES = ((128, 784), (128, 128), (512, 128), (10, 128), (64, 32, 3, 3))
 
 
 def drawn(law: Law, shape: Sequence[int], rng: np.random.Generator, params: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -75,8 +75,10 @@ def examine(name: str, law: Law, params: Mapping[str, Any]) -> list[Certificate]
                 certificates.append(_failed(name, shape, readable(str(error)) or one_line(error)))
             continue
         certificate = certify(name, weight, law.promise(shape, **params) if law.promise else None)
-        notes = ["another rng gave the same weight"] if same and law.promise is None else []
-        faults, notes = [*certificate.faults, *unlike], [*certificate.notes, *notes]
+        silent = law.promise is None and not law.deterministic
+        notes = [*certificate.notes, *(["another rng gave the same weight"] if same and silent else [])]
+        drawn_anyway = ["it says that it is deterministic, and another rng gave another weight"]
+        faults = [*certificate.faults, *unlike, *(drawn_anyway if law.deterministic and not same else [])]
         certificates.append(replace(certificate, faults=tuple(faults), notes=tuple(notes)))
     return certificates
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from initbench.initializers.certificates import Promise, fixed
 from initbench.initializers.distributions import normal_between, truncated_std
 from initbench.initializers.fans import fan, fans
+from initbench.initializers.paired import mirrored, mirrored_part, sinusoidal, tanh_identity
 from initbench.initializers.quasirandom import sobol
 from initbench.initializers.scaled import (
     critical,
@@ -56,6 +57,7 @@ class Law:
         source: where it comes from.
         tier: 1 needs no data and is in every library, 2 looks at training data, 3 comes from one line of research.
         promise: ``(shape, **params) -> Promise``, what holds of every weight; None promises nothing.
+        deterministic: no number is random, so that all seeds start from the same weight.
         code: hash of the source code of a law from outside, part of a trial's key; empty for ours, which have tests.
         file: the plugin it comes from, see :mod:`initbench.initializers.plugins`; empty for ours.
     """
@@ -65,6 +67,7 @@ class Law:
     source: str
     tier: int = 1
     promise: Callable[..., Promise] | None = None
+    deterministic: bool = False
     code: str = ""
     file: str = ""
 
@@ -161,8 +164,29 @@ def _sobol(shape: Shape, gain: float, mode: str, distribution: str, layout: str)
     return _drawn(distribution, gain / math.sqrt(fan(shape, mode)))
 
 
+def _mirrored(shape: Shape, mirror: str, base: str, gain: float) -> Promise:
+    part = mirrored_part(shape, mirror)
+    fan_in, _ = fans(part)
+    size = fan_in if base == "normal" else max(part[0], fan_in)
+    return Promise(0.0, gain / math.sqrt(size), "normal", gain=gain if base == "orthogonal" else None, mirror=mirror)
+
+
+def _sinusoidal(shape: Shape, gain: float) -> Promise:
+    (n, _), m = fans(shape), shape[0]
+    # A wave's mean square is ½, of one that has one or two points to a turn that of its phase.
+    squares = [math.sin(2 * math.pi * i / m) ** 2 if 2 * i % n == 0 else 0.5 for i in range(1, m + 1)]
+    mean = sum(math.sin(2 * math.pi * i / m) for i in range(n, m + 1, n)) / m
+    std = math.sqrt(sum(squares) / m - mean**2)
+    asked = gain * math.sqrt(2 / (n + m) * (1 - 1 / (n * m)))
+    return Promise(mean * asked / std, asked)
+
+
+def _tanh_identity(shape: Shape, noise: float, mode: str) -> Promise:
+    return Promise(0.0, noise / math.sqrt(fan(shape, mode)), "normal", diagonal=1.0)
+
+
 LAWS: dict[str, Law] = {
-    "constant": Law(constant, "w = value", "folklore; Rumelhart et al. 1986 on symmetry", 1, _constant),
+    "constant": Law(constant, "w = value", "folklore; Rumelhart et al. 1986 on symmetry", 1, _constant, True),
     "normal": Law(
         normal,
         "N(mean, std²)",
@@ -234,13 +258,14 @@ LAWS: dict[str, Law] = {
         "TensorFlow, Keras, JAX",
         promise=lambda shape, scale, mode, distribution: _drawn(distribution, math.sqrt(scale / fan(shape, mode))),
     ),
-    "identity": Law(identity, "gain where i = j, else 0", "Le et al. 2015, arXiv:1504.00941", 1, _identity),
+    "identity": Law(identity, "gain where i = j, else 0", "Le et al. 2015, arXiv:1504.00941", 1, _identity, True),
     "dirac": Law(
         dirac,
         "gain at the centre tap where i = j, else 0",
         "Zagoruyko & Komodakis 2017, arXiv:1706.00388",
         1,
         _identity,
+        True,
     ),
     "orthogonal": Law(orthogonal, "gain · Q, Q Haar-orthogonal", "Saxe et al. 2014, arXiv:1312.6120", 1, _orthogonal),
     "delta_orthogonal": Law(
@@ -283,6 +308,7 @@ LAWS: dict[str, Law] = {
         "Zhao et al. 2022, arXiv:2110.12661",
         3,
         _zero_hadamard,
+        True,
     ),
     "sobol": Law(
         sobol,
@@ -290,5 +316,27 @@ LAWS: dict[str, Law] = {
         "Miranskyy et al. 2024, arXiv:2408.02654",
         3,
         _sobol,
+    ),
+    "mirrored": Law(
+        mirrored,
+        "[Q; −Q], [Q, −Q] or [[Q, −Q], [−Q, Q]], Q orthogonal or normal",
+        "Balduzzi et al. 2017, arXiv:1702.08591; Burkholz & Dubatovka 2019, arXiv:1806.06362",
+        3,
+        _mirrored,
+    ),
+    "sinusoidal": Law(
+        sinusoidal,
+        "a·sin(i·(2πj/n + 2π/m)), variance 2·gain² / (n + m)",
+        "Fernández-Hernández et al. 2025, arXiv:2505.12909",
+        3,
+        _sinusoidal,
+        True,
+    ),
+    "tanh_identity": Law(
+        tanh_identity,
+        "1 where i ≡ j modulo the shorter side, else 0, + N(0, noise² / fan)",
+        "Lee et al. 2025, arXiv:2410.02242",
+        3,
+        _tanh_identity,
     ),
 }

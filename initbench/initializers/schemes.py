@@ -76,6 +76,7 @@ class Rule:
         multiplier: what the layer's output is multiplied by, in every forward pass.
         layer: only in layers of this kind, if it is given.
         pattern: only in parameters whose name matches, as ``"fc.*"``.
+        params: instead of a law, what parameters of the initializer's own law are for a block.
     """
 
     role: str
@@ -85,6 +86,7 @@ class Rule:
     multiplier: Number | None = None
     layer: str = ""
     pattern: str = "*"
+    params: Callable[[ParameterBlock], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -115,6 +117,11 @@ class Scheme:
     least_layers: int = 1
     bias: str = ""
 
+    @property
+    def law(self) -> str:
+        """The one law that it is for, whose parameters it sets; empty if it goes with any."""
+        return "mirrored" if any(rule.params for rule in self.rules) else ""
+
 
 def scheme_rules(weights: Draw, biases: Draw, scheme: Scheme | None = None, pattern: str = "*") -> tuple[Rule, ...]:
     """A law for all weights and a policy for all biases, as the scheme changes them.
@@ -126,9 +133,15 @@ def scheme_rules(weights: Draw, biases: Draw, scheme: Scheme | None = None, patt
         pattern: of the names of the parameters that all this is about.
     """
     own = [rule for rule in scheme.rules if rule.role != "bias" or biases.name == scheme.bias] if scheme else []
+    own = [replace(rule, law=_adapted(weights, rule.params), params=None) if rule.params else rule for rule in own]
     # A factor of 1, lest one of a scheme for other layers be meant.
     every = (Rule("weight", weights, factor=1.0), Rule("bias", biases))
     return tuple(replace(rule, pattern=pattern) for rule in (*own, *every))
+
+
+def _adapted(draw: Draw, params: Callable[[ParameterBlock], dict[str, Any]]) -> Callable[[ParameterBlock], Draw]:
+    """A law whose parameters are other ones for some blocks."""
+    return lambda block: replace(draw, params=tuple(sorted((dict(draw.params) | params(block)).items())))
 
 
 def _constant(name: str, value: float) -> Draw:
@@ -144,6 +157,14 @@ NEUTRAL = (
 
 def _fixup(block: ParameterBlock) -> float:
     return float(block.n_branches ** (-1 / (2 * block.n_layers - 2)))
+
+
+def _mirror(block: ParameterBlock) -> dict[str, Any]:
+    """The first layer makes the pairs of units and the last one takes them; one that is both has none."""
+    first, last = "input" in block.roles, "output" in block.roles
+    return {
+        "mirror": {(True, False): "rows", (False, True): "columns", (True, True): "none"}.get((first, last), "both")
+    }
 
 
 def _uniform(bound: Callable[[ParameterBlock], float]) -> Callable[[ParameterBlock], Draw]:
@@ -207,6 +228,12 @@ SCHEMES: dict[str, Scheme] = {
         "last layer of each branch 0",
         "Zhao et al. 2022, arXiv:2110.12661; cf. Goyal et al. 2017, arXiv:1706.02677",
         (Rule("branch_last", factor=0.0),),
+    ),
+    "looks_linear": Scheme(
+        "first layer [Q; −Q], hidden [[Q, −Q], [−Q, Q]], last [Q, −Q]; even widths",
+        "Balduzzi et al. 2017, arXiv:1702.08591",
+        (Rule("weight", params=_mirror),),
+        residual=False,
     ),
     # What a fresh layer of torch.nn holds, beside the U(±1/√fan_in) of its linear layers and convolutions.
     "torch": Scheme(

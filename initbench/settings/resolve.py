@@ -85,6 +85,10 @@ def initializer(option: Option, activation: Named | None, bias: Named, laws: Law
         if refusal is not None:
             raise InputError(f"{setting} '{label}': {refusal}")
     scheme = option.common.get("scheme") or ""
+    if scheme and SCHEMES[scheme].law not in ("", name):
+        raise InputError(f"{setting} '{label}': scheme '{scheme}' is for the law '{SCHEMES[scheme].law}'")
+    if scheme and setting != "init" and SCHEMES[scheme].law:
+        raise InputError(f"{setting} '{label}' is for the layers of a whole network; use init={label}")
     if scheme and setting != "init" and not SCHEMES[scheme].residual:
         scheme = ""
     if scheme and setting != "init":
