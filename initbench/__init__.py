@@ -1,9 +1,9 @@
 """initbench: the reference benchmark for neural-network weight initialization.
 
 ``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``verify`` trains
-recorded trials again, ``initialize`` draws the weights of any ``nn.Module``. The command line is a thin face of the
-same functions. What a user can mend is raised as an :class:`InputError` or a :class:`StorageError`, both
-:class:`InitbenchError`, in one line.
+recorded trials again, ``pack`` puts records into one file and ``unpack`` takes them out, ``initialize`` draws the
+weights of any ``nn.Module``. The command line is a thin face of the same functions. What a user can mend is raised as
+an :class:`InputError` or a :class:`StorageError`, both :class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from initbench.api.run import run
     from initbench.api.verify import verify
     from initbench.errors import InitbenchError, InputError, StorageError
+    from initbench.records.packing import pack, unpack
 
 __all__ = [
     "InitbenchError",
@@ -28,7 +29,9 @@ __all__ = [
     "__version__",
     "initialize",
     "load",
+    "pack",
     "run",
+    "unpack",
     "verify",
 ]
 
@@ -43,7 +46,9 @@ _HOMES = {
     "StorageError": "errors",
     "initialize": "api.initialize",
     "load": "api.load",
+    "pack": "records.packing",
     "run": "api.run",
+    "unpack": "records.packing",
     "verify": "api.verify",
 }
 

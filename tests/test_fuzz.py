@@ -25,7 +25,7 @@ from PIL import Image
 from initbench.data import SOURCES, Arrays, downloads
 from initbench.errors import InputError, StorageError
 from initbench.records import store
-from initbench.records.store import Damaged
+from initbench.records.entries import Damaged
 
 CASES = 100
 MANY = 170_000

@@ -1,7 +1,8 @@
 """The records: what training leaves behind and all that a report reads; their files, and columns of them."""
 
+from initbench.records.entries import Damaged, Unusable
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord
-from initbench.records.store import Damaged, Loaded, Unusable, check_writable, files, load, publish, read
+from initbench.records.store import Loaded, check_writable, files, load, publish, read, read_all
 
 __all__ = [
     "FORMAT",
@@ -17,4 +18,5 @@ __all__ = [
     "load",
     "publish",
     "read",
+    "read_all",
 ]
