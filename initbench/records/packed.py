@@ -25,7 +25,7 @@ PACKED = ".records.tar.xz"
 FORMAT = 1
 # As much as xz looks back on; larger parts are hardly smaller.
 PART = 4 << 20
-# Of the contents, unpacked: a hundred thousand files. Of all files together: what eight million trials take.
+# Of the contents, unpacked: two hundred thousand files. Of all files together: what eight million trials take.
 _CONTENTS = 16 << 20
 _ALL = 16 << 30
 # For unpacking: what the largest of xz's own presets takes.

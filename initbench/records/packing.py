@@ -58,7 +58,7 @@ def pack(folder: str | Path, out: str | Path | None = None) -> list[Packed]:
         out: where the pack of the only folder of records is written to instead; then nothing is removed.
 
     Returns:
-        A line of what was done for each folder that has records.
+        What was done, of each folder that has records.
 
     Raises:
         InputError: there are no records, or there is more than one folder of them for ``out``.
@@ -142,7 +142,8 @@ def _gathered(paths: Sequence[Path]) -> tuple[dict[str, _File], dict[Path, str],
     files: dict[str, _File] = {}
     whole: dict[Path, str] = {}
     stay: list[str] = []
-    for path in paths:
+    # What is in a pack already comes first.
+    for path in sorted(paths, key=lambda path: (not path.name.endswith(PACKED), path)):
         odd: list[str] = []
         its: dict[str, _File] = {}
         try:
@@ -207,6 +208,7 @@ def _holds(path: Path, files: dict[str, _File]) -> bool:
 def _unpack(path: Path, folder: Path, removing: bool) -> Packed:
     odd: list[str] = []
     sizes: dict[str, int] = {}
+    sweep([folder])
     try:
         for name, content in _sound(path, odd):
             sizes[name] = len(content)
