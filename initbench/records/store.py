@@ -3,8 +3,8 @@
 One immutable file per finished chunk, ``<results>/<name>/records/<chunk>.jsonl``: a header line (format, kind,
 environment), one line per trial, a footer line with the hash of everything above it. A file is written
 under a temporary name and published whole, so there is no lock, no half-written record, and nothing to clean up: a
-killed run loses the chunk in flight. ``cat``, ``rsync`` and ``git`` work on it; merging is copying files together. Files
-that are kept may be packed into one: :mod:`initbench.records.packed`.
+killed run loses the chunk in flight. ``cat``, ``rsync`` and ``git`` work on it; merging is copying files together.
+Files that are kept may be packed into one: :mod:`initbench.records.packed`.
 """
 
 import errno
