@@ -1,9 +1,10 @@
 """initbench: the reference benchmark for neural-network weight initialization.
 
 ``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``verify`` trains
-recorded trials again, ``initialize`` draws the weights of any ``nn.Module``, ``probe`` says what one does before it is
-trained. The command line is a thin face of the same functions. What a user can mend is raised as an
-:class:`InputError` or a :class:`StorageError`, both :class:`InitbenchError`, in one line.
+recorded trials again, ``pack`` puts records into one file and ``unpack`` takes them out, ``initialize`` draws the
+weights of any ``nn.Module``, ``probe`` says what one does before it is trained. The command line is a thin face of the
+same functions. What a user can mend is raised as an :class:`InputError` or a :class:`StorageError`, both
+:class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from initbench.api.run import run
     from initbench.api.verify import verify
     from initbench.errors import InitbenchError, InputError, StorageError
+    from initbench.records.packing import pack, unpack
 
 __all__ = [
     "InitbenchError",
@@ -29,8 +31,10 @@ __all__ = [
     "__version__",
     "initialize",
     "load",
+    "pack",
     "probe",
     "run",
+    "unpack",
     "verify",
 ]
 
@@ -45,8 +49,10 @@ _HOMES = {
     "StorageError": "errors",
     "initialize": "api.initialize",
     "load": "api.load",
+    "pack": "records.packing",
     "probe": "api.probe",
     "run": "api.run",
+    "unpack": "records.packing",
     "verify": "api.verify",
 }
 

@@ -190,6 +190,7 @@ class Cell:
                 "val": self.dataset.val,
                 "test": self.dataset.test,
                 "standardize": self.dataset.standardize,
+                **({} if self.dataset.train is None else {"train": self.dataset.train}),
             },
             # A user's module is what its code says, wherever the file lies.
             "model": {"name": self.model.name, **{k: v for k, v in self.model.params if k != "path"}},

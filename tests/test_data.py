@@ -1,5 +1,6 @@
 """Splitting and checking data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_an_impossible_split_is_told(y: list[int], val: float, test: float, mess
         split(arrays, DatasetSpec("own", "npz", val=val, test=test))
 
 
+@pytest.mark.parametrize("train", [100, 0.25])
+def test_a_part_of_the_training_samples_is_one_of_every_class_alike(train: float) -> None:
+    whole = DatasetSpec("digits", "digits")
+    arrays = load(whole)
+    every, part = split(arrays, whole), split(arrays, replace(whole, train=train))
+    assert len(part.train) == (100 if train == 100 else round(0.25 * len(every.train)))
+    assert set(part.train) < set(every.train)
+    assert part.val.tolist() == every.val.tolist()
+    assert part.test.tolist() == every.test.tolist()
+    share = np.bincount(arrays.y[every.train]) / len(every.train)
+    assert np.abs(np.bincount(arrays.y[part.train], minlength=10) - share * len(part.train)).max() <= 1
+    with pytest.raises(InputError, match=r"'digits': 1150 samples are left to train on, not 1151"):
+        split(arrays, replace(whole, train=1151))
+
+
 @pytest.mark.parametrize("how", STANDARDIZE)
 def test_training_rows_are_standardised(how: str) -> None:
     rng = np.random.default_rng(0)
@@ -96,7 +112,10 @@ def test_training_rows_are_standardised(how: str) -> None:
     rows = np.arange(0, 9000, 2)
     mean, std = statistics(x, rows, how)
     z = (x[rows] - mean) / std
-    if how == "global":
+    if how == "unit":
+        assert (z.min(), z.max()) == (0, 1)
+        assert len(set(mean.tolist())) == len(set(std.tolist())) == 1
+    elif how == "global":
         assert z.mean() == pytest.approx(0, abs=1e-6)
         assert z.std() == pytest.approx(1, abs=1e-6)
     elif how == "feature":

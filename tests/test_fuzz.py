@@ -25,7 +25,8 @@ from PIL import Image
 from initbench.data import SOURCES, Arrays, downloads
 from initbench.errors import InputError, StorageError
 from initbench.records import store
-from initbench.records.store import Damaged
+from initbench.records.entries import Damaged
+from initbench.records.packed import read_pack
 
 CASES = 100
 MANY = 170_000
@@ -250,7 +251,8 @@ def read_image(case: tuple[bytes, str, int | None, bool], folder: Path) -> Array
 
 # Records.
 
-RECORDS = [path.read_bytes() for path in sorted(FOLDER.rglob("*.jsonl"), key=lambda path: path.stat().st_size)[:3]]
+PACKS = [path for folder in FOLDER.iterdir() for path in store.files([folder])]
+RECORDS = sorted((content for path in PACKS for _, content in read_pack(path, print)), key=len)[:3]
 
 
 def signed(body: bytes) -> bytes:

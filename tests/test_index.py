@@ -11,7 +11,7 @@ from handmade import csv_of, make_record, publish
 
 from initbench.analysis.trials import to_trials
 from initbench.cache import cache_folder
-from initbench.records import index, store
+from initbench.records import entries, index
 
 Initbench = Callable[..., Answer]
 SMALL = ("run", "init=he", "depth=1", "dataset=synthetic", "epochs=1", "width=8", "batch_size=64", "seeds=2")
@@ -84,7 +84,7 @@ def test_a_disk_that_forgets_is_found_by_reading_everything(tmp_path: Path, monk
     publish(tmp_path, [make_record("he", 0)])
     file = publish(tmp_path, [make_record("he", 1)])
     # Nobody wrote to the file: no time of it tells.
-    monkeypatch.setattr(store, "stamp", lambda path: "the same")
+    monkeypatch.setattr(entries, "stamp", lambda path: "the same")
     index.load([tmp_path])
     flip(file)
     assert index.load([tmp_path])[1] == []

@@ -54,7 +54,7 @@ def test_a_pattern_means_the_initializers_that_can_serve() -> None:
 
     assert names("model=residual_mlp") - names() == {"fixup", "rezero", "skipinit"}
     # For dense weights alone, and with more weights a unit than a filter of a grey image has.
-    assert names("model=residual_mlp") - names("model=residual_cnn") == {"identity", "sparse"}
+    assert names("model=residual_mlp") - names("model=residual_cnn") == {"identity", "sparse", "tanh_identity"}
     assert {cell["init"]["name"] for cell in compose(["init=glob(rez*)"])} == {"rezero"}
     assert names("model=residual_cnn") - names("model=cnn") == {"fixup", "rezero", "skipinit"}
     assert "sparse" in names("model=cnn", "init.k=9")

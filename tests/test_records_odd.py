@@ -19,7 +19,7 @@ from handmade import ENVIRONMENT, HEADER, csv_of, make_record, publish, recorded
 from initbench import records
 from initbench.analysis.trials import to_trials
 from initbench.errors import StorageError
-from initbench.records import index, schema, store
+from initbench.records import entries, index, schema, store
 from initbench.records.schema import Environment
 from initbench.report import output
 from initbench.report.document import VIEWS, Options
@@ -84,7 +84,7 @@ def cut(path: Path) -> None:
 
 def huge(path: Path) -> None:
     with open(path, "wb") as file:
-        file.truncate(store.LARGEST + 1)
+        file.truncate(entries.LARGEST + 1)
 
 
 def whole(*lines: Any, header: dict[str, Any] = TODAY) -> Callable[[Path], object]:

@@ -204,18 +204,14 @@ def load(folders: Sequence[Path]) -> tuple[list[ProbeRecord], list[str]]:
         StorageError: a folder or a file cannot be read.
     """
     kept: dict[tuple[str, bytes], tuple[tuple[bool, str], ProbeRecord]] = {}
-    told = []
+    told: list[str] = []
     for path in store.files(folders):
-        try:
-            header, lines = store.read(path)
-        except store.Unusable as error:
-            told.append(str(error))
-            continue
-        for line in lines:
-            if isinstance(line, ProbeRecord):
-                subject, rank = (line.key, line.asked.text()), (line.outcome == "failed", header.finished)
-                if subject not in kept or rank < kept[subject][0]:
-                    kept[subject] = rank, line
+        for header, lines in store.read_all(path, lambda unusable: told.append(str(unusable))):
+            for line in lines:
+                if isinstance(line, ProbeRecord):
+                    subject, rank = (line.key, line.asked.text()), (line.outcome == "failed", header.finished)
+                    if subject not in kept or rank < kept[subject][0]:
+                        kept[subject] = rank, line
     return [record for _, record in kept.values()], told
 
 

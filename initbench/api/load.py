@@ -10,6 +10,7 @@ from initbench.api.results import Results
 from initbench.errors import InputError, StorageError
 from initbench.printable import printable
 from initbench.records import index
+from initbench.records.store import is_pack
 
 if TYPE_CHECKING:
     from initbench.settings.request import Request
@@ -86,7 +87,7 @@ def read(
 def check(folder: Path) -> None:
     """Refuse a results folder that is not there."""
     try:
-        there = folder.is_dir()
+        there = folder.is_dir() or is_pack(folder)
     except OSError as error:
         raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
     if not there:

@@ -11,6 +11,7 @@ from initbench.commands.console import drop, prepare
 from initbench.commands.debugging import debugging, logged, show
 from initbench.commands.doctor import doctor
 from initbench.commands.list import list_
+from initbench.commands.pack import pack, unpack
 from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
@@ -37,6 +38,8 @@ app.command(epilog="Example:  initbench probe init=he,xavier,orthogonal activati
 )
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
+app.command(epilog="Example:  initbench pack results/run")(pack)
+app.command(epilog="Example:  initbench unpack results/run")(unpack)
 app.command("list", epilog="Example:  initbench list initializers")(list_)
 
 

@@ -23,9 +23,10 @@ def doctor(
     Exits with 3 where something is not as it should be.
     """
     from initbench.experiment.examine import installation, results
+    from initbench.records.store import is_pack
 
     for folder in folders or []:
-        if not folder.is_dir():
+        if not folder.is_dir() and not is_pack(folder):
             raise InputError(f"there is no folder {folder}")
     wanted = folders or [folder for folder in [Path("results")] if folder.is_dir()]
     n_wrong = 0

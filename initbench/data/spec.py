@@ -27,7 +27,7 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
     "image_folder": image_folder,
 }
 
-STANDARDIZE = ("global", "feature", "none")
+STANDARDIZE = ("global", "feature", "unit", "none")
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +46,10 @@ class DatasetSpec:
         val: size of the validation split: a fraction (< 1) of the non-test samples, or a count.
         test: size of the test split where the source brings no test set of its own.
         standardize: ``global`` (one mean and one standard deviation, for images), ``feature`` (one per column, for
-            tables) or ``none``.
+            tables), ``unit`` (from 0 to 1, as pixels often are) or ``none``.
         sha256: the content hash the data must have; None where it is not known before loading.
         content: the content hash they had when the work was planned, from :func:`pinned`; None before.
+        train: how many of the samples that are left, or which fraction, are trained on; None: all of them.
     """
 
     name: str
@@ -59,6 +60,7 @@ class DatasetSpec:
     standardize: str = "global"
     sha256: str | None = None
     content: str | None = None
+    train: float | None = None
 
 
 def load(spec: DatasetSpec) -> Arrays:

@@ -76,7 +76,7 @@ def _samples(arrays: Arrays, spec: DatasetSpec) -> Samples:
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the training, validation and test samples; disjoint, together all rows."""
+    """Row numbers of the training, validation and test samples; disjoint, together all rows unless fewer are wanted."""
 
     train: NDArray[np.int64]
     val: NDArray[np.int64]
@@ -95,6 +95,10 @@ def split(arrays: Arrays, spec: DatasetSpec) -> Split:
     if not arrays.n_test:
         rows, test = _take(rows, arrays.y, spec.test, "test")
     train, val = _take(rows, arrays.y, spec.val, "val")
+    if spec.train is not None:
+        if spec.train > len(train):
+            raise InputError(f"data set '{spec.name}': {len(train)} samples are left to train on, not {spec.train:g}")
+        train = _take(train, arrays.y, spec.train, "train")[1]
     for name, part in (("train", train), ("val", val), ("test", test)):
         if not len(part):
             raise InputError(f"data set '{spec.name}' ({n} samples): the {name} split is empty")
@@ -121,10 +125,17 @@ def _take(
 
 
 def statistics(x: NDArray[Any], rows: NDArray[np.int64], how: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the given rows, each ``[features]``; constant features get deviation 1."""
+    """What is taken from inputs and what they are divided by, each ``[features]``, as the given rows have it.
+
+    Mean and standard deviation (1 of constant features), or the least and the range, or nothing.
+    """
     n_features = x.shape[1]
     if how == "none":
         return np.zeros(n_features), np.ones(n_features)
+    if how == "unit":
+        least = min(block.min() for block in _blocks(x, rows))
+        most = max(block.max() for block in _blocks(x, rows))
+        return np.full(n_features, least), np.full(n_features, most - least or 1.0)
     axis = 0 if how == "feature" else None
     count = len(rows) * (1 if how == "feature" else n_features)
     mean = sum(block.sum(axis) for block in _blocks(x, rows)) / count

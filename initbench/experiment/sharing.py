@@ -21,7 +21,7 @@ from types import TracebackType
 import msgspec
 
 from initbench.errors import StorageError
-from initbench.records import TrialRecord, Unusable, files, read
+from initbench.records import TrialRecord, files, read_all
 
 _log = logging.getLogger(__name__)
 
@@ -146,8 +146,9 @@ class Sharing:
         self._seen.update(fresh)
         keys = set()
         for path in fresh:
-            with contextlib.suppress(Unusable, StorageError):
-                keys |= {line.key for line in read(path)[1] if isinstance(line, TrialRecord)}
+            with contextlib.suppress(StorageError):
+                for _, lines in read_all(path, lambda unusable: None):
+                    keys |= {line.key for line in lines if isinstance(line, TrialRecord)}
         return keys
 
     @contextlib.contextmanager

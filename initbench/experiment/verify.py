@@ -150,16 +150,13 @@ def _records(folders: Iterable[Path], keys: Collection[str]) -> list[tuple[Trial
     """The records of some trials, and where they were made; of several of a trial the one finished first."""
     kept: dict[str, tuple[str, TrialRecord, Environment]] = {}
     for path in store.files(folders):
-        try:
-            header, lines = store.read(path)
-        except ValueError:
-            # It is damaged; whoever chose the trials has told of it.
-            continue
-        for line in lines:
-            if isinstance(line, TrialRecord) and line.key in keys:
-                known = kept.get(line.key)
-                if known is None or header.finished < known[0]:
-                    kept[line.key] = header.finished, line, header.environment
+        # Whoever chose the trials has told of what is damaged.
+        for header, lines in store.read_all(path, lambda unusable: None):
+            for line in lines:
+                if isinstance(line, TrialRecord) and line.key in keys:
+                    known = kept.get(line.key)
+                    if known is None or header.finished < known[0]:
+                        kept[line.key] = header.finished, line, header.environment
     return [(record, environment) for _, record, environment in kept.values()]
 
 

@@ -1,8 +1,9 @@
 """The records: what training leaves behind and all that a report reads; their files, and columns of them."""
 
+from initbench.records.entries import Damaged, Unusable
 from initbench.records.probe import ProbeRecord
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord
-from initbench.records.store import Damaged, Loaded, Unusable, check_writable, files, load, publish, read
+from initbench.records.store import Loaded, check_writable, files, load, publish, read, read_all
 
 __all__ = [
     "FORMAT",
@@ -19,4 +20,5 @@ __all__ = [
     "load",
     "publish",
     "read",
+    "read_all",
 ]

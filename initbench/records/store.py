@@ -4,6 +4,7 @@ One immutable file per finished chunk, ``<results>/<name>/records/<chunk>.jsonl`
 environment), one line per trial, a footer line with the hash of everything above it. A file is written
 under a temporary name and published whole, so there is no lock, no half-written record, and nothing to clean up: a
 killed run loses the chunk in flight. ``cat``, ``rsync`` and ``git`` work on it; merging is copying files together.
+Files that are kept may be packed into one: :mod:`initbench.records.packed`.
 """
 
 import errno
@@ -11,7 +12,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +20,9 @@ from pathlib import Path
 import msgspec
 
 from initbench.errors import StorageError
-from initbench.files import kind, write
-from initbench.printable import printable
+from initbench.files import write
+from initbench.records.entries import Damaged, Unusable, stamp
+from initbench.records.packed import PACKED, read_pack
 from initbench.records.probe import ProbeRecord
 from initbench.records.schema import FORMAT, Environment, Header, Labels, TrialRecord, plain, record_of
 from initbench.trial import trial_keys
@@ -30,9 +32,7 @@ _log = logging.getLogger(__name__)
 # The lines of one file are of one kind.
 Lines = list[TrialRecord] | list[Labels] | list[ProbeRecord]
 
-# What is larger, initbench did not write: a file of a thousand trials with curves of thousands of epochs; a trial with
-# one of a hundred thousand.
-LARGEST = 512 << 20
+# A longer line initbench did not write: a trial with a curve of a hundred thousand epochs.
 LONGEST = 16 << 20
 
 
@@ -157,17 +157,17 @@ def load(folders: Iterable[Path]) -> Loaded:
     """
     loaded = Loaded()
     for path in files(folders):
-        try:
-            header, lines = read(path)
-        except Unusable as unusable:
-            loaded.damaged.append(str(unusable))
-            continue
-        for record in lines:
-            if isinstance(record, TrialRecord):
-                known, before = loaded.records.get(record.key), loaded.headers.get(record.key)
-                if known is None or before is None or _rank(record, header) < _rank(known, before):
-                    loaded.records[record.key], loaded.headers[record.key] = record, header
+        for header, lines in read_all(path, lambda unusable: loaded.damaged.append(str(unusable))):
+            _keep_first(loaded, header, lines)
     return loaded
+
+
+def _keep_first(loaded: Loaded, header: Header, lines: Lines) -> None:
+    for record in lines:
+        if isinstance(record, TrialRecord):
+            known, before = loaded.records.get(record.key), loaded.headers.get(record.key)
+            if known is None or before is None or _rank(record, header) < _rank(known, before):
+                loaded.records[record.key], loaded.headers[record.key] = record, header
 
 
 def _rank(record: TrialRecord, header: Header) -> tuple[bool, str]:
@@ -175,12 +175,21 @@ def _rank(record: TrialRecord, header: Header) -> tuple[bool, str]:
 
 
 def files(folders: Iterable[Path]) -> list[Path]:
-    """What goes by the name of a record file below some folders: results, experiment or ``records`` folders.
+    """What goes by the name of a record file or of a pack of them in some places.
+
+    Args:
+        folders: results, experiment or ``records`` folders, or packs.
 
     Raises:
         StorageError: a folder is there and cannot be listed.
     """
-    return sorted({path for holder in holders(folders) for path in _inside(holder) if path.name.endswith(".jsonl")})
+    found = {path for holder in holders(folders) for path in _inside(holder) if path.name.endswith((".jsonl", PACKED))}
+    return sorted(found | {path for path in folders if is_pack(path)})
+
+
+def is_pack(path: Path) -> bool:
+    """Whether something is a pack by its name, and no folder."""
+    return path.name.endswith(PACKED) and path.exists() and not path.is_dir()
 
 
 def holders(folders: Iterable[Path]) -> list[Path]:
@@ -216,30 +225,27 @@ def _inside(folder: Path) -> list[Path]:
         raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
-def stamp(path: Path) -> str:
-    """What changes with a file: its size, when it was changed, when its entry was, and which file it is.
+def read_all(path: Path, passed_over: Callable[[Unusable], object]) -> Iterator[tuple[Header, Lines]]:
+    """What :func:`read` gives, of one file, or of each file of a pack.
 
-    Setting back the time of change changes that of the entry; only a disk that forgets changes nothing.
+    Args:
+        path: of either.
+        passed_over: takes what cannot be used.
 
     Raises:
-        Unusable: it is no file.
-        StorageError: it cannot be looked at.
+        StorageError: it cannot be read.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        what = "it is a link to nothing" if path.is_symlink() else "it is gone"
-        raise Unusable(path, what) from error
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Unusable(path, "it is a link to itself") from error
-        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
-    what = kind(status)
-    if what != "file":
-        raise Unusable(path, f"it is a {what}")
-    if status.st_size > LARGEST:
-        raise Unusable(path, f"it has more than {LARGEST >> 20} MiB")
-    return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
+    if not path.name.endswith(PACKED):
+        try:
+            yield read(path)
+        except Unusable as error:
+            passed_over(error)
+        return
+    for name, content in read_pack(path, passed_over):
+        try:
+            yield parsed(path / name, content)
+        except Unusable as error:
+            passed_over(error)
 
 
 def read(path: Path) -> tuple[Header, Lines]:
@@ -255,6 +261,16 @@ def read(path: Path) -> tuple[Header, Lines]:
         content = path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    return parsed(path, content)
+
+
+def parsed(path: Path, content: bytes) -> tuple[Header, Lines]:
+    """As :func:`read`, of a file whose bytes are here.
+
+    Raises:
+        Unusable: it is of a newer format.
+        Damaged: anything in it was cut, flipped or appended, or is not what initbench writes.
+    """
     try:
         header, lines = _parse(content)
         if header.format > FORMAT:
@@ -330,17 +346,3 @@ _HEADER = msgspec.json.Decoder(Header)
 _TRIAL = msgspec.json.Decoder(TrialRecord)
 _LABELS = msgspec.json.Decoder(Labels)
 _PROBE = msgspec.json.Decoder(ProbeRecord)
-
-
-class Unusable(ValueError):
-    """What lies among the records and cannot be used; the message, in one line, names it and says why."""
-
-    def __init__(self, path: Path, why: str, how: str = "is passed over") -> None:
-        super().__init__(printable(f"{path} {how} ({why[:1000]}); its trials count as not done"))
-
-
-class Damaged(Unusable):
-    """A record file that cannot be trusted; the message names it."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(path, why, "is damaged")

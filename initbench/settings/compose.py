@@ -137,16 +137,20 @@ def _composition(
     plain["experiment"] = options.pop("experiment")
 
     for key, group in GROUPS.items():
-        plain[key] = catalogue.complete(group, _schemed(group, plain[key]))
+        plain[key] = catalogue.complete(group, _whole(group, plain[key]))
     for key, by_name in swept.items():
         group = GROUPS[key]
-        swept[key] = {name: catalogue.complete(group, _schemed(group, node)) for name, node in by_name.items()}
+        swept[key] = {name: catalogue.complete(group, _whole(group, node)) for name, node in by_name.items()}
     return Composition(plain, swept, options)
 
 
-def _schemed(group: str, node: Any) -> Any:
-    """Few options bring a scheme, and every one can be given one."""
-    return {"scheme": None} | node if group == "init" and isinstance(node, dict) else node
+# Few options say these, and every one of their group can be given them.
+_SELDOM: dict[str, Plain] = {"init": {"scheme": None}, "dataset": {"train": None}}
+
+
+def _whole(group: str, node: Any) -> Any:
+    """An option with what few say."""
+    return _SELDOM.get(group, {}) | node if isinstance(node, dict) else node
 
 
 def _origins(
@@ -159,7 +163,7 @@ def _origins(
         if isinstance(node, Mapping):
             name = given or _like(group, node, catalogue)
             if (group, name) not in known:
-                known[group, name] = name, _schemed(group, catalogue.option(group, name))
+                known[group, name] = name, _whole(group, catalogue.option(group, name))
             found[setting] = known[group, name]
     return found
 
@@ -170,7 +174,7 @@ def _like(group: str, node: Mapping[str, Any], catalogue: Catalogue) -> str:
     for name in (node.get("name"), *catalogue.groups()[group]):
         if name in catalogue.groups()[group]:
             option = catalogue.option(group, name)
-            if option.get(kind) == node.get(kind) and option.keys() >= node.keys() - {"scheme"}:
+            if option.get(kind) == node.get(kind) and option.keys() >= node.keys() - _SELDOM.get(group, {}).keys():
                 return str(name)
     raise InputError(f"no {group} could be named that has what '{node.get('name')}' has; write it to a file")
 

@@ -164,8 +164,8 @@ def dataset(option: Option) -> DatasetSpec:
         InputError: a split of so many samples and a half.
     """
     common = option.common
-    for key in ("val", "test"):
-        if key in common and common[key] > 1 and not common[key].is_integer():
+    for key in ("train", "val", "test"):
+        if common.get(key) is not None and common[key] > 1 and not common[key].is_integer():
             raise InputError(
                 f"dataset.{key} must be a fraction below 1 or a whole number of samples; got {shown(common[key])}"
             )
@@ -180,6 +180,7 @@ def dataset(option: Option) -> DatasetSpec:
         test=common.get("test", 0.0),
         standardize=common["standardize"],
         sha256=common.get("sha256"),
+        train=common.get("train"),
     )
 
 

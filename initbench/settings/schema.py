@@ -148,7 +148,10 @@ _DATASET = (
     Parameter("source", None, str, choices=tuple(SOURCES), required=True, help="what reads it"),
     Parameter("val", None, required=True, **_SPLIT),
     Parameter("test", None, **_SPLIT),
-    Parameter("standardize", None, str, choices=STANDARDIZE, required=True, help="what has mean 0 and variance 1"),
+    Parameter(
+        "standardize", None, str, choices=STANDARDIZE, required=True, help="what has mean 0 and variance 1; unit: 0..1"
+    ),
+    Parameter("train", None, optional=True, **_SPLIT),
     Parameter("sha256", None, str, optional=True, help="the content hash that the data must have"),
     Parameter("epochs", None, int, least=1, required=True, help="where the setting epochs is null"),
 )
