@@ -2,9 +2,9 @@
 
 ``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``verify`` trains
 recorded trials again, ``pack`` puts records into one file and ``unpack`` takes them out, ``initialize`` draws the
-weights of any ``nn.Module``, ``probe`` says what one does before it is trained. The command line is a thin face of the
-same functions. What a user can mend is raised as an :class:`InputError` or a :class:`StorageError`, both
-:class:`InitbenchError`, in one line.
+weights of any ``nn.Module``, ``probe`` says what one does before it is trained, ``claims`` which claims hold. The
+command line is a thin face of the same functions. What a user can mend is raised as an :class:`InputError` or a
+:class:`StorageError`, both :class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -29,6 +29,7 @@ __all__ = [
     "Results",
     "StorageError",
     "__version__",
+    "claims",
     "initialize",
     "load",
     "pack",
@@ -47,6 +48,7 @@ _HOMES = {
     "InputError": "errors",
     "Results": "api.results",
     "StorageError": "errors",
+    "claims": "api.claims",
     "initialize": "api.initialize",
     "load": "api.load",
     "pack": "records.packing",

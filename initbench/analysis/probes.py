@@ -6,7 +6,7 @@ the whole network). :meth:`Probes.value` makes one number for every network of e
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,17 +128,25 @@ class Probes:
         Raises:
             InputError: there is no such quantity or reduction.
         """
-        reduce = _reduction(name, {*LAYERS, *VALUES})
+        reduce = reduction(name)
         values = np.array([reduce(record) for record in self.records], dtype=float)
         return pd.DataFrame({"cell": self.cell, "seed": self.seed, "value": values})
 
 
-def _reduction(name: str, quantities: Set[str]) -> Callable[[ProbeRecord], float]:
-    """From a record to the number that a name stands for."""
+def reduction(name: str, more: Iterable[str] = ()) -> Callable[[ProbeRecord], float]:
+    """From a record to the number that a name stands for, as :meth:`Probes.value` has it.
+
+    Args:
+        name: of the number.
+        more: what else there is to choose from, for the message.
+
+    Raises:
+        InputError: there is no such quantity or reduction.
+    """
     match = _NAME.fullmatch(name)
     quantity, first, last, how = match.groups() if match else (name, None, None, None)
-    if quantity not in quantities:
-        raise unknown("quantity", quantity, quantities)
+    if quantity not in {*LAYERS, *VALUES}:
+        raise unknown("quantity", quantity, [*more, *LAYERS, *VALUES])
     if quantity in VALUES:
         if how or first is not None:
             raise InputError(f"{quantity} is one number of the whole network, by its name alone; got '{name}'")

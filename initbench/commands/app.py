@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from initbench.commands.claims import claims
 from initbench.commands.console import drop, prepare
 from initbench.commands.debugging import debugging, logged, show
 from initbench.commands.doctor import doctor
@@ -36,6 +37,7 @@ app.command(epilog="Example:  initbench report dataset=mnist init=he,xavier --fo
 app.command(epilog="Example:  initbench probe init=he,xavier,orthogonal activation=relu,tanh depth=50 --figures DIR")(
     probe
 )
+app.command(epilog="Example:  initbench claims he_beats_xavier_relu --run")(claims)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
 app.command(epilog="Example:  initbench pack results/run")(pack)

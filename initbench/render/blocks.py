@@ -10,9 +10,10 @@ from initbench.render.plots import Plot
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of a section."""
+    """The title of a section; ``anchor`` is what a link to it ends in, where that is to stay."""
 
     text: str
+    anchor: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ def to_html(blocks: Sequence[Block], title: str, lead: str) -> str:
     contents, body = [], []
     for number, block in enumerate(map(shown, blocks)):
         if isinstance(block, Heading):
-            contents.append(f'<li><a href="#s{number}">{escape(block.text)}</a></li>')
-            body.append(f'<h2 id="s{number}">{escape(block.text)}</h2>')
+            anchor = escape(block.anchor or f"s{number}", quote=True)
+            contents.append(f'<li><a href="#{anchor}">{escape(block.text)}</a></li>')
+            body.append(f'<h2 id="{anchor}">{escape(block.text)}</h2>')
         else:
             body.append(_html(block))
     page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))

@@ -1,0 +1,179 @@
+"""How claims are decided: exact one-sided tests over seeds, adjusted over the whole ledger. Numbers in, numbers out.
+
+Every hypothesis (one claim, one setting, one pair) is a contrast with a value for each seed. It is tested twice: for
+what the claim expects, and for what would refute it. Both p are those of the sign-flip test: under the null a seed's
+deviation from the boundary is as likely with either sign. Over all of them, twice the number of hypotheses of the
+ledger, measured or not, Holm's adjustment keeps the chance of any false finding at 5 %.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from initbench.analysis.statistics import ALPHA, POWER, holm
+from initbench.claims.files import Expect, Verdict
+
+Floats = NDArray[np.float64]
+
+# Sums of halves are listed: 2^20 each.
+_MOST_EXACT = 40
+_DRAWS = 200_000
+# More seeds than this nobody trains.
+MOST_SEEDS = 10_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured for one hypothesis.
+
+    Attributes:
+        values: ``[seeds]`` contrasts: a difference of two arms, or a deviation from a bound; NaN where a network had
+            no number, which counts against whatever is tested; empty where nothing is measured.
+        expect: the direction.
+        margin: the smallest difference of interest.
+    """
+
+    values: Floats
+    expect: Expect
+    margin: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a hypothesis.
+
+    Attributes:
+        verdict: ``supported``, ``refuted``, ``inconclusive`` or ``unmeasured``.
+        support: the adjusted p of what the claim expects.
+        refute: that of what refutes it.
+        needed: the seeds that would decide what is open; None: more than :data:`MOST_SEEDS`, or nothing is open.
+    """
+
+    verdict: Verdict
+    support: float
+    refute: float
+    needed: int | None = None
+
+
+def flip_p(values: Floats) -> float:
+    """The one-sided p of the sign-flip test that the mean of ``[n]`` values is above zero.
+
+    Exact for up to 40 values: all sums of either half are listed, and the pairs that reach the observed one counted.
+    """
+    n = len(values)
+    if not n:
+        return 1.0
+    sizes = np.abs(values)
+    observed = float(values.sum()) - 1e-9 * float(sizes.sum())
+    if not sizes.any():
+        return 1.0
+    if n > _MOST_EXACT:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_DRAWS // 10, n))
+        return float((1 + (signs @ sizes >= observed).sum()) / (1 + len(signs)))
+    half = n // 2
+    left, right = _sums(sizes[:half]), np.sort(_sums(sizes[half:]))
+    reached = len(right) - np.searchsorted(right, observed - left, side="left")
+    return float(reached.sum() / 2.0**n)
+
+
+def _sums(sizes: Floats) -> Floats:
+    listed = np.zeros(1)
+    for size in sizes:
+        listed = np.concatenate([listed + size, listed - size])
+    return listed
+
+
+def p_values(sample: Sample) -> tuple[float, float]:
+    """The p of what the claim expects, and that of what refutes it."""
+    if not len(sample.values):
+        return 1.0, 1.0
+    up, down = _above(sample.values), _above(-sample.values)
+    margin = sample.margin
+    match sample.expect:
+        case "higher":
+            return up(0.0), down(-margin)
+        case "lower":
+            return down(0.0), up(-margin)
+        case "at_least":
+            return up(-margin), down(margin)
+        case "at_most":
+            return down(-margin), up(margin)
+    equal = max(up(-margin), down(-margin))
+    different = min(1.0, 2 * min(up(margin), down(margin)))
+    return (equal, different) if sample.expect == "equal" else (different, equal)
+
+
+class _above:  # noqa: N801
+    """p that the mean of some values is above a threshold; one without a number is as far below as any is away."""
+
+    def __init__(self, values: Floats) -> None:
+        self.values = values
+
+    def __call__(self, threshold: float) -> float:
+        deviations = self.values - threshold
+        known = deviations[~np.isnan(deviations)]
+        worst = -float(np.abs(known).max()) if len(known) else 0.0
+        return flip_p(np.where(np.isnan(deviations), worst, deviations))
+
+
+def findings(samples: Sequence[Sample]) -> list[Finding]:
+    """What is found of every hypothesis of a ledger, all of them together."""
+    pairs = [p_values(sample) for sample in samples]
+    adjusted = holm([p for pair in pairs for p in pair]).reshape(-1, 2) if pairs else np.zeros((0, 2))
+    found = []
+    for sample, (support, refute) in zip(samples, adjusted.tolist(), strict=True):
+        if not len(sample.values):
+            found.append(Finding("unmeasured", 1.0, 1.0))
+        elif refute <= ALPHA:
+            # A difference that is there and smaller than what matters is none that was claimed.
+            found.append(Finding("refuted", support, refute))
+        elif support <= ALPHA:
+            found.append(Finding("supported", support, refute))
+        else:
+            found.append(Finding("inconclusive", support, refute, seeds_needed(sample, 2 * len(samples))))
+    return found
+
+
+def seeds_needed(sample: Sample, n_tests: int) -> int | None:
+    """About how many seeds would decide a hypothesis, if mean and spread are as seen; None: too many to train.
+
+    The power of a normal test at Bonferroni's level, at the farther of the two boundaries, is 80 %.
+    """
+    from scipy.special import ndtri
+
+    values = sample.values[~np.isnan(sample.values)]
+    if len(values) < 2:
+        return None
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    margin = sample.margin
+    distance = {
+        "higher": max(mean, margin - mean),
+        "lower": max(-mean, margin + mean),
+        "at_least": abs(mean + margin),
+        "at_most": abs(margin - mean),
+    }.get(sample.expect, abs(margin - abs(mean)))
+    # Fewer than these no sign-flip test can decide.
+    least = math.ceil(math.log2(n_tests / ALPHA))
+    if distance <= 0:
+        return None
+    quantile = float(ndtri(1 - ALPHA / n_tests) + ndtri(POWER))
+    needed = max(least, math.ceil((quantile * spread / distance) ** 2))
+    return needed if needed <= MOST_SEEDS else None
+
+
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict of a claim from those of its hypotheses.
+
+    Supported or refuted only where all are; mixed where some are decided and not all alike; unmeasured where some are
+    not measured and none is decided.
+    """
+    found = set(verdicts)
+    for verdict in ("supported", "refuted"):
+        if found == {verdict}:
+            return verdict
+    if found & {"supported", "refuted"}:
+        return "mixed"
+    return "unmeasured" if "unmeasured" in found else "inconclusive"
