@@ -392,3 +392,24 @@ def test_bad_settings_are_told_in_one_line(line: str) -> None:
 
 def test_the_configs_are_found_beside_the_package() -> None:
     assert (config_folder() / "config.yaml").is_file()
+
+
+def test_a_preset_may_have_several_sweeps(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nsweep:\n  - {init: gaussian, init.std: '0.1,0.2'}\n  - {init: he, depth: 3}\n"
+    (tmp_path / "experiment" / "two.yaml").write_text(text, encoding="utf-8")
+    catalogue = Catalogue.of((), tmp_path)
+    found = [
+        (cell["init"]["name"], cell["init"].get("std"), cell["depth"])
+        for cell in compose(["experiment=two", "depth=1,4"], catalogue)
+    ]
+    # What the user writes wins over each of them.
+    assert found == [
+        ("gaussian", 0.1, 1),
+        ("gaussian", 0.1, 4),
+        ("gaussian", 0.2, 1),
+        ("gaussian", 0.2, 4),
+        ("he", None, 1),
+        ("he", None, 4),
+    ]
+    assert [cell["depth"] for cell in compose(["experiment=two"], catalogue)] == [2, 2, 3]

@@ -58,6 +58,7 @@ BAD_FILES = {
     "init/f.yaml": ("name: f\nlaw: normal\n_target_: os.system", "init=f", "unknown setting 'init._target_'"),
     "init/g.yaml": ("name: g\nlaw: normal\nstd: ${nope}", "init=g", "there is no setting 'nope' for ${nope}"),
     "dataset/a.yaml": ("name: a\nsource: digits", "dataset=a", "dataset 'a' lacks 'val'"),
+    "experiment/z.yaml": ("# @package _global_\nsweep: [{init: he}, 3]", "experiment=z", "or a list of such"),
     "experiment/a.yaml": ("# @package _global_\nsweep: 3", "experiment=a", "the sweep of experiment 'a' must be KEY"),
     "experiment/b.yaml": ("# @package _global_\nbogus: 3", "experiment=b", "unknown setting 'bogus'"),
     "experiment/c.yaml": ("# @package _global_\nsweep: {init: nope}", "experiment=c", "unknown init 'nope'"),

@@ -1,7 +1,9 @@
 """The published reports are what the published records say, and the README shows what they say."""
 
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from initbench.analysis.articles import D4
@@ -15,7 +17,8 @@ from initbench.report.output import report
 
 TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"
-
+sys.path.insert(0, str(TOP / "benchmarks"))
+import d4_search  # noqa: E402
 
 HE = Options(baseline="he")
 # Of every published report the folder, filters, number of trials if each of them has a row, and what was asked for.
@@ -24,6 +27,7 @@ REPORTS = {
     "digits": ("d4", {"dataset": ["digits"]}, 100, HE),
     "mnist_tuned": ("tuned", {}, None, HE),
     "catalogue": ("catalogue", {}, None, HE),
+    "d4_closest": ("d4_closest", {}, None, HE),
     "grids": ("grids", {}, None, Options(baseline="torch_default", views=("depth", "activation", "across"))),
 }
 
@@ -60,6 +64,36 @@ def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_s
         for figure in figures:
             assert figure in report
             assert figure.replace("0.399", "0.40") in readme
+
+
+def test_the_search_for_the_articles_table_is_what_its_pages_say() -> None:
+    lines = d4_search.read(PUBLISHED / "d4_search.jsonl.xz")
+    assert d4_search.report(lines) + "\n" == (PUBLISHED / "d4_search.md").read_text(encoding="utf-8")
+    searched = [line for line in lines if "complete" in line]
+    confirmed = [line for line in lines if line["stage"] == "confirmed"]
+    means = {line["of"]: {name: float(np.mean(runs)) for name, runs in line["runs"].items()} for line in confirmed}
+    nearest = min(confirmed, key=lambda line: d4_search.distance(means[line["of"]]))
+    its, wide = means[nearest["of"]], d4_search.intervals(nearest["runs"])["distance"]
+    readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
+    for told in (
+        f"A search over {len(searched):,} protocols",
+        f"It is {d4_search.distance(its):.2f} points away",
+        f"95 % {wide[0]:.2f} to {wide[1]:.2f}",
+        f"a rank correlation of {d4_search.order(its):.2f}",
+        f"**he** ends at {its['he']:.2f}",
+        f"**orthogonal** at {its['orthogonal']:.2f}",
+    ):
+        assert told in readme
+    off = {name: abs(mean - float(np.mean(D4[name]))) for name, mean in its.items()}
+    assert {name for name, distance in off.items() if distance > 1.3} == {"he", "orthogonal"}
+    three = [line["means"] for line in searched if {"he", "xavier", "orthogonal"} <= set(line["means"])]
+    worst = [max(abs(some[name] - np.mean(D4[name])) for name in ("he", "xavier", "orthogonal")) for some in three]
+    assert f"Of the {len(three)} protocols in which he, xavier and orthogonal were all trained" in readme
+    assert min(worst) > 2.4
+    # The preset is this protocol, and the records are these runs.
+    frame = to_trials(index.load([PUBLISHED / "d4_closest"])[0]).frame()
+    runs = sorted(round(100 * run, 6) for run in frame["test_accuracy"])
+    assert runs == sorted(round(run, 6) for some in nearest["runs"].values() for run in some)
 
 
 def test_the_learning_rate_table_is_the_published_records() -> None:

@@ -45,20 +45,27 @@ def compose(overrides: Sequence[str], catalogue: Catalogue = _OURS) -> list[Plai
 
     groups = catalogue.groups()
     try:
-        axes = parse(overrides, groups)
-        if "experiment" in axes:
-            preset = _hydra(_chosen({"experiment": axes["experiment"]}, groups, catalogue), catalogue)[0]
-            axes = parse(_sweep(axes["experiment"].values[0], preset), groups) | axes
-        references.check([axis.values for axis in axes.values()])
-        composed, names = _hydra(_chosen(axes, groups, catalogue), catalogue)
+        own = parse(overrides, groups)
+        sweeps: list[list[str]] = [[]]
+        if "experiment" in own:
+            preset = _hydra(_chosen({"experiment": own["experiment"]}, groups, catalogue), catalogue)[0]
+            sweeps = _sweeps(own["experiment"].values[0], preset)
+        cells = [cell for sweep in sweeps for cell in _swept(parse(sweep, groups) | own, groups, catalogue)]
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, UnicodeError) as error:
         raise InputError(" ".join(str(error).split())[:200]) from error
-    cells = expand(_composition(composed, names, axes, catalogue), {key: axis.values for key, axis in axes.items()})
-    if "init" in axes and axes["init"].by_pattern:
-        cells = [cell for cell in cells if _can_serve(cell, catalogue)] or cells
     _log.info("%d cells of %s", len(cells), " ".join(overrides) or "the defaults")
     known: dict[tuple[str, str], tuple[str, Plain]] = {}
     return [cell | {OPTIONS: _origins(cell, catalogue, known)} for cell in cells]
+
+
+def _swept(axes: Mapping[str, Axis], groups: Mapping[str, list[str]], catalogue: Catalogue) -> list[Plain]:
+    """The cells of one sweep."""
+    references.check([axis.values for axis in axes.values()])
+    composed, names = _hydra(_chosen(axes, groups, catalogue), catalogue)
+    cells = expand(_composition(composed, names, axes, catalogue), {key: axis.values for key, axis in axes.items()})
+    if "init" in axes and axes["init"].by_pattern:
+        cells = [cell for cell in cells if _can_serve(cell, catalogue)] or cells
+    return cells
 
 
 def _hydra(overrides: Sequence[str], catalogue: Catalogue) -> tuple[Plain, Mapping[str, str]]:
@@ -76,16 +83,20 @@ def _hydra(overrides: Sequence[str], catalogue: Catalogue) -> tuple[Plain, Mappi
     return {str(key): value for key, value in composed.items()}, names
 
 
-def _sweep(name: str, preset: Mapping[str, Any]) -> list[str]:
-    """The overrides that a preset makes axes of. Without its first line it would be a node, and change nothing."""
+def _sweeps(name: str, preset: Mapping[str, Any]) -> list[list[str]]:
+    """The overrides that a preset makes axes of, for each of its sweeps.
+
+    Without its first line it would be a node, and change nothing.
+    """
     if preset.get("experiment") is not None:
         raise InputError(f"experiment '{name}' must hold settings, and start with the line `# @package _global_`")
-    sweep = preset.get("sweep", {})
-    if not isinstance(sweep, dict):
-        raise InputError(f"the sweep of experiment '{name}' must be KEY: VALUES, one per line")
-    if "experiment" in sweep:
+    given = preset.get("sweep") or {}
+    sweeps = given if isinstance(given, list) else [given]
+    if not all(isinstance(sweep, dict) for sweep in sweeps):
+        raise InputError(f"the sweep of experiment '{name}' must be KEY: VALUES, one per line, or a list of such")
+    if any("experiment" in sweep for sweep in sweeps):
         raise InputError(f"the sweep of experiment '{name}' cannot name another experiment")
-    return [f"{key}={value}" for key, value in sweep.items()]
+    return [[f"{key}={value}" for key, value in sweep.items()] for sweep in sweeps]
 
 
 def _chosen(axes: Mapping[str, Axis], groups: Mapping[str, list[str]], catalogue: Catalogue) -> list[str]:
