@@ -11,6 +11,7 @@ files that are read, installed packages, and libraries written in C.
 
 import ast
 import builtins
+import errno
 import importlib.machinery
 import importlib.util
 import sys
@@ -24,6 +25,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from initbench.errors import InputError
+from initbench.files import kind
+
+# Far more than anybody writes.
+_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -65,17 +70,27 @@ def read(file: Path) -> Code:
     Raises:
         OSError: one of them cannot be read.
     """
-    source = file.read_bytes()
+    source = _content(file)
     folder, local = file.absolute().parent, dict[str, tuple[Path, bytes]]()
     wanted = list(_imported(source, ()))
     while wanted:
         for name, path in _local(folder, wanted.pop()):
             if name not in local:
-                content = path.read_bytes() if path.suffix else b""
+                content = _content(path) if path.suffix else b""
                 local[name] = path, content
                 parts = tuple(name.split("."))
                 wanted += _imported(content, parts if _is_package(path) else parts[:-1])
     return Code(file, source, local)
+
+
+def _content(file: Path) -> bytes:
+    status = file.stat()
+    what = kind(status)
+    if what != "file":
+        raise OSError(errno.EINVAL, f"it is a {what}", str(file))
+    if status.st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MOST_BYTES >> 20} MiB, which no Python file has", str(file))
+    return file.read_bytes()
 
 
 def run(code: Code, name: str) -> ModuleType:

@@ -183,3 +183,16 @@ def test_a_changed_helper_of_a_model_or_plugin_is_another_trial(initbench: Initb
     assert n_trials == [1, 2, 3, 3]
     shapes = [record["certificate"] for record in stored().values()]
     assert len(shapes) == 3
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "fifo", "folder", "large.py", "nothing.py"])
+@pytest.mark.parametrize("argument", ["--plugin={}", "model=module model.path={}:f"])
+def test_what_is_no_python_file_is_never_read(initbench: Initbench, path: str, argument: str) -> None:
+    os.mkfifo("fifo")
+    Path("folder").mkdir()
+    with open("large.py", "wb") as file:
+        file.truncate(1 << 40)
+    answer = initbench("run", *argument.format(path).split(), "--dry-run")
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+    assert path in answer.err
