@@ -8,6 +8,9 @@ import pytest
 
 from initbench.analysis.articles import D4
 from initbench.analysis.trials import select, to_trials
+from initbench.api.claims import ask
+from initbench.claims import document as claims_document
+from initbench.claims.ledger import read
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.records import index
 from initbench.render.markdown import to_markdown
@@ -25,7 +28,9 @@ HE = Options(baseline="he")
 REPORTS = {
     "mnist": ("d4", {"dataset": ["mnist"]}, 100, HE),
     "digits": ("d4", {"dataset": ["digits"]}, 100, HE),
-    "mnist_tuned": ("tuned", {}, None, HE),
+    "fashion_mnist": ("d4", {"dataset": ["fashion_mnist"]}, 100, HE),
+    "mnist_tuned": ("tuned", {"dataset": ["mnist"]}, None, HE),
+    "fashion_mnist_tuned": ("tuned", {"dataset": ["fashion_mnist"]}, None, HE),
     "catalogue": ("catalogue", {}, None, HE),
     "d4_closest": ("d4_closest", {}, None, HE),
     "grids": ("grids", {}, None, Options(baseline="torch_default", views=("depth", "activation", "across"))),
@@ -56,14 +61,34 @@ def test_the_readme_shows_the_published_mnist_tables() -> None:
 def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_say() -> None:
     readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
     told = {
-        "mnist_tuned": ["95.13 ± 0.91", "55.50", "0.000111", "37.03", "0.018", "0.35"],
+        "mnist_tuned": ["95.43 ± 0.34", "55.47", "0.000111", "37.02", "3e-5", "0.33", "+0.20", "+0.32"],
+        "fashion_mnist_tuned": ["88.17", "88.03"],
+        "fashion_mnist": ["+0.31", "+0.38"],
         "grids": ["96.62", "96.25", "83.50", "36.25", "0.399"],
     }
     for page, figures in told.items():
         report = (PUBLISHED / f"{page}.md").read_text(encoding="utf-8")
         for figure in figures:
             assert figure in report
-            assert figure.replace("0.399", "0.40") in readme
+            assert figure.replace("0.399", "0.40").removeprefix("+") in readme
+
+
+@pytest.mark.full
+def test_the_ledger_is_what_the_published_records_say() -> None:
+    _, asked = ask([f"results={PUBLISHED}"], "standard", None, [])
+    found = read(asked)
+    assert not found.told
+    page = claims_document.text(found, "standard", "markdown", detailed=True)
+    assert page == (PUBLISHED / "ledger.md").read_text(encoding="utf-8")
+    verdicts = [entry.verdict for entry in found.entries]
+    assert "unmeasured" not in verdicts
+    assert {"supported", "refuted", "mixed", "inconclusive"} <= set(verdicts)
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(claims_document.readme_rows(found)) in readme
+    for entry in found.entries:
+        if entry.verdict != "supported":
+            # Explained, and by words that are for this verdict.
+            assert entry.verdict in entry.claim.reading, entry.claim.id
 
 
 def test_the_search_for_the_articles_table_is_what_its_pages_say() -> None:

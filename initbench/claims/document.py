@@ -1,6 +1,7 @@
 """What is said of a ledger and in which order: a line for each claim, then what was found of each."""
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from initbench.claims.files import Claim, Verdict
 from initbench.claims.ledger import Entry, Ledger, Measured
 from initbench.claims.values import OF_TRIALS, is_ratio
+from initbench.claims.verdicts import MOST_SEEDS
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
 from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
@@ -57,16 +59,18 @@ def summary(ledger: Ledger) -> str:
     """How many claims have which verdict, and what they were tested with."""
     counts = [(sum(entry.verdict == verdict for entry in ledger.entries), verdict) for verdict in _VERDICTS]
     told = listed([f"{n} {verdict}" for n, verdict in counts if n])
+    own = f", and {' '.join(ledger.own)}" if ledger.own else ""
     shared = ", ".join(
         f"{key} {' and '.join(map(str, value)) if isinstance(value, list) else value}"
         for key, value in ledger.shared.items()
         if key not in ("name", "seeds", "dataset.root")
     )
     return (
-        f"{counted(len(ledger.entries), 'claim')}: {told}. Tested with {shared}; {counted(ledger.n_seeds, 'seed')} "
-        f"each. Every claim is tested in each of its settings, for it and against it; the {2 * ledger.n_hypotheses:,} "
-        "tests of the whole ledger are adjusted together (exact sign-flip tests, Holm), so that the chance of any "
-        "false finding is at most 5 %."
+        f"{counted(len(ledger.entries), 'claim')}: {told}. Tested with {shared}{own}; "
+        f"{counted(ledger.n_seeds, 'seed')} each. Every claim is tested in each of its settings, for it and against "
+        f"it; the {2 * ledger.n_hypotheses:,} tests of the whole ledger are adjusted together (Holm), so that the "
+        "chance of any false finding is at most 5 % where deviations are symmetric, as the exact sign-flip test takes "
+        "them to be."
     )
 
 
@@ -88,9 +92,10 @@ def table(ledger: Ledger) -> Table:
             )
         )
     caption = (
-        "Effect: the contrast that the claim is about, as a mean over its settings and pairs, with the 95 % interval "
-        "over seeds: percentage points; × for ratios. n: seeds. A claim is mixed where its settings or pairs do not "
-        "all have one verdict, inconclusive where none is decided."
+        "Effect: the contrast that the claim is about (the distance from its bound, where it has one), as a mean over "
+        "its settings and pairs, with the 95 % interval over seeds: percentage points; × for ratios. n: seeds. A claim "
+        "is mixed where some of its settings and pairs support and others refute it, inconclusive where at most half "
+        "of them are decided."
     )
     return Table(
         ("claim", "verdict", "effect", "95 % interval", "n", "settings and pairs"),
@@ -115,7 +120,8 @@ def section(entry: Entry, ledger: Ledger, preset: str) -> list[Block]:
     ]
     figure = _figure(entry)
     blocks += [figure] if figure else []
-    return [*blocks, Code((f"initbench claims {claim.id} --run --preset {preset}",))]
+    words = " ".join([claim.id, *map(shlex.quote, ledger.own)])
+    return [*blocks, Code((f"initbench claims {words} --run --preset {preset}",))]
 
 
 def told(entry: Entry) -> str:
@@ -134,7 +140,7 @@ def told(entry: Entry) -> str:
         parts.append(
             f"About {needed:,} seeds would decide what is open."
             if needed
-            else "What is open is too near to its boundary for seeds to decide."
+            else f"{MOST_SEEDS} seeds, which is the most, would not decide all that is open."
         )
     return " ".join(parts)
 

@@ -4,12 +4,14 @@ A claim needs no Python. What it measures is a quantity of :mod:`initbench.claim
 :mod:`initbench.claims.verdicts`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from initbench.claims.values import is_ratio
 from initbench.errors import InputError, unknown
 from initbench.settings import options, references
 from initbench.settings.commandline import written
@@ -41,7 +43,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         order: arms, each of which should stand so to the next, instead of all three.
         change: a setting with two values: the contrast is how the difference at the second exceeds that at the first.
         margin: the smallest difference of interest, in the quantity's unit, a factor for quantities that are compared
-            as ratios; None: the binomial standard error of the test set for accuracies, no margin for others.
+            as ratios; where it is given, higher and lower mean by this much. None: the binomial standard error of the
+            test set for accuracies, no margin for others.
         reading: what a verdict means, by verdict; said only where it is this one.
     """
 
@@ -62,14 +65,26 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reading: dict[Verdict, str] = {}
 
     def __post_init__(self) -> None:
+        for name, text in (("statement", self.statement), ("refuted_by", self.refuted_by)):
+            if not text.strip():
+                raise ValueError(f"{name} is empty")
         given = (self.against is not None) + (self.bound is not None) + (self.order is not None)
         if given > 1 or (not given and not self.change):
             raise ValueError("one of against, bound and order is needed; with change it may be none")
+        if not self.arms or [] in (self.compare, self.against) or (self.order is not None and len(self.order) < 2):
+            raise ValueError("arms, compare and against need at least one name, order two")
         named = {*_names(self.compare), *_names(self.against), *(self.order or [])}
         for name in named - set(self.arms):
             raise ValueError(f"'{name}' is none of its arms: {', '.join(self.arms)}")
-        if self.change and [len(values) for values in self.change.values()] != [2]:
+        if self.change is not None and [len(values) for values in self.change.values()] != [2]:
             raise ValueError("change takes one setting with two values")
+        if any(one == other for one, other in self.pairs):
+            raise ValueError("an arm is compared with itself")
+        if self.bound is not None and not math.isfinite(self.bound):
+            raise ValueError("bound must be a finite number")
+        least = 1.0 if is_ratio(self.quantity) else 0.0
+        if self.margin is not None and not least < self.margin < math.inf:
+            raise ValueError(f"margin must be above {least:g} for this quantity")
 
     @property
     def arm_settings(self) -> dict[str, Settings]:

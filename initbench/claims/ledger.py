@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +13,22 @@ from initbench.analysis import probes, trials
 from initbench.analysis.statistics import t_interval
 from initbench.claims.files import Claim, Settings, Verdict, overrides
 from initbench.claims.values import ACCURACIES, as_compared, is_of_trials, is_ratio, of_probes, of_trials
-from initbench.claims.verdicts import Finding, Sample, findings, overall
+from initbench.claims.verdicts import MOST_SEEDS, Finding, Sample, findings, overall
 from initbench.data import pinned
 from initbench.errors import InputError
 from initbench.experiment.plan import Plan, plan
 from initbench.probing.plan import identity as probe_identity
 from initbench.records import columns, index
 from initbench.settings.catalogue import Catalogue
+from initbench.settings.commandline import written
 from initbench.settings.compose import compose
 from initbench.settings.request import Request, request
 from initbench.trial import Cell, trial_keys
 
 Floats = NDArray[np.float64]
+
+# Overrides that change nothing that is measured.
+_ELSEWHERE = ("dataset.root", "results", "name", "seeds", "device")
 
 # What comes after a network's start, and makes no other probe.
 _LATER = ("optimizer", "lr", "epochs", "schedule", "warmup", "protocol")
@@ -119,6 +124,7 @@ class Ledger:
         n_hypotheses: of the whole ledger: the family of the adjustment.
         n_seeds: of each hypothesis.
         shared: the settings that all claims share.
+        own: overrides of the user's, but for where data and results lie.
         told: lines on files that were passed over.
     """
 
@@ -126,6 +132,7 @@ class Ledger:
     n_hypotheses: int
     n_seeds: int
     shared: Settings
+    own: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
 
 
@@ -138,12 +145,14 @@ class Asked:
         trained: the networks to train; None where there are none.
         probed: those to look at before training; None likewise.
         shared: the settings that all share.
+        own: overrides of the user's, but for where data and results lie.
     """
 
     hypotheses: tuple[Hypothesis, ...]
     trained: Request | None
     probed: Request | None
     shared: Settings
+    own: tuple[str, ...] = ()
 
     @property
     def request(self) -> Request:
@@ -181,9 +190,14 @@ def ask(claims: Sequence[Claim], shared: Settings, own: Sequence[str], catalogue
             raise InputError(f"claim {claim.id}: {error}") from error
         hypotheses += made
         requests += its
-    if len({one.seeds for one in requests}) > 1:
+    seeds = requests[0].seeds
+    if any(one.seeds != seeds for one in requests):
         raise InputError("seeds are those of the whole ledger: set them in the preset or on the command line")
-    return Asked(tuple(hypotheses), _part(requests[0], hypotheses, True), _part(requests[0], hypotheses, False), shared)
+    if len(seeds) > MOST_SEEDS:
+        raise InputError(f"a ledger has at most {MOST_SEEDS} seeds; got {len(seeds)}")
+    trained, probed = (_part(requests[0], hypotheses, of_trials) for of_trials in (True, False))
+    told = tuple(text for text in own if text.partition("=")[0] not in _ELSEWHERE)
+    return Asked(tuple(hypotheses), trained, probed, shared, told)
 
 
 def _part(whole: Request | None, hypotheses: Sequence[Hypothesis], of_trials: bool) -> Request | None:
@@ -194,37 +208,51 @@ def _part(whole: Request | None, hypotheses: Sequence[Hypothesis], of_trials: bo
 def _hypotheses(
     claim: Claim, shared: Settings, own: Sequence[str], catalogue: Catalogue
 ) -> tuple[list[Hypothesis], list[Request]]:
-    if "seeds" in claim.settings:
+    if "seeds" in claim.settings or any("seeds" in settings for settings in claim.arm_settings.values()):
         raise InputError("it has seeds of its own; those of the whole ledger count")
     if not is_of_trials(claim.quantity):
         shared = {key: value for key, value in shared.items() if key.partition(".")[0] not in _LATER}
+    keys = [text.partition("=")[0] for text in own]
     base = {**shared, **claim.settings, **(claim.change or {})}
-    of_arms = {key for settings in claim.arm_settings.values() for key in settings}
-    users = [text for text in own if text.partition("=")[0] not in of_arms]
-    free = [key for key in [*base, *(text.partition("=")[0] for text in users)] if key not in of_arms]
-    texts = [*overrides({key: value for key, value in base.items() if key not in of_arms}), *users]
-    cells: dict[str, list[Cell]] = {arm: [] for arm in claim.arm_settings}
+    for key in claim.change or ():
+        if key in keys:
+            raise InputError(f"it is about a change of {key}, which cannot be set")
+    cells: dict[str, list[Cell]] = {}
     requests: list[Request] = []
     # Initializers by their names are one sweep, which composes in a tenth of the time.
     sweeps = [{"init": claim.arms}] if isinstance(claim.arms, list) else list(claim.arms.values())
-    for settings in sweeps:
-        asked = request(compose([*overrides(settings), *texts], catalogue), catalogue)
+    for number, settings in enumerate(sweeps):
+        # What an arm is no override changes.
+        texts = [text for text, key in zip(own, keys, strict=True) if key not in settings]
+        given = {key: value for key, value in base.items() if key not in settings and key not in keys}
+        # Parameters of an option that the user replaces are not those of the new one.
+        given = {key: value for key, value in given.items() if key.partition(".")[0] not in keys}
+        asked = request(compose([*overrides(settings), *overrides(given), *texts], catalogue), catalogue)
         requests.append(asked)
-        for cell in asked.cells:
-            arm = dict(cell.settings)["init"] if isinstance(claim.arms, list) else list(claim.arms)[len(requests) - 1]
-            cells[arm].append(cell)
+        if isinstance(claim.arms, list):
+            size = len(asked.cells) // len(claim.arms)
+            if size * len(claim.arms) != len(asked.cells):
+                raise InputError(f"two of its arms are one initializer: {', '.join(claim.arms)}")
+            cells |= {arm: list(asked.cells[i * size : (i + 1) * size]) for i, arm in enumerate(claim.arms)}
+        else:
+            cells[list(claim.arms)[number]] = list(asked.cells)
     said = {arm: [dict(cell.settings) for cell in some] for arm, some in cells.items()}
-    varying = [key for key in dict.fromkeys(free) if len({one.get(key) for some in said.values() for one in some}) > 1]
-    by_setting = {
-        arm: {
+    of_arms = {key for settings in claim.arm_settings.values() for key in settings}
+    free = [key for key in dict.fromkeys([*base, *keys]) if key not in of_arms]
+    varying = [key for key in free if len({one.get(key) for some in said.values() for one in some}) > 1]
+    by_setting: dict[str, dict[tuple[tuple[str, str], ...], Cell]] = {}
+    for arm, some in cells.items():
+        by_setting[arm] = {
             tuple((key, one.get(key, "")) for key in varying): cell for one, cell in zip(said[arm], some, strict=True)
         }
-        for arm, some in cells.items()
-    }
+        if len(by_setting[arm]) < len(some):
+            raise InputError(f"arm '{arm}' is an axis of its own; each arm takes one value of what it sets")
+        if by_setting[arm].keys() != next(iter(by_setting.values())).keys():
+            raise InputError(f"arm '{arm}' is not there in the settings of the others")
     made = []
     changed = next(iter(claim.change)) if claim.change else None
     for setting in dict.fromkeys(setting for some in by_setting.values() for setting in some):
-        if changed and dict(setting)[changed] != _text(claim.change, 1):
+        if changed and dict(setting).get(changed) != _text(claim.change, 1):
             continue
         for one, other in claim.pairs:
             terms: list[tuple[int, Cell]] = []
@@ -233,16 +261,29 @@ def _hypotheses(
                 before = tuple((key, _text(claim.change, 0) if key == changed else value) for key, value in setting)
                 places.append((-1, before))
             for sign, place in places:
+                if place not in by_setting[one]:
+                    raise InputError(f"{changed} does not change as it says")
                 terms += [(sign, by_setting[one][place])]
-                terms += [(-sign, by_setting[other][place])] if other else []
+                if other:
+                    terms.append((-sign, by_setting[other][place]))
+                    if _network(by_setting[other][place]) == _network(by_setting[one][place]):
+                        raise InputError(f"arms '{one}' and '{other}' are one network")
             shown = {key: value for key, value in setting if key != changed}
             made.append(Hypothesis(claim, shown, (one, other), tuple(terms)))
+    if not made:
+        raise InputError(
+            f"it has nothing to compare: {changed} does not change as it says" if changed else "it is empty"
+        )
     return made, requests
+
+
+def _network(cell: Cell) -> dict[str, Any]:
+    return cell.identity(0, cell.dataset.content or "")
 
 
 def _text(change: Mapping[str, Sequence[object]] | None, which: int) -> str:
     (values,) = (change or {}).values()
-    return overrides({"": values[which]})[0].removeprefix("=")
+    return written(values[which])
 
 
 # Quantity, cell and seed to a number; ``n_test`` is how many test samples there are.
@@ -267,7 +308,7 @@ def read(asked: Asked, ids: Sequence[str] = ()) -> Ledger:
         values |= _probed(asked.probed, asked.hypotheses, told)
     ledger = judge(asked, values)
     entries = tuple(entry for entry in ledger.entries if not ids or entry.claim.id in ids)
-    return replace(ledger, entries=entries, told=tuple(told))
+    return replace(ledger, entries=entries, told=tuple(dict.fromkeys(told)))
 
 
 def judge(asked: Asked, values: Values) -> Ledger:
@@ -277,7 +318,7 @@ def judge(asked: Asked, values: Values) -> Ledger:
     for one, sample, finding in zip(asked.hypotheses, samples, findings(samples), strict=True):
         by_claim.setdefault(one.claim.id, []).append(Measured(one, sample, finding))
     entries = tuple(Entry(some[0].hypothesis.claim, tuple(some)) for some in by_claim.values())
-    return Ledger(entries, len(samples), len(asked.request.seeds), asked.shared)
+    return Ledger(entries, len(samples), len(asked.request.seeds), asked.shared, asked.own)
 
 
 def _trained(part: Request, hypotheses: Sequence[Hypothesis], told: list[str]) -> Values:
@@ -336,7 +377,7 @@ def _sample(one: Hypothesis, seeds: Sequence[int], measured: Values) -> Sample:
     quantity = claim.quantity
     needed = [(quantity, cell, seed) for _, cell in one.terms for seed in seeds]
     if not all(name in measured for name in needed):
-        return Sample(np.zeros(0), claim.expect, 0.0)
+        return Sample(np.zeros(0), claim.expect, 0.0, claim.margin is not None)
     values = np.zeros(len(seeds))
     for sign, cell in one.terms:
         values += sign * np.array([as_compared(quantity, measured[quantity, cell, seed]) for seed in seeds])
@@ -350,4 +391,4 @@ def _sample(one: Hypothesis, seeds: Sequence[int], measured: Values) -> Sample:
         margin = math.sqrt(rate * (1 - rate) / n_test)
     else:
         margin = 0.0
-    return Sample(values, claim.expect, margin)
+    return Sample(values, claim.expect, margin, claim.margin is not None)

@@ -46,9 +46,7 @@ def is_of_trials(quantity: str) -> bool:
 
 def is_ratio(quantity: str) -> bool:
     """Whether it is compared as a ratio."""
-    return quantity not in OF_TRIALS and (
-        quantity.startswith((*_RATIOS, "jacobian")) or quantity.endswith((".ratio", ".spread"))
-    )
+    return quantity not in OF_TRIALS and quantity.startswith((*_RATIOS, "jacobian"))
 
 
 def as_compared(quantity: str, value: float) -> float:

@@ -2,7 +2,8 @@
 
 Every hypothesis (one claim, one setting, one pair) is a contrast with a value for each seed. It is tested twice: for
 what the claim expects, and for what would refute it. Both p are those of the sign-flip test: under the null a seed's
-deviation from the boundary is as likely with either sign. Over all of them, twice the number of hypotheses of the
+deviation from the boundary is as likely with either sign; where it is skewed, that is a statement on its middle and
+not on its mean. Over all of them, twice the number of hypotheses of the
 ledger, measured or not, Holm's adjustment keeps the chance of any false finding at 5 %.
 """
 
@@ -18,11 +19,8 @@ from initbench.claims.files import Expect, Verdict
 
 Floats = NDArray[np.float64]
 
-# Sums of halves are listed: 2^20 each.
-_MOST_EXACT = 40
-_DRAWS = 200_000
-# More seeds than this nobody trains.
-MOST_SEEDS = 10_000
+# Sums of halves are listed: 2^20 each. More seeds than these are refused, since what decides is far in the tail.
+MOST_SEEDS = 40
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,14 @@ class Sample:
             no number, which counts against whatever is tested; empty where nothing is measured.
         expect: the direction.
         margin: the smallest difference of interest.
+        needs_margin: whether ``higher`` and ``lower`` are supported only beyond the margin, as where the claim says how
+            much it is about; else beyond zero.
     """
 
     values: Floats
     expect: Expect
     margin: float
+    needs_margin: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Finding:
 
 
 def flip_p(values: Floats) -> float:
-    """The one-sided p of the sign-flip test that the mean of ``[n]`` values is above zero.
+    """The one-sided p of the sign-flip test that ``[n]`` values, at most 40, lie about a point above zero.
 
-    Exact for up to 40 values: all sums of either half are listed, and the pairs that reach the observed one counted.
+    Exact: all sums of either half are listed, and the pairs that reach the observed one counted.
     """
     n = len(values)
     if not n:
@@ -70,9 +71,8 @@ def flip_p(values: Floats) -> float:
     observed = float(values.sum()) - 1e-9 * float(sizes.sum())
     if not sizes.any():
         return 1.0
-    if n > _MOST_EXACT:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_DRAWS // 10, n))
-        return float((1 + (signs @ sizes >= observed).sum()) / (1 + len(signs)))
+    if n > MOST_SEEDS:
+        raise ValueError(f"sums of more than {MOST_SEEDS} values are not listed")
     half = n // 2
     left, right = _sums(sizes[:half]), np.sort(_sums(sizes[half:]))
     reached = len(right) - np.searchsorted(right, observed - left, side="left")
@@ -94,9 +94,9 @@ def p_values(sample: Sample) -> tuple[float, float]:
     margin = sample.margin
     match sample.expect:
         case "higher":
-            return up(0.0), down(-margin)
+            return up(margin if sample.needs_margin else 0.0), down(-margin)
         case "lower":
-            return down(0.0), up(-margin)
+            return down(margin if sample.needs_margin else 0.0), up(-margin)
         case "at_least":
             return up(-margin), down(margin)
         case "at_most":
@@ -138,7 +138,7 @@ def findings(samples: Sequence[Sample]) -> list[Finding]:
 
 
 def seeds_needed(sample: Sample, n_tests: int) -> int | None:
-    """About how many seeds would decide a hypothesis, if mean and spread are as seen; None: too many to train.
+    """About how many seeds would decide a hypothesis, if mean and spread are as seen; None: more than can be tested.
 
     The power of a normal test at Bonferroni's level, at the farther of the two boundaries, is 80 %.
     """
@@ -149,14 +149,15 @@ def seeds_needed(sample: Sample, n_tests: int) -> int | None:
         return None
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     margin = sample.margin
+    beyond = margin if sample.needs_margin else 0.0
     distance = {
-        "higher": max(mean, margin - mean),
-        "lower": max(-mean, margin + mean),
+        "higher": max(mean - beyond, margin - mean),
+        "lower": max(-mean - beyond, margin + mean),
         "at_least": abs(mean + margin),
         "at_most": abs(margin - mean),
     }.get(sample.expect, abs(margin - abs(mean)))
-    # Fewer than these no sign-flip test can decide.
-    least = math.ceil(math.log2(n_tests / ALPHA))
+    # Fewer than these no sign-flip test can decide, and those that there are did not.
+    least = max(math.ceil(math.log2(n_tests / ALPHA)), len(sample.values) + 1)
     if distance <= 0:
         return None
     quantile = float(ndtri(1 - ALPHA / n_tests) + ndtri(POWER))
@@ -167,13 +168,14 @@ def seeds_needed(sample: Sample, n_tests: int) -> int | None:
 def overall(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict of a claim from those of its hypotheses.
 
-    Supported or refuted only where all are; mixed where some are decided and not all alike; unmeasured where some are
-    not measured and none is decided.
+    Unmeasured while any is; mixed where some are supported and some refuted; else supported or refuted where more than
+    half of all are, the others being open; inconclusive where less are decided.
     """
-    found = set(verdicts)
-    for verdict in ("supported", "refuted"):
-        if found == {verdict}:
-            return verdict
-    if found & {"supported", "refuted"}:
+    supported, refuted = (sum(one == verdict for one in verdicts) for verdict in ("supported", "refuted"))
+    if "unmeasured" in verdicts:
+        return "unmeasured"
+    if supported and refuted:
         return "mixed"
-    return "unmeasured" if "unmeasured" in found else "inconclusive"
+    if 2 * supported > len(verdicts):
+        return "supported"
+    return "refuted" if 2 * refuted > len(verdicts) else "inconclusive"
