@@ -22,6 +22,7 @@ TOP = Path(__file__).parents[1]
 PUBLISHED = TOP / "results" / "published"
 sys.path.insert(0, str(TOP / "benchmarks"))
 import d4_search  # noqa: E402
+import wedge  # noqa: E402
 
 HE = Options(baseline="he")
 # Of every published report the folder, filters, number of trials if each of them has a row, and what was asked for.
@@ -119,6 +120,16 @@ def test_the_search_for_the_articles_table_is_what_its_pages_say() -> None:
     frame = to_trials(index.load([PUBLISHED / "d4_closest"])[0]).frame()
     runs = sorted(round(100 * run, 6) for run in frame["test_accuracy"])
     assert runs == sorted(round(run, 6) for some in nearest["runs"].values() for run in some)
+
+
+def test_the_wedge_is_what_its_page_says() -> None:
+    table = wedge.accuracies(PUBLISHED / "wedge")
+    assert wedge.page(table) == (PUBLISHED / "wedge.md").read_text(encoding="utf-8")
+    assert table.shape == (6, 10)
+    widths = [int((row > wedge.TRAINS).sum()) for _, row in table.iterrows()]
+    assert widths == sorted(widths, reverse=True)
+    # The values of xi that benchmarks of the paper's public re-run have.
+    assert wedge.limits([1.0, 2.0]) == pytest.approx([6 * 3.627, 6 * 25.2], rel=0.01)
 
 
 def test_the_learning_rate_table_is_the_published_records() -> None:
