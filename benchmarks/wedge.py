@@ -88,10 +88,10 @@ def page(table: pd.DataFrame) -> str:
         "",
         f"Within 6ξ {inside:.0f} % of {found['n_inside']} cells are above {100 * TRAINS:.0f} %, beyond it "
         f"{outside:.0f} % of {found['n_outside']}; the rank correlation of 6ξ / depth with accuracy is "
-        f"{found['spearman']:.2f}. The band of variances that train narrows with depth, towards the edge of chaos. What "
-        f"this does not reproduce is how deep it goes there: at 60 layers the best mean is {best[0]:.1f} %, at 80 "
-        f"{best[1]:.1f} %. One learning rate and 200 steps are a limit of their own, and a network of width 128 is less "
-        "of a wide one than the paper's 300.",
+        f"{found['spearman']:.2f}. The band of variances that train narrows with depth, towards the edge of chaos. "
+        f"What this does not reproduce is how deep it goes there: at 60 layers the best mean is {best[0]:.1f} %, at 80 "
+        f"{best[1]:.1f} %. One learning rate and 200 steps are a limit of their own, and a network of width 128 is "
+        "less of a wide one than the paper's 300.",
         "",
     ]
     return "\n".join(lines)

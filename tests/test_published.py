@@ -65,6 +65,7 @@ def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_s
         "mnist_tuned": ["95.43 ± 0.34", "55.47", "0.000111", "37.02", "3e-5", "0.33", "+0.20", "+0.32"],
         "fashion_mnist_tuned": ["88.17", "88.03"],
         "fashion_mnist": ["+0.31", "+0.38"],
+        "depth_limits": ["84.33", "90.85", "96.57"],
         "grids": ["96.62", "96.25", "83.50", "36.25", "0.399"],
     }
     for page, figures in told.items():
@@ -120,6 +121,12 @@ def test_the_search_for_the_articles_table_is_what_its_pages_say() -> None:
     frame = to_trials(index.load([PUBLISHED / "d4_closest"])[0]).frame()
     runs = sorted(round(100 * run, 6) for run in frame["test_accuracy"])
     assert runs == sorted(round(run, 6) for some in nearest["runs"].values() for run in some)
+
+
+def test_the_depth_limits_are_what_the_records_say() -> None:
+    trials = to_trials(index.load([PUBLISHED / "depth_limits"])[0], target=0.7)
+    shown = to_markdown(document(trials, Options(baseline="he", views=("depth",))))
+    assert shown == (PUBLISHED / "depth_limits.md").read_text(encoding="utf-8")
 
 
 def test_the_wedge_is_what_its_page_says() -> None:

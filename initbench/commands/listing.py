@@ -189,7 +189,10 @@ def _optimizer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
 
 def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     settings = {f"{key}": value for key, value in node.items() if key not in ("defaults", "sweep")}
-    return (_params({**(node.get("sweep") or {}), **settings}).replace(",", ", "),)
+    sweep = node.get("sweep") or {}
+    swept = sweep if isinstance(sweep, list) else [sweep]
+    first = _params({**swept[0], **settings}).replace(",", ", ")
+    return ("; ".join([first, *map(_params, swept[1:])]),)
 
 
 # Name for the user: folder of the options, further columns, and how to fill them.
