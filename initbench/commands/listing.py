@@ -1,7 +1,7 @@
 """What ``initbench list`` shows: every option of a group with its formula, source and defaults. Needs no torch."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, rms_gain, torch_gain
@@ -188,7 +188,10 @@ def _optimizer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
-    settings = {f"{key}": value for key, value in node.items() if key not in ("defaults", "sweep")}
+    settings: dict[str, Any] = {}
+    for key, value in node.items():
+        inner = {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, Mapping) else {key: value}
+        settings |= inner if key not in ("defaults", "sweep") else {}
     sweep = node.get("sweep") or {}
     swept = sweep if isinstance(sweep, list) else [sweep]
     first = _params({**swept[0], **settings}).replace(",", ", ")
