@@ -92,7 +92,10 @@ def test_published_records_have_the_keys_that_their_settings_give() -> None:
         (cell,) = request(compose(line)).cells
         for record in asked[line]:
             content = record.trial["dataset"]["sha256"]
-            assert trial_key(cell.identity(record.trial["seed"], content)) == record.key
+            # What a search tries, or trains shorter, its command does not name.
+            searched = record.asked.protocol["name"] == "tuned"
+            own = cell.with_values({name: record.trial[name] for name in ("lr", "epochs")} if searched else {})
+            assert trial_key(own.identity(record.trial["seed"], content)) == record.key
 
 
 TINY = ("dataset=digits", "depth=2", "width=16", "epochs=1", "seeds=1", "device=cpu")
