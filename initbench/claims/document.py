@@ -32,8 +32,8 @@ _EXPECT = {
 }
 # Quantities that are no shares of one.
 _PLAIN = ("loss", "loss_uniform", "forward_mean", "correlation")
-# Settings by which a hypothesis is shown, in this order; others come after them.
-_MOST_SHOWN = 400
+# Rows of a picture that can still be read; the table has all.
+_MOST_STRIPS = 40
 
 
 def document(ledger: Ledger, preset: str, detailed: bool) -> list[Block]:
@@ -193,7 +193,7 @@ def _hypotheses(entry: Entry) -> Table:
     of = _written(entry.claim)
     names = list(entry.measured[0].hypothesis.setting)
     rows = []
-    for one in entry.measured[:_MOST_SHOWN]:
+    for one in entry.measured:
         low, high = one.interval
         rows.append(
             (
@@ -219,9 +219,11 @@ def _pair(one: Measured) -> str:
 
 
 def _figure(entry: Entry) -> Figure | None:
+    if len(entry.measured) > _MOST_STRIPS:
+        return None
     strips = []
     scale, unit = _unit(entry.claim)
-    for one in entry.measured[:_MOST_SHOWN]:
+    for one in entry.measured:
         values = one.sample.values
         known = values[~np.isnan(values)]
         if len(known):
@@ -231,7 +233,9 @@ def _figure(entry: Entry) -> Figure | None:
             strips.append(Strip(name, shown, scale * one.mean, scale * low, scale * high, int(np.isnan(values).sum())))
     if not strips:
         return None
-    plot = Strips(f"contrast of every seed, {unit}", tuple(strips), level=0.0)
+    boundary = "no difference" if entry.claim.bound is None else "bound"
+    label = f"contrast of every seed, {unit}"
+    plot = Strips(label, tuple(strips), level=0.0, level_name=boundary, enlarge=False)
     return Figure(f"claim-{entry.claim.id}", entry.claim.statement, plot, _hypotheses(entry), extra=True)
 
 

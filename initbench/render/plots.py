@@ -52,11 +52,17 @@ class Strip:
 
 @dataclass(frozen=True)
 class Strips:
-    """A row of dots per technique."""
+    """A row of dots per technique.
+
+    ``level`` is a vertical line with a name; ``enlarge`` adds a panel with the best alone where these are close to
+    each other.
+    """
 
     x: str
     strips: tuple[Strip, ...]
     level: float | None = None
+    level_name: str = "chance"
+    enlarge: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def strips(plot: Strips) -> Canvas:
     # Chance is shown where it is near: else it would press all runs together.
     near = plot.level is not None and bool(whole) and min(whole) < plot.level + 25
     level = plot.level if near else None
-    close = _close(plot.strips)
+    close = _close(plot.strips) if plot.enlarge else []
     zoom = bool(close) and (max(whole) - min(whole)) > 4 * max(0.5, max(close) - min(close))
     widest = max(len(strip.name) for strip in plot.strips)
     canvas = Canvas(
@@ -47,7 +47,7 @@ def strips(plot: Strips) -> Canvas:
     axes[0].set_ylim(len(plot.strips) - 0.4, -0.6)
     if level is not None:
         axes[0].annotate(
-            "chance",
+            plot.level_name,
             (level, -0.6),
             (2, 0),
             textcoords="offset points",
@@ -59,8 +59,8 @@ def strips(plot: Strips) -> Canvas:
     if whole:
         # Intervals of few runs may leave the scale; the runs do not.
         edge = 0.04 * max(1.0, max(whole) - min(whole))
-        least = min(whole) if level is None else min(min(whole), level)
-        axes[0].set_xlim(least - edge, max(whole) + edge)
+        ends = whole if level is None else [*whole, level]
+        axes[0].set_xlim(min(ends) - edge, max(ends) + edge)
     if zoom:
         margin = 0.08 * max(0.5, max(close) - min(close))
         axes[1].set_xlim(min(close) - margin, max(close) + margin)
