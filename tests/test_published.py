@@ -86,7 +86,7 @@ def test_the_ledger_is_what_the_published_records_say() -> None:
     assert "unmeasured" not in verdicts
     assert {"supported", "refuted", "mixed", "inconclusive"} <= set(verdicts)
     readme = (TOP / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(claims_document.readme_rows(found)) in readme
+    assert to_markdown([claims_document.short_table(found)]) in readme
     for entry in found.entries:
         if entry.verdict != "supported":
             # Explained, and by words that are for this verdict.

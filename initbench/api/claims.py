@@ -37,7 +37,7 @@ def claims(
 
     ids, asked = ask(words, preset, config_dir, one_or_more(plugins))
     if run:
-        measure(asked.of(ids) if ids else asked)
+        measure(asked.of(ids))
     return ledger.read(asked, ids)
 
 

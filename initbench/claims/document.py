@@ -2,11 +2,10 @@
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_args
 
 import msgspec
-import numpy as np
 
 from initbench.claims.files import Claim, Verdict
 from initbench.claims.ledger import Entry, Ledger, Measured
@@ -21,7 +20,7 @@ from initbench.render.text import NONE, counted, listed, points, probability, si
 
 FORMATS = ("rich", "markdown", "html", "json")
 _WIDTH = 110
-_VERDICTS: tuple[Verdict, ...] = ("supported", "refuted", "mixed", "inconclusive", "unmeasured")
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _EXPECT = {
     "higher": "above",
     "lower": "below",
@@ -79,14 +78,13 @@ def table(ledger: Ledger) -> Table:
     rows = []
     for entry in ledger.entries:
         of = _written(entry.claim)
-        low, high = entry.interval
         where = [f"{n} {verdict}" for verdict in _VERDICTS if (n := entry.count(verdict))]
         rows.append(
             (
                 entry.claim.id,
                 entry.verdict,
                 of(entry.mean),
-                NONE if math.isnan(low) else f"{of(low)} to {of(high)}",
+                _interval(of, entry.interval),
                 str(len(entry.values) or NONE),
                 ", ".join(where),
             )
@@ -126,15 +124,15 @@ def section(entry: Entry, ledger: Ledger, preset: str) -> list[Block]:
 
 def told(entry: Entry) -> str:
     """The verdict in a sentence or two."""
-    of, (low, high) = _written(entry.claim), entry.interval
-    n = len(entry.measured)
+    of = _written(entry.claim)
     if entry.verdict == "unmeasured":
         return "Unmeasured: not all of its networks have a record."
-    counts = [f"{verdict} in {entry.count(verdict)}" for verdict in _VERDICTS if entry.count(verdict)]
-    parts = [f"{entry.verdict.capitalize()}: {listed(counts)} of {n} settings and pairs."]
-    parts.append(f"Mean effect {of(entry.mean)} (95 % {of(low)} to {of(high)}).")
-    depends = _depends(entry)
-    parts += [depends] if depends else []
+    counts = [f"{verdict} in {n}" for verdict in _VERDICTS if (n := entry.count(verdict))]
+    parts = [
+        f"{entry.verdict.capitalize()}: {listed(counts)} of {len(entry.measured)} settings and pairs.",
+        f"Mean effect {of(entry.mean)} (95 % {_interval(of, entry.interval)}).",
+        *filter(None, [_depends(entry)]),
+    ]
     if entry.count("inconclusive"):
         needed = entry.seeds_needed
         parts.append(
@@ -164,11 +162,9 @@ def _depends(entry: Entry) -> str:
 
 
 def _measured(claim: Claim) -> str:
-    return (
-        f"{claim.quantity.replace('_', ' ')} ({OF_TRIALS[claim.quantity]})"
-        if claim.quantity in OF_TRIALS
-        else (f"{claim.quantity}, before any training")
-    )
+    if claim.quantity in OF_TRIALS:
+        return f"{claim.quantity.replace('_', ' ')} ({OF_TRIALS[claim.quantity]})"
+    return f"{claim.quantity}, before any training"
 
 
 def _expected(claim: Claim) -> str:
@@ -194,14 +190,13 @@ def _hypotheses(entry: Entry) -> Table:
     names = list(entry.measured[0].hypothesis.setting)
     rows = []
     for one in entry.measured:
-        low, high = one.interval
         rows.append(
             (
                 *(one.hypothesis.setting[name] for name in names),
                 _pair(one),
                 one.finding.verdict,
                 of(one.mean),
-                NONE if math.isnan(low) else f"{of(low)} to {of(high)}",
+                _interval(of, one.interval),
                 of(one.sample.margin) if one.sample.margin else NONE,
                 probability(one.finding.support),
                 probability(one.finding.refute),
@@ -224,13 +219,13 @@ def _figure(entry: Entry) -> Figure | None:
     strips = []
     scale, unit = _unit(entry.claim)
     for one in entry.measured:
-        values = one.sample.values
-        known = values[~np.isnan(values)]
+        known = one.sample.known
         if len(known):
-            name = " ".join([_pair(one), *(value for value in one.hypothesis.setting.values())])
+            name = " ".join([_pair(one), *one.hypothesis.setting.values()])
             low, high = one.interval
             shown = tuple(float(scale * value) for value in known)
-            strips.append(Strip(name, shown, scale * one.mean, scale * low, scale * high, int(np.isnan(values).sum())))
+            n_failed = len(one.sample.values) - len(known)
+            strips.append(Strip(name, shown, scale * one.mean, scale * low, scale * high, n_failed))
     if not strips:
         return None
     boundary = "no difference" if entry.claim.bound is None else "bound"
@@ -243,7 +238,7 @@ def _unit(claim: Claim) -> tuple[float, str]:
     """By what contrasts are multiplied in a picture, and what they then are."""
     if is_ratio(claim.quantity):
         return 1 / math.log(10), "powers of ten"
-    if claim.quantity.partition("[")[0].partition(".")[0] in _PLAIN:
+    if _is_plain(claim):
         return 1.0, claim.quantity
     return 100.0, "percentage points"
 
@@ -252,9 +247,16 @@ def _written(claim: Claim) -> Callable[[float], str]:
     """How a contrast is written: points, a factor, or a plain number."""
     if is_ratio(claim.quantity):
         return lambda value: NONE if math.isnan(value) else f"×{significant(math.exp(value))}"
-    if claim.quantity.partition("[")[0].partition(".")[0] in _PLAIN:
-        return significant
-    return points
+    return significant if _is_plain(claim) else points
+
+
+def _is_plain(claim: Claim) -> bool:
+    return claim.quantity.partition("[")[0].partition(".")[0] in _PLAIN
+
+
+def _interval(of: Callable[[float], str], interval: tuple[float, float]) -> str:
+    low, high = interval
+    return NONE if math.isnan(low) else f"{of(low)} to {of(high)}"
 
 
 def text(ledger: Ledger, preset: str, form: str, detailed: bool) -> str:
@@ -304,9 +306,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def readme_rows(ledger: Ledger) -> Sequence[str]:
-    """A short Markdown table of the ledger, for pages that show it."""
-    rows = ["| claim | verdict | effect |", "| --- | --- | ---: |"]
-    for entry in ledger.entries:
-        rows.append(f"| {entry.claim.statement} | {entry.verdict} | {_written(entry.claim)(entry.mean)} |")
-    return rows
+def short_table(ledger: Ledger) -> Table:
+    """What is claimed, its verdict and its effect, for pages that show no more."""
+    rows = tuple((one.claim.statement, one.verdict, _written(one.claim)(one.mean)) for one in ledger.entries)
+    return Table(("claim", "verdict", "effect"), rows, left=(0, 1))

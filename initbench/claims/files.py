@@ -100,6 +100,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         others: list[str | None] = [*_names(self.against)] or [None]
         return [(one, other) for one in firsts for other in others]
 
+    @property
+    def changed(self) -> tuple[str, tuple[str, str]] | None:
+        """The setting of ``change`` and its two values, as cells have them."""
+        for key, (before, after) in (self.change or {}).items():
+            return key, (written(before), written(after))
+        return None
+
 
 def _names(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value or []

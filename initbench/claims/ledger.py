@@ -17,15 +17,16 @@ from initbench.claims.verdicts import MOST_SEEDS, Finding, Sample, findings, ove
 from initbench.data import pinned
 from initbench.errors import InputError
 from initbench.experiment.plan import Plan, plan
-from initbench.probing.plan import identity as probe_identity
+from initbench.probing.plan import wanted
 from initbench.records import columns, index
 from initbench.settings.catalogue import Catalogue
-from initbench.settings.commandline import written
 from initbench.settings.compose import compose
 from initbench.settings.request import Request, request
-from initbench.trial import Cell, trial_keys
+from initbench.trial import Cell
 
 Floats = NDArray[np.float64]
+# Settings with their values, as texts.
+Setting = tuple[tuple[str, str], ...]
 
 # Overrides that change nothing that is measured.
 _ELSEWHERE = ("dataset.root", "results", "name", "seeds", "device")
@@ -62,13 +63,13 @@ class Measured:
     @property
     def mean(self) -> float:
         """Of the contrast over the seeds; NaN where there is none."""
-        known = self.sample.values[~np.isnan(self.sample.values)]
+        known = self.sample.known
         return float(known.mean()) if len(known) else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % t interval of the mean."""
-        return t_interval(self.sample.values[~np.isnan(self.sample.values)])
+        return t_interval(self.sample.known)
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,10 @@ class Asked:
         return found
 
     def of(self, ids: Iterable[str]) -> "Asked":
-        """The part of some claims."""
+        """The part of some claims, all of it where none is named."""
         ids = set(ids)
+        if not ids:
+            return self
         some = tuple(one for one in self.hypotheses if one.claim.id in ids)
         return replace(
             self, hypotheses=some, trained=_part(self.trained, some, True), probed=_part(self.probed, some, False)
@@ -208,82 +211,93 @@ def _part(whole: Request | None, hypotheses: Sequence[Hypothesis], of_trials: bo
 def _hypotheses(
     claim: Claim, shared: Settings, own: Sequence[str], catalogue: Catalogue
 ) -> tuple[list[Hypothesis], list[Request]]:
-    if "seeds" in claim.settings or any("seeds" in settings for settings in claim.arm_settings.values()):
-        raise InputError("it has seeds of its own; those of the whole ledger count")
-    if not is_of_trials(claim.quantity):
-        shared = {key: value for key, value in shared.items() if key.partition(".")[0] not in _LATER}
-    keys = [text.partition("=")[0] for text in own]
-    base = {**shared, **claim.settings, **(claim.change or {})}
-    for key in claim.change or ():
-        if key in keys:
-            raise InputError(f"it is about a change of {key}, which cannot be set")
-    cells: dict[str, list[Cell]] = {}
-    requests: list[Request] = []
-    # Initializers by their names are one sweep, which composes in a tenth of the time.
-    sweeps = [{"init": claim.arms}] if isinstance(claim.arms, list) else list(claim.arms.values())
-    for number, settings in enumerate(sweeps):
-        # What an arm is no override changes.
-        texts = [text for text, key in zip(own, keys, strict=True) if key not in settings]
-        given = {key: value for key, value in base.items() if key not in settings and key not in keys}
-        # Parameters of an option that the user replaces are not those of the new one.
-        given = {key: value for key, value in given.items() if key.partition(".")[0] not in keys}
-        asked = request(compose([*overrides(settings), *overrides(given), *texts], catalogue), catalogue)
-        requests.append(asked)
-        if isinstance(claim.arms, list):
-            size = len(asked.cells) // len(claim.arms)
-            if size * len(claim.arms) != len(asked.cells):
-                raise InputError(f"two of its arms are one initializer: {', '.join(claim.arms)}")
-            cells |= {arm: list(asked.cells[i * size : (i + 1) * size]) for i, arm in enumerate(claim.arms)}
-        else:
-            cells[list(claim.arms)[number]] = list(asked.cells)
-    said = {arm: [dict(cell.settings) for cell in some] for arm, some in cells.items()}
-    of_arms = {key for settings in claim.arm_settings.values() for key in settings}
-    free = [key for key in dict.fromkeys([*base, *keys]) if key not in of_arms]
-    varying = [key for key in free if len({one.get(key) for some in said.values() for one in some}) > 1]
-    by_setting: dict[str, dict[tuple[tuple[str, str], ...], Cell]] = {}
-    for arm, some in cells.items():
-        by_setting[arm] = {
-            tuple((key, one.get(key, "")) for key in varying): cell for one, cell in zip(said[arm], some, strict=True)
-        }
-        if len(by_setting[arm]) < len(some):
-            raise InputError(f"arm '{arm}' is an axis of its own; each arm takes one value of what it sets")
-        if by_setting[arm].keys() != next(iter(by_setting.values())).keys():
-            raise InputError(f"arm '{arm}' is not there in the settings of the others")
+    requests = _requests(claim, shared, own, catalogue)
+    cells = _by_setting(claim, requests, [*shared, *claim.settings, *(claim.change or {}), *map(_key, own)])
+    changed, (before, after) = claim.changed or ("", ("", ""))
     made = []
-    changed = next(iter(claim.change)) if claim.change else None
-    for setting in dict.fromkeys(setting for some in by_setting.values() for setting in some):
-        if changed and dict(setting).get(changed) != _text(claim.change, 1):
+    for setting in next(iter(cells.values())):
+        if changed and dict(setting).get(changed) != after:
             continue
+        places = [(1, setting)]
+        if changed:
+            places.append((-1, tuple((key, before if key == changed else value) for key, value in setting)))
+        shown = {key: value for key, value in setting if key != changed}
         for one, other in claim.pairs:
             terms: list[tuple[int, Cell]] = []
-            places = [(1, setting)]
-            if changed:
-                before = tuple((key, _text(claim.change, 0) if key == changed else value) for key, value in setting)
-                places.append((-1, before))
             for sign, place in places:
-                if place not in by_setting[one]:
+                if place not in cells[one]:
                     raise InputError(f"{changed} does not change as it says")
-                terms += [(sign, by_setting[one][place])]
+                terms.append((sign, cells[one][place]))
                 if other:
-                    terms.append((-sign, by_setting[other][place]))
-                    if _network(by_setting[other][place]) == _network(by_setting[one][place]):
+                    terms.append((-sign, cells[other][place]))
+                    if _network(cells[other][place]) == _network(cells[one][place]):
                         raise InputError(f"arms '{one}' and '{other}' are one network")
-            shown = {key: value for key, value in setting if key != changed}
             made.append(Hypothesis(claim, shown, (one, other), tuple(terms)))
     if not made:
-        raise InputError(
-            f"it has nothing to compare: {changed} does not change as it says" if changed else "it is empty"
-        )
-    return made, requests
+        raise InputError(f"it has nothing to compare: {changed} does not change as it says")
+    return made, list(requests.values())
+
+
+def _requests(claim: Claim, shared: Settings, own: Sequence[str], catalogue: Catalogue) -> dict[str, Request]:
+    """What each arm of a claim asks for."""
+    if any("seeds" in settings for settings in (claim.settings, *claim.arm_settings.values())):
+        raise InputError("it has seeds of its own; those of the whole ledger count")
+    keys = set(map(_key, own))
+    for key in keys & set(claim.change or {}):
+        raise InputError(f"it is about a change of {key}, which cannot be set")
+    if not is_of_trials(claim.quantity):
+        shared = {key: value for key, value in shared.items() if key.partition(".")[0] not in _LATER}
+    # Parameters of an option that the user replaces are not those of the new one.
+    base = {**shared, **claim.settings, **(claim.change or {})}
+    base = {key: value for key, value in base.items() if not {key, key.partition(".")[0]} & keys}
+
+    def asked(settings: Settings) -> Request:
+        # What an arm sets, nothing else does.
+        given = overrides({key: value for key, value in base.items() if key not in settings})
+        users = [text for text in own if _key(text) not in settings]
+        return request(compose([*overrides(settings), *given, *users], catalogue), catalogue)
+
+    if isinstance(claim.arms, dict):
+        return {arm: asked(settings) for arm, settings in claim.arms.items()}
+    # Initializers by their names are one sweep, which composes in a tenth of the time; it is the outermost axis.
+    every = asked({"init": claim.arms})
+    size, rest = divmod(len(every.cells), len(claim.arms))
+    if rest:
+        raise InputError(f"two of its arms are one initializer: {', '.join(claim.arms)}")
+    return {arm: replace(every, cells=every.cells[i * size :][:size]) for i, arm in enumerate(claim.arms)}
+
+
+def _by_setting(
+    claim: Claim, requests: Mapping[str, Request], may_differ: Iterable[str]
+) -> dict[str, dict[Setting, Cell]]:
+    """The cells of each arm by the settings that differ within the claim, and that no arm sets.
+
+    Args:
+        claim: whose arms they are.
+        requests: of each arm.
+        may_differ: settings, in the order in which they are shown.
+    """
+    of_arms = {key for settings in claim.arm_settings.values() for key in settings}
+    said = {arm: [(dict(cell.settings), cell) for cell in one.cells] for arm, one in requests.items()}
+    every = [settings for some in said.values() for settings, _ in some]
+    free = [key for key in dict.fromkeys(may_differ) if key not in of_arms]
+    varying = [key for key in free if len({settings.get(key) for settings in every}) > 1]
+    found: dict[str, dict[Setting, Cell]] = {}
+    for arm, some in said.items():
+        found[arm] = {tuple((key, settings.get(key, "")) for key in varying): cell for settings, cell in some}
+        if len(found[arm]) < len(some):
+            raise InputError(f"arm '{arm}' is an axis of its own; each arm takes one value of what it sets")
+        if found[arm].keys() != next(iter(found.values())).keys():
+            raise InputError(f"arm '{arm}' is not there in the settings of the others")
+    return found
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0]
 
 
 def _network(cell: Cell) -> dict[str, Any]:
     return cell.identity(0, cell.dataset.content or "")
-
-
-def _text(change: Mapping[str, Sequence[object]] | None, which: int) -> str:
-    (values,) = (change or {}).values()
-    return written(values[which])
 
 
 # Quantity, cell and seed to a number; ``n_test`` is how many test samples there are.
@@ -325,9 +339,10 @@ def _trained(part: Request, hypotheses: Sequence[Hypothesis], told: list[str]) -
     there, lines = index.load([part.results])
     told += lines
     planned = plan(part, columns.done(there))
-    keys = {cell: _keys(cell, part, planned) for cell in part.cells}
-    wanted = np.array(sorted({key for some in keys.values() for key in some.values()}), dtype=np.bytes_)
-    mine = there.take(np.isin(there.keys, wanted)) if len(there) else there
+    by_cell = {cell: {trial.seed: trial.key for trial in some} for cell, some in planned.by_cell()}
+    keys = {cell: {seed: by_cell[one][seed] for one, seed in _finals(cell, part.seeds, planned)} for cell in part.cells}
+    needed = np.array(sorted({key for some in keys.values() for key in some.values()}), dtype=np.bytes_)
+    mine = there.take(np.isin(there.keys, needed)) if len(there) else there
     if not len(mine):
         return {}
     frame = of_trials(trials.to_trials(mine))
@@ -339,22 +354,16 @@ def _trained(part: Request, hypotheses: Sequence[Hypothesis], told: list[str]) -
     return found
 
 
-def _keys(cell: Cell, part: Request, planned: Plan) -> dict[int, str]:
-    """The keys of a cell's final trials by seed; none while its search goes on."""
-    mine = replace(cell, dataset=pinned(cell.dataset))
-    wanted: list[tuple[Cell, int]] = [(mine, seed) for seed in part.seeds]
-    if mine in planned.tunings:
-        tuning = planned.tunings[mine]
-        wanted = [(one, seed) for one, seed in tuning.trials if one.stage == "final"] if tuning.chosen else []
-    of: dict[Cell, dict[int, str]] = {}
-    for one, seed in wanted:
-        of.setdefault(one, {})[seed] = ""
-    return {
-        seed: key(seed)
-        for one, seeds in of.items()
-        for key in [trial_keys(one.identity(0, one.dataset.content or ""))]
-        for seed in seeds
-    }
+def _finals(cell: Cell, seeds: Sequence[int], planned: Plan) -> list[tuple[Cell, int]]:
+    """What a cell is trained as at last, with its seeds; nothing while its search goes on."""
+    mine = _pinned(cell)
+    if mine not in planned.tunings:
+        return [(mine, seed) for seed in seeds]
+    return [(one, seed) for one, seed in planned.tunings[mine].trials if one.stage == "final"]
+
+
+def _pinned(cell: Cell) -> Cell:
+    return replace(cell, dataset=pinned(cell.dataset))
 
 
 def _probed(part: Request, hypotheses: Sequence[Hypothesis], told: list[str]) -> Values:
@@ -362,12 +371,13 @@ def _probed(part: Request, hypotheses: Sequence[Hypothesis], told: list[str]) ->
     told += lines
     quantities = {one.claim.quantity for one in hypotheses if not is_of_trials(one.claim.quantity)}
     numbers = of_probes(records, quantities)
+    keys = {(one.cell, one.seed): one.key for one in wanted(part)}
     found: Values = {}
     for cell in part.cells:
-        key = trial_keys(probe_identity(replace(cell, dataset=pinned(cell.dataset)), 0))
+        mine = _pinned(cell)
         for seed in part.seeds:
-            name = key(seed)
-            found |= {(quantity, cell, seed): of[name] for quantity, of in numbers.items() if name in of}
+            key = keys[mine, seed]
+            found |= {(quantity, cell, seed): of[key] for quantity, of in numbers.items() if key in of}
     return found
 
 

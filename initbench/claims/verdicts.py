@@ -3,8 +3,8 @@
 Every hypothesis (one claim, one setting, one pair) is a contrast with a value for each seed. It is tested twice: for
 what the claim expects, and for what would refute it. Both p are those of the sign-flip test: under the null a seed's
 deviation from the boundary is as likely with either sign; where it is skewed, that is a statement on its middle and
-not on its mean. Over all of them, twice the number of hypotheses of the
-ledger, measured or not, Holm's adjustment keeps the chance of any false finding at 5 %.
+not on its mean. Over all of them, twice the number of hypotheses of the ledger, measured or not, Holm's adjustment
+keeps the chance of any false finding at 5 %.
 """
 
 import math
@@ -40,6 +40,11 @@ class Sample:
     expect: Expect
     margin: float
     needs_margin: bool = False
+
+    @property
+    def known(self) -> Floats:
+        """The values that are numbers."""
+        return self.values[~np.isnan(self.values)]
 
 
 @dataclass(frozen=True)
@@ -90,33 +95,27 @@ def p_values(sample: Sample) -> tuple[float, float]:
     """The p of what the claim expects, and that of what refutes it."""
     if not len(sample.values):
         return 1.0, 1.0
-    up, down = _above(sample.values), _above(-sample.values)
-    margin = sample.margin
-    match sample.expect:
-        case "higher":
-            return up(margin if sample.needs_margin else 0.0), down(-margin)
-        case "lower":
-            return down(margin if sample.needs_margin else 0.0), up(-margin)
-        case "at_least":
-            return up(-margin), down(margin)
-        case "at_most":
-            return down(-margin), up(margin)
-    equal = max(up(-margin), down(-margin))
-    different = min(1.0, 2 * min(up(margin), down(margin)))
+    values, margin = _upward(sample), sample.margin
+    if sample.expect in ("higher", "lower"):
+        return _above(values, margin if sample.needs_margin else 0.0), _above(-values, -margin)
+    if sample.expect in ("at_least", "at_most"):
+        return _above(values, -margin), _above(-values, margin)
+    equal = max(_above(values, -margin), _above(-values, -margin))
+    different = min(1.0, 2 * min(_above(values, margin), _above(-values, margin)))
     return (equal, different) if sample.expect == "equal" else (different, equal)
 
 
-class _above:  # noqa: N801
-    """p that the mean of some values is above a threshold; one without a number is as far below as any is away."""
+def _upward(sample: Sample) -> Floats:
+    """The values with the sign with which larger is more of what is expected."""
+    return -sample.values if sample.expect in ("lower", "at_most") else sample.values
 
-    def __init__(self, values: Floats) -> None:
-        self.values = values
 
-    def __call__(self, threshold: float) -> float:
-        deviations = self.values - threshold
-        known = deviations[~np.isnan(deviations)]
-        worst = -float(np.abs(known).max()) if len(known) else 0.0
-        return flip_p(np.where(np.isnan(deviations), worst, deviations))
+def _above(values: Floats, threshold: float) -> float:
+    """The p that some values are above a threshold; one without a number is as far below as any is away."""
+    deviations = values - threshold
+    known = deviations[~np.isnan(deviations)]
+    worst = -float(np.abs(known).max()) if len(known) else 0.0
+    return flip_p(np.where(np.isnan(deviations), worst, deviations))
 
 
 def findings(samples: Sequence[Sample]) -> list[Finding]:
@@ -144,18 +143,17 @@ def seeds_needed(sample: Sample, n_tests: int) -> int | None:
     """
     from scipy.special import ndtri
 
-    values = sample.values[~np.isnan(sample.values)]
+    values, margin = _upward(sample), sample.margin
+    values = values[~np.isnan(values)]
     if len(values) < 2:
         return None
     mean, spread = float(values.mean()), float(values.std(ddof=1))
-    margin = sample.margin
-    beyond = margin if sample.needs_margin else 0.0
-    distance = {
-        "higher": max(mean - beyond, margin - mean),
-        "lower": max(-mean - beyond, margin + mean),
-        "at_least": abs(mean + margin),
-        "at_most": abs(margin - mean),
-    }.get(sample.expect, abs(margin - abs(mean)))
+    if sample.expect in ("higher", "lower"):
+        distance = max(mean - (margin if sample.needs_margin else 0.0), margin - mean)
+    elif sample.expect in ("at_least", "at_most"):
+        distance = abs(mean + margin)
+    else:
+        distance = abs(margin - abs(mean))
     # Fewer than these no sign-flip test can decide, and those that there are did not.
     least = max(math.ceil(math.log2(n_tests / ALPHA)), len(sample.values) + 1)
     if distance <= 0:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Out, Plugins
-from initbench.commands.console import print_document, stdout
+from initbench.commands.console import print_document, print_lines
 from initbench.commands.run import DryRun
 from initbench.commands.stopping import resumable
 
@@ -50,19 +50,14 @@ def claims(
     from initbench.api.claims import ask, measure
 
     ids, asked = ask(words or [], preset, config_dir, plugin or [])
-    part = asked.of(ids) if ids else asked
+    part = asked.of(ids)
     if dry_run:
         from initbench.experiment.execute import planned
-        from initbench.experiment.plan import lines_of
-        from initbench.printable import printable
+        from initbench.experiment.plan import totals
         from initbench.probing.run import plan_lines
 
         lines = [f"probes: {plan_lines(part.probed)[-1]}"] if part.probed else []
-        if part.trained:
-            every = lines_of(planned(part.trained)[0], {})
-            lines += [line for line in every if not line.endswith(" to do") or "cells, " in line]
-        with stdout():
-            print(*map(printable, lines), sep="\n")
+        print_lines([*lines, *(totals(planned(part.trained)[0]) if part.trained else [])])
         return
     failed = measure(part) if run else []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from initbench.errors import StorageError
+from initbench.printable import printable
 
 if TYPE_CHECKING:
     from initbench.analysis.trials import Trials
@@ -43,6 +44,12 @@ def stdout() -> Iterator[None]:
     except OSError as error:
         drop(sys.stdout)
         raise StorageError(f"cannot write to stdout: {error.strerror or error}") from error
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines to stdout, each as it can be shown."""
+    with stdout():
+        print(*map(printable, lines), sep="\n")
 
 
 def drop(stream: TextIO) -> None:

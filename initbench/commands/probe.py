@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Overrides, Plugins
-from initbench.commands.console import print_document, stdout
+from initbench.commands.console import print_document, print_lines
 from initbench.commands.run import DryRun, Multirun
 from initbench.commands.stopping import resumable
 
@@ -32,15 +32,12 @@ def probe(
     Takes what 'run' takes. Probes are kept beside the records: the same command again measures nothing.
     """
     from initbench.api.run import ask
-    from initbench.printable import printable
     from initbench.probing.run import plan_lines
     from initbench.probing.run import probe as measure
 
     _, wanted = ask([overrides or []], config_dir, plugin or [])
     if dry_run:
-        lines = plan_lines(wanted)
-        with stdout():
-            print(*map(printable, lines), sep="\n")
+        print_lines(plan_lines(wanted))
         return
     probes = measure(wanted)
     from initbench.probing import document

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
-from initbench.commands.console import print_report, ready_to_print, stdout
+from initbench.commands.console import print_lines, print_report, ready_to_print, stdout
 from initbench.commands.stopping import resumable
-from initbench.printable import printable, printable_lines
+from initbench.printable import printable_lines
 
 if TYPE_CHECKING:
     from initbench.experiment.execute import Retry
@@ -94,9 +94,7 @@ def _run(
         return
     if dry_run:
         now, there = planned(wanted, retry=again)
-        lines = lines_of(now, reasons(now, there.cells))
-        with stdout():
-            print(*map(printable, lines), sep="\n")
+        print_lines(lines_of(now, reasons(now, there.cells)))
         return
     results = train(wanted, verbose=verbose, retry=again, meanwhile=ready_to_print)
     print_report(results.trials, Options(), "rich", None)

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Plugins
-from initbench.commands.console import stdout
+from initbench.commands.console import print_lines
 from initbench.errors import InputError
-from initbench.printable import printable
 
 
 def verify(
@@ -54,7 +53,6 @@ def verify(
         say(line)
     if all(one.again is None for one in found):
         raise InputError(f"none of {len(found)} trials can be trained here; the first: {found[0].reason}")
-    with stdout():
-        print(*map(printable, lines_of(found)), sep="\n")
+    print_lines(lines_of(found))
     if any(one.differing for one in found):
         raise typer.Exit(3)

@@ -174,6 +174,10 @@ def lines_of(planned: Plan, why: Mapping[Cell, str]) -> list[str]:
             f"{' '.join(parts)} {cell.optimizer.name} {' '.join(own)}: "
             f"{n_done} done, {n_todo} to do{f' ({why[cell]})' if cell in why else ''}"
         )
-    n = planned.n_distinct
-    total = f"{len(lines)} cells, {n} trials: {n - len(todo)} done, {len(todo)} to do"
-    return [*lines, *budget(planned), total]
+    return [*lines, *totals(planned)]
+
+
+def totals(planned: Plan) -> list[str]:
+    """What searches spend, and how many cells and trials there are, done and to do, for people."""
+    n_cells, n, n_todo = sum(1 for _ in planned.by_cell()), planned.n_distinct, len(planned.todo)
+    return [*budget(planned), f"{n_cells} cells, {n} trials: {n - n_todo} done, {n_todo} to do"]
