@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scipy import stats
 
 from initbench.analysis.trials import Trials, to_trials
 from initbench.api.claims import ask, measure
-from initbench.claims import document, files, ledger, verdicts
+from initbench.claims import document, files, hypotheses, ledger, verdicts
 from initbench.claims.values import OF_TRIALS, as_compared, is_of_trials, of_trials
 from initbench.claims.verdicts import Sample, flip_p, overall
 from initbench.errors import InputError
@@ -129,12 +130,12 @@ def test_the_verdict_of_a_claim() -> None:
 
 
 @pytest.fixture(scope="module")
-def whole() -> ledger.Asked:
+def whole() -> hypotheses.Asked:
     """Every claim of ours."""
     return ask([f"seeds={list(range(20))}".replace(" ", "")], "smoke", None, [])[1]
 
 
-def test_every_claim_is_whole(whole: ledger.Asked) -> None:
+def test_every_claim_is_whole(whole: hypotheses.Asked) -> None:
     known = files.claims()
     assert {one.claim.id for one in whole.hypotheses} == {claim.id for claim in known}
     sources = {source for claim in known for source in claim.sources}
@@ -147,13 +148,13 @@ def test_every_claim_is_whole(whole: ledger.Asked) -> None:
         is_of_trials(claim.quantity)
 
 
-def under_one_name(asked: ledger.Asked, rng: np.random.Generator) -> tuple[ledger.Asked, ledger.Values]:
+def under_one_name(asked: hypotheses.Asked, rng: np.random.Generator) -> tuple[hypotheses.Asked, ledger.Values]:
     """Values of a ledger in which every initializer is the same one, under many names.
 
     Of claims that compare arms: where all are equal nothing is above anything.
     """
     some = tuple(one for one in asked.hypotheses if one.pair[1] and is_of_trials(one.claim.quantity))
-    asked = ledger.replace(asked, hypotheses=some)
+    asked = replace(asked, hypotheses=some)
     values: ledger.Values = {}
     for cell in {cell for one in some for _, cell in one.terms}:
         rate = rng.uniform(0.3, 0.98)
@@ -176,7 +177,7 @@ FALSE = {
 }
 
 
-def n_false(asked: ledger.Asked, rng: np.random.Generator) -> int:
+def n_false(asked: hypotheses.Asked, rng: np.random.Generator) -> int:
     same, values = under_one_name(asked, rng)
     # A rate of stuck networks is of the cell; here all cells are one.
     stuck = {seed: float(rng.random() < 0.5) for seed in same.request.seeds}
@@ -187,19 +188,19 @@ def n_false(asked: ledger.Asked, rng: np.random.Generator) -> int:
     )
 
 
-def few_false(asked: ledger.Asked, simulations: int) -> None:
+def few_false(asked: hypotheses.Asked, simulations: int) -> None:
     wrong = sum(n_false(asked, np.random.default_rng([7, number])) > 0 for number in range(simulations))
     # At most 5 % of ledgers may have any false verdict; three standard errors above is what chance may add.
     assert wrong <= 0.05 * simulations + 3 * math.sqrt(simulations * 0.05 * 0.95)
 
 
 @pytest.mark.full
-def test_one_initializer_under_many_names_has_few_false_verdicts(whole: ledger.Asked) -> None:
+def test_one_initializer_under_many_names_has_few_false_verdicts(whole: hypotheses.Asked) -> None:
     few_false(whole, 20)
 
 
 @pytest.mark.slow
-def test_five_hundred_ledgers_of_one_initializer_have_few_false_verdicts(whole: ledger.Asked) -> None:
+def test_five_hundred_ledgers_of_one_initializer_have_few_false_verdicts(whole: hypotheses.Asked) -> None:
     few_false(whole, 500)
 
 
@@ -244,10 +245,10 @@ def means() -> dict[tuple[str, int], float]:
     }
 
 
-def of_one_claim(folder: Path) -> ledger.Asked:
+def of_one_claim(folder: Path) -> hypotheses.Asked:
     """What the claim of a folder asks for by itself."""
     (mine,) = files.chosen(files.claims(folder), ["mine"])
-    return ledger.ask([mine], files.preset("smoke"), ["seeds=[5,6]"], Catalogue(config_dir=str(folder)))
+    return hypotheses.ask([mine], files.preset("smoke"), ["seeds=[5,6]"], Catalogue(config_dir=str(folder)))
 
 
 @pytest.mark.full
@@ -297,7 +298,7 @@ def test_ratios_are_compared_as_logarithms() -> None:
 
 
 @pytest.mark.parametrize("form", document.FORMATS)
-def test_every_format_says_what_was_found(form: str, whole: ledger.Asked) -> None:
+def test_every_format_says_what_was_found(form: str, whole: hypotheses.Asked) -> None:
     judged = ledger.judge(whole, {})
     shown = document.text(judged, "smoke", form, detailed=form != "rich")
     for claim in files.claims():
@@ -347,13 +348,13 @@ def test_names_in_other_spellings_are_the_arms_that_they_name(tmp_path: Path) ->
 def test_what_the_user_sets_is_said_and_what_changes_cannot_be_set(tmp_path: Path) -> None:
     folder = written(tmp_path / "own")
     (mine,) = files.chosen(files.claims(folder), ["mine"])
-    asked = ledger.ask([mine], files.preset("smoke"), ["width=8", "seeds=[5,6]"], Catalogue(config_dir=str(folder)))
+    asked = hypotheses.ask([mine], files.preset("smoke"), ["width=8", "seeds=[5,6]"], Catalogue(config_dir=str(folder)))
     shown = document.text(ledger.judge(asked, {}), "smoke", "markdown", detailed=True)
     assert "initbench claims mine width=8 --run --preset smoke" in shown
     assert "and width=8" in shown
     folder = written(tmp_path / "own", settings={"activation": "relu"}, change={"depth": [1, 2]})
     (mine,) = files.chosen(files.claims(folder), ["mine"])
     with pytest.raises(InputError, match="change of depth, which cannot be set"):
-        ledger.ask([mine], files.preset("smoke"), ["depth=3"], Catalogue())
+        hypotheses.ask([mine], files.preset("smoke"), ["depth=3"], Catalogue())
     with pytest.raises(InputError, match="at most 40 seeds"):
-        ledger.ask([mine], files.preset("smoke"), ["seeds=41"], Catalogue())
+        hypotheses.ask([mine], files.preset("smoke"), ["seeds=41"], Catalogue())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from initbench.api.keywords import one_or_more
 
 if TYPE_CHECKING:
-    from initbench.claims.ledger import Asked, Ledger
+    from initbench.claims.hypotheses import Asked
+    from initbench.claims.ledger import Ledger
 
 
 def claims(
@@ -49,13 +50,13 @@ def ask(
     Raises:
         InputError: as :func:`claims`.
     """
-    from initbench.claims import files, ledger
+    from initbench.claims import files, hypotheses
     from initbench.settings.catalogue import Catalogue
 
     ids, own = [word for word in words if "=" not in word], [word for word in words if "=" in word]
     known = files.claims(config_dir)
     files.chosen(known, ids)
-    asked = ledger.ask(known, files.preset(preset, config_dir), own, Catalogue.of(plugins, config_dir))
+    asked = hypotheses.ask(known, files.preset(preset, config_dir), own, Catalogue.of(plugins, config_dir))
     return ids, asked
 
 
