@@ -2,9 +2,9 @@
 
 ``run`` trains a comparison and returns its :class:`Results`, ``load`` returns those of a folder, ``verify`` trains
 recorded trials again, ``pack`` puts records into one file and ``unpack`` takes them out, ``initialize`` draws the
-weights of any ``nn.Module``, ``probe`` says what one does before it is trained, ``claims`` which claims hold. The
-command line is a thin face of the same functions. What a user can mend is raised as an :class:`InputError` or a
-:class:`StorageError`, both :class:`InitbenchError`, in one line.
+weights of any ``nn.Module``, ``probe`` says what one does before it is trained, ``diagnose`` what is wrong with it,
+``claims`` which claims hold. The command line is a thin face of the same functions. What a user can mend is raised as
+an :class:`InputError` or a :class:`StorageError`, both :class:`InitbenchError`, in one line.
 """
 
 import logging
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from initbench.version import __version__
 
 if TYPE_CHECKING:
+    from initbench.api.diagnose import diagnose
     from initbench.api.initialize import initialize
     from initbench.api.load import load
     from initbench.api.probe import probe
@@ -30,6 +31,7 @@ __all__ = [
     "StorageError",
     "__version__",
     "claims",
+    "diagnose",
     "initialize",
     "load",
     "pack",
@@ -49,6 +51,7 @@ _HOMES = {
     "Results": "api.results",
     "StorageError": "errors",
     "claims": "api.claims",
+    "diagnose": "api.diagnose",
     "initialize": "api.initialize",
     "load": "api.load",
     "pack": "records.packing",

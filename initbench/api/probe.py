@@ -1,7 +1,7 @@
 """``initbench.probe``: what a module of anyone's does before it is trained."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,9 @@ def probe(
     from torch import nn
     from torch.nn.functional import cross_entropy, mse_loss
 
+    from initbench.analysis.probes import LAYERS
     from initbench.probing.measures import uniform_loss
-    from initbench.probing.module import observe
+    from initbench.probing.module import first_step, observe
 
     if not isinstance(module, nn.Module):
         raise InputError(f"probe needs an nn.Module; got {type(module).__name__}")
@@ -123,15 +124,6 @@ def probe(
             return cross_entropy(output, target)
         return mse_loss(output, target)
 
-    def step(params: Mapping[str, torch.Tensor], grads: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        if optimizer is None:
-            return {name: -lr * grad for name, grad in grads.items()}
-        copies = {name: nn.Parameter(values.clone()) for name, values in params.items()}
-        for name, copy in copies.items():
-            copy.grad = grads[name].clone()
-        optimizer(list(copies.values())).step()
-        return {name: copy.detach() - params[name] for name, copy in copies.items()}
-
-    seen = observe(module, batch, value if loss is not None or target is not None else None, step)
+    seen = observe(module, batch, value if loss is not None or target is not None else None, first_step(optimizer, lr))
     uniform = {"loss_uniform": uniform_loss(n_classes[0])} if n_classes else {}
-    return Probed(seen.names, seen.layers, seen.values | uniform)
+    return Probed(seen.names, {name: seen.layers[name] for name in LAYERS}, seen.values | uniform)

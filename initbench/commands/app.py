@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 from initbench.commands.claims import claims
 from initbench.commands.console import drop, prepare
 from initbench.commands.debugging import debugging, logged, show
+from initbench.commands.diagnose import diagnose
 from initbench.commands.doctor import doctor
 from initbench.commands.list import list_
 from initbench.commands.pack import pack, unpack
@@ -38,6 +39,7 @@ app.command(epilog="Example:  initbench probe init=he,xavier,orthogonal activati
     probe
 )
 app.command(epilog="Example:  initbench claims he_beats_xavier_relu --run")(claims)
+app.command(epilog="Example:  initbench diagnose model.py:build dataset=mnist --optimizer AdamW --lr 1e-3")(diagnose)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
 app.command(epilog="Example:  initbench pack results/run")(pack)

@@ -1,8 +1,9 @@
 """Any module as it is: hooks on what it is made of, one pass forward and one back, and everything as it was before.
 
 A layer is a part without parts of its own that has a weight of two dimensions or more, each time that it is called;
-``nn.MultiheadAttention`` counts as one. The norm and the activation that are called behind it belong to it, as far as
-they are modules: of functions a hook sees nothing, and what depends on the activation is then NaN.
+``nn.MultiheadAttention`` counts as one. The norm and the activation that are called behind it belong to it. Of an
+activation that is called as a function, as ``torch.relu(x)``, only its slopes are known: what is done with its values
+nobody can tell, and what a layer hands on is then the layer's own output.
 """
 
 import math
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from initbench.errors import InputError, in_one_line
 from initbench.probing import measures
@@ -23,6 +25,12 @@ ACTIVATIONS = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid,
     nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink,
     nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
+)  # fmt: skip
+# What torch's functions of one tensor are called that act on each number alone and are used as activations.
+FUNCTIONS = (
+    "celu", "cos", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid",
+    "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "sin", "softplus", "softshrink", "softsign",
+    "tanh", "tanhshrink", "threshold",
 )  # fmt: skip
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 # Units along the second dimension, and in the weight along the second too.
@@ -37,7 +45,8 @@ Loss = Callable[[Any], Tensor]
 
 QUANTITIES = (
     "forward_rms", "forward_mean", "preactivation_rms", "backward_rms", "weight_gradient_rms", "dead", "saturated",
-    "effective_rank", "correlation", "distinct", "update_ratio",
+    "effective_rank", "correlation", "distinct", "update_ratio", "input_rms", "output_rms", "backward_norm",
+    "normed",
 )  # fmt: skip
 
 
@@ -46,18 +55,37 @@ class _Call:
     """A layer, called once."""
 
     name: str
+    path: str
     module: nn.Module
     output: Tensor
+    handed: Tensor
     numbers: dict[str, float] = field(default_factory=dict)
+    behind: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was measured of a module: names of its layers, quantity to a number for each, and numbers of the whole."""
+    """What was measured of a module.
+
+    Attributes:
+        names: of its layers, in the order of their calls; a layer that was called again has the number of its call.
+        layers: quantity to a number for each layer; ``normed`` is 1 where a norm gets just what the layer puts out.
+        values: numbers of the whole.
+        paths: of the layers in the module, without numbers.
+        sizes: how many numbers each put out.
+        behind: of each layer, the norms and activations that were called behind it, in small letters.
+        gradients: of every trained parameter the root mean square of its gradient; None where none came back.
+        output: what the module gave.
+    """
 
     names: list[str]
     layers: dict[str, list[float]]
     values: dict[str, float]
+    paths: list[str]
+    sizes: list[int]
+    behind: list[tuple[str, ...]]
+    gradients: dict[str, float | None]
+    output: Any
 
 
 class Elementwise(nn.Module):
@@ -72,7 +100,7 @@ class Elementwise(nn.Module):
         return self.function(x)
 
 
-def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step) -> Seen:
+def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step, jacobian: bool = True) -> Seen:
     """What a module does with a batch.
 
     Args:
@@ -81,21 +109,22 @@ def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step) -> See
         loss: a number from its output. None: the sum of the outputs times fixed standard normal numbers, over the root
             of how many they are, as if each output had a gradient.
         step: the change that a step of training would make.
+        jacobian: whether the derivative of outputs by inputs is taken, which costs a pass back for each output.
 
     Raises:
         InputError: the module fails, has no layer that a hook sees, or the loss is no number.
     """
     calls: list[_Call] = []
-    inputs = [one.detach().clone().requires_grad_() if one.is_floating_point() else one for one in _tensors(batch)]
+    inputs = [one.detach().clone().requires_grad_() if one.is_floating_point() else one for one in tensors(batch)]
     n_inputs = len(inputs[0]) if inputs and inputs[0].dim() else 0
     parameters = {name: one for name, one in module.named_parameters() if one.requires_grad}
-    with _untouched(module), torch.enable_grad():
+    with untouched(module), torch.enable_grad():
         with _hooked(module, calls, n_inputs), in_one_line(f"{type(module).__name__} on this batch"):
-            output = _called(module, _replaced(batch, iter(inputs)))
+            output = called(module, _replaced(batch, iter(inputs)))
         if not calls:
             raise InputError(f"{type(module).__name__} called no module that has a weight: there is nothing to probe")
         with in_one_line("the loss"):
-            value = _default_loss(output) if loss is None else loss(output)
+            value = random_direction(output) if loss is None else loss(output)
         if not isinstance(value, Tensor) or value.numel() != 1:
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise InputError(f"the loss must be a tensor with one number; got {got}")
@@ -106,19 +135,41 @@ def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step) -> See
                 value, [*(call.output for call in calls), *parameters.values()], allow_unused=True, retain_graph=True
             )
         of_weight = {name: grad for name, grad in zip(parameters, grads[len(calls) :], strict=True) if grad is not None}
-        numbers = _jacobian(output, inputs)
+        numbers = _jacobian(output, inputs) if jacobian else {}
     with torch.no_grad():
         names = {id(one): name for name, one in module.named_parameters()}
         changes = step({name: parameters[name].detach() for name in of_weight}, of_weight)
         for call, grad in zip(calls, grads, strict=False):
-            call.numbers["backward_rms"] = _one(measures.rms(grad.detach()[None])) if grad is not None else math.nan
+            if grad is not None:
+                call.numbers["backward_rms"] = rms = _one(measures.rms(grad.detach()[None]))
+                call.numbers["backward_norm"] = rms * math.sqrt(grad.numel())
             _of_weights(call, {name: names[id(one)] for name, one in _weights(call.module)}, of_weight, changes)
     numbers["loss"] = float(value.detach()) if loss is not None else math.nan
     return Seen(
         [call.name for call in calls],
         {name: [call.numbers.get(name, math.nan) for call in calls] for name in QUANTITIES},
         numbers,
+        [call.path for call in calls],
+        [call.output.numel() for call in calls],
+        [tuple(call.behind) for call in calls],
+        {name: _one(measures.rms(_flat([of_weight[name]]))) if name in of_weight else None for name in parameters},
+        output,
     )
+
+
+def first_step(optimizer: Callable[[Any], torch.optim.Optimizer] | None, lr: float) -> Step:
+    """The change that the first step of an optimizer makes, on copies; gradient descent where there is none."""
+
+    def step(params: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if optimizer is None:
+            return {name: -lr * grad for name, grad in grads.items()}
+        copies = {name: nn.Parameter(values.clone()) for name, values in params.items()}
+        for name, copy in copies.items():
+            copy.grad = grads[name].clone()
+        optimizer(list(copies.values())).step()
+        return {name: copy.detach() - params[name] for name, copy in copies.items()}
+
+    return step
 
 
 def _of_weights(
@@ -164,20 +215,24 @@ def _hooked(module: nn.Module, calls: list[_Call], n_inputs: int) -> Iterator[No
 
     def layer(name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(part: nn.Module, given: Any, output: Any) -> Any:
-            first = next(_tensors(output), None)
+            first = next(tensors(output), None)
             if first is None or not first.is_floating_point():
                 return None
             counts[name] = counts.get(name, 0) + 1
             # What comes after may be changed in place: it gets a copy, and the gradient comes back to this one.
             kept = first if first.requires_grad else first.detach().requires_grad_()
             label = (name or type(part).__name__) + (f" ({counts[name]})" if counts[name] > 1 else "")
-            calls.append(_Call(label, part, kept))
+            handed = kept.clone()
+            calls.append(_Call(label, name, part, kept, handed))
             with torch.no_grad():
+                if of_input := [one for one in tensors(given) if one.is_floating_point()]:
+                    calls[-1].numbers["input_rms"] = _one(measures.rms(of_input[0].detach()[None]))
+                calls[-1].numbers["output_rms"] = _one(measures.rms(kept.detach()[None]))
                 by_unit = _by_input(kept.detach(), n_inputs)
                 calls[-1].numbers |= _forward(kept.detach(), n_inputs)
                 if by_unit is not None:
                     calls[-1].numbers["correlation"] = _one(measures.correlation(by_unit[None].float()))
-            return _with_first(output, kept.clone())
+            return _with_first(output, handed)
 
         return hook
 
@@ -185,14 +240,26 @@ def _hooked(module: nn.Module, calls: list[_Call], n_inputs: int) -> Iterator[No
         x = before.pop(id(part), None)
         if not calls or not isinstance(output, Tensor) or not output.is_floating_point():
             return
+        calls[-1].behind.append(type(part).__name__.lower())
+        if isinstance(part, _NORMS) and given and given[0].data_ptr() == calls[-1].handed.data_ptr():
+            calls[-1].numbers["normed"] = 1.0
         with torch.no_grad():
             calls[-1].numbers |= _forward(output.detach(), n_inputs)
         if x is not None:
-            calls[-1].numbers |= _activation(part, x, calls[-1].module)
+            with _alone(part):
+                numbers = _slopes(lambda values: type(part).forward(part, values), x, calls[-1].module)
+            calls[-1].numbers |= numbers
 
     def keep(part: nn.Module, given: Any) -> None:
         if given and isinstance(given[0], Tensor):
             before[id(part)] = given[0].detach().clone()
+
+    def function(name: str, values: Callable[[Tensor], Tensor], x: Tensor) -> None:
+        # Within an activation that is a module, or of something else than what the layer put out: no concern of ours.
+        if before or not calls or "dead" in calls[-1].numbers or x.numel() != calls[-1].output.numel():
+            return
+        calls[-1].behind.append(name)
+        calls[-1].numbers |= _slopes(values, x, calls[-1].module)
 
     attentions = [f"{name}." for name, part in module.named_modules() if isinstance(part, nn.MultiheadAttention)]
     for name, part in module.named_modules():
@@ -206,10 +273,27 @@ def _hooked(module: nn.Module, calls: list[_Call], n_inputs: int) -> Iterator[No
         elif isinstance(part, nn.MultiheadAttention) or (not list(part.children()) and _weights(part)):
             handles.append(part.register_forward_hook(layer(name)))
     try:
-        yield
+        with _Functions(function):
+            yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _Functions(TorchFunctionMode):
+    """While it lasts, every activation that is called as a function of torch's is told of, with its input."""
+
+    def __init__(self, told: Callable[[str, Callable[[Tensor], Tensor], Tensor], None]) -> None:
+        super().__init__()
+        self._told = told
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name, kwargs = getattr(func, "__name__", "").rstrip("_"), dict(kwargs or {})
+        if name in FUNCTIONS and args and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            self._told(name, lambda x: func(x, *args[1:], **kwargs), args[0].detach().clone())
+        return func(*args, **kwargs)
 
 
 def _forward(output: Tensor, n_inputs: int) -> dict[str, float]:
@@ -226,16 +310,16 @@ def _by_input(output: Tensor, n_inputs: int) -> Tensor | None:
     return output.flatten(1) if output.dim() > 1 and len(output) == n_inputs > 1 else None
 
 
-def _activation(part: nn.Module, x: Tensor, layer: nn.Module) -> dict[str, float]:
-    """What an activation does with its input: its slopes are those of the module itself, by autograd."""
+def _slopes(values: Callable[[Tensor], Tensor], x: Tensor, layer: nn.Module) -> dict[str, float]:
+    """What an activation does with its input: its slopes are its own, by autograd."""
     leaf = x.clone().requires_grad_()
     # Of a copy: it may work in place.
-    with torch.enable_grad(), _alone(part):
-        (slope,) = torch.autograd.grad(type(part).forward(part, leaf.clone()).sum(), leaf)
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(values(leaf.clone()).sum(), leaf)
         grid = torch.linspace(-20, 20, 4001, dtype=x.dtype, device=x.device)
         try:
             probe = grid.clone().requires_grad_()
-            (steep,) = torch.autograd.grad(type(part).forward(part, probe.clone()).sum(), probe)
+            (steep,) = torch.autograd.grad(values(probe.clone()).sum(), probe)
         except RuntimeError:
             # One with a number for each channel takes no other shape.
             steep = slope
@@ -264,7 +348,7 @@ def _jacobian(output: Any, inputs: Sequence[Tensor]) -> dict[str, float]:
     """From the singular values of d output / d input at some inputs, where both have a dimension of inputs."""
     names = ("jacobian_max", "jacobian_mean", "jacobian_min", "jacobian_condition")
     undefined = dict.fromkeys(names, math.nan)
-    out = next((one for one in _tensors(output) if one.is_floating_point()), None)
+    out = next((one for one in tensors(output) if one.is_floating_point()), None)
     x = next((one for one in inputs if one.requires_grad), None)
     if out is None or x is None or not out.requires_grad or not out.dim() or not x.dim() or len(out) != len(x):
         return undefined
@@ -284,8 +368,13 @@ def _jacobian(output: Any, inputs: Sequence[Tensor]) -> dict[str, float]:
     return {name: _one(value) for name, value in found.items()}
 
 
-def _default_loss(output: Any) -> Tensor:
-    out = next((one for one in _tensors(output) if one.is_floating_point()), None)
+def random_direction(output: Any) -> Tensor:
+    """The sum of an output times fixed standard normal numbers, over the root of how many they are.
+
+    Raises:
+        InputError: the output holds no floating-point tensor.
+    """
+    out = next((one for one in tensors(output) if one.is_floating_point()), None)
     if out is None:
         raise InputError("the module's output holds no floating-point tensor; give a loss")
     direction = np.random.default_rng(0).standard_normal(tuple(out.shape))
@@ -293,26 +382,27 @@ def _default_loss(output: Any) -> Tensor:
     return (out * weights).sum() / math.sqrt(out.numel())
 
 
-def _called(module: nn.Module, batch: Any) -> Any:
+def called(module: nn.Module, batch: Any) -> Any:
+    """The module's output for a tensor, a tuple or list of arguments, or a mapping of keywords."""
     if isinstance(batch, Mapping):
         return module(**batch)
     return module(*batch) if isinstance(batch, tuple | list) else module(batch)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: Any) -> Iterator[Tensor]:
     """The tensors in nested tuples, lists and mappings, as those of an output."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
         for one in value.values():
-            yield from _tensors(one)
+            yield from tensors(one)
     elif isinstance(value, tuple | list):
         for one in value:
-            yield from _tensors(one)
+            yield from tensors(one)
 
 
 def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
-    """The same with other tensors, in the order of :func:`_tensors`."""
+    """The same with other tensors, in the order of :func:`tensors`."""
     if isinstance(value, Tensor):
         return next(tensors)
     if isinstance(value, Mapping):
@@ -327,7 +417,7 @@ def _with_first(output: Any, first: Tensor) -> Any:
 
 
 @contextmanager
-def _untouched(module: nn.Module) -> Iterator[None]:
+def untouched(module: nn.Module) -> Iterator[None]:
     """Buffers, modes and all generators of random numbers as they were, whatever is done meanwhile."""
     buffers = {name: one.detach().clone() for name, one in module.named_buffers()}
     modes = {name: part.training for name, part in module.named_modules()}

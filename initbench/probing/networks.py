@@ -71,7 +71,7 @@ def _measure(group: Sequence[Probe], ready: Sequence[Start], device: torch.devic
     params = {
         name: torch.tensor(np.stack([start.params[name] for start in ready]), device=device) for name in ready[0].params
     }
-    batches = [_batch(cell, one.seed) for one in group]
+    batches = [first_batch(cell, one.seed) for one in group]
     x, y = (torch.tensor(np.stack(part), device=device) for part in zip(*batches, strict=True))
     return measure(architecture, params, x, y, _step(group, device))
 
@@ -87,7 +87,7 @@ def _observed(one: Probe, start: Start, device: torch.device) -> Seen:
             if callable(activation) and not isinstance(activation, torch.nn.Module):
                 del part.activation
                 part.activation = Elementwise(activation)
-    x, y = (torch.tensor(part, device=device) for part in _batch(cell, one.seed))
+    x, y = (torch.tensor(part, device=device) for part in first_batch(cell, one.seed))
     rule = _step([one], device)
 
     def step(params: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,7 +112,7 @@ def _one_by_one(seen: Sequence[Seen], n_classes: int) -> Measured:
     return Measured(layers, values, {})
 
 
-def _batch(cell: Cell, seed: int) -> tuple[Any, Any]:
+def first_batch(cell: Cell, seed: int) -> tuple[Any, Any]:
     """The first batch of the training, standardised, and its classes."""
     data = samples(cell.dataset)
     rows = data.train[permutation(len(data.train), seed, "order", "epoch.0")][: cell.batch_size]

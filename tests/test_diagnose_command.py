@@ -1,0 +1,65 @@
+"""``initbench diagnose``: a model of a file, the data, the formats, the exit code, and one line for what is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODEL = """
+import torch
+from torch import nn
+
+def small(width=32):
+    model = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+    nn.init.normal_(model[2].weight)
+    return model
+
+def healthy(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0], 32), nn.ReLU(), nn.Linear(32, classes))
+
+def batch():
+    return 3 * torch.randn(16, 64), torch.randint(0, 10, (16,))
+
+def loss(output, target):
+    return nn.functional.cross_entropy(output, target, label_smoothing=0.1)
+"""
+
+
+def test_the_command(tmp_path: Path, initbench: Any) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(MODEL)
+    done = initbench("diagnose", f"{file}:small")
+    assert done.code == 3
+    assert "head_scale" in done.out
+    assert "torch.nn.init.normal_(model[2].weight, std=0.177)" in done.out
+    as_json = json.loads(initbench("diagnose", f"{file}:small", "--format", "json").out)
+    assert [one["where"] for one in as_json if one["severity"] == "wrong"] == ["2.weight"]
+    assert "<pre>torch.nn.init.normal_" in initbench("diagnose", f"{file}:small", "--format", "html").out
+    done = initbench("diagnose", f"{file}:healthy", "dataset=digits", "--optimizer", "AdamW", "--loss", f"{file}:loss")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Nothing is wrong")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{}:nix"], "has no function 'nix'; it has small, healthy, batch, loss"),
+        (["{}"], "must be FILE.py:FUNCTION"),
+        (["{}:healthy"], "needs shape, classes"),
+        (["{}:small", "dataset=nix"], "unknown dataset 'nix'"),
+        (["{}:small", "--shape", "3x3"], "--shape must be whole numbers"),
+        (["{}:small", "--shape", "64", "dataset=digits"], "give one of"),
+        (["{}:small", "--optimizer", "Adamy"], "unknown optimizer 'adamy', did you mean 'adam"),
+        (["nowhere/own.py:f"], "cannot be read"),
+        (["no.such.package:f"], "ModuleNotFoundError"),
+        (["json:dumps"], "what shall json:dumps be called with?"),
+    ],
+)
+def test_bad_arguments_are_one_line(tmp_path: Path, initbench: Any, arguments: list[str], said: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(MODEL)
+    done = initbench("diagnose", *[argument.format(file) for argument in arguments])
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.count("\n") == 1
