@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from initbench.api.initialize import initialize
     from initbench.api.load import load
     from initbench.api.probe import probe
+    from initbench.api.race import race
     from initbench.api.results import Results
     from initbench.api.run import run
     from initbench.api.verify import verify
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "pack",
     "probe",
+    "race",
     "run",
     "unpack",
     "verify",
@@ -56,6 +58,7 @@ _HOMES = {
     "load": "api.load",
     "pack": "records.packing",
     "probe": "api.probe",
+    "race": "api.race",
     "run": "api.run",
     "unpack": "records.packing",
     "verify": "api.verify",

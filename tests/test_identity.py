@@ -71,8 +71,8 @@ def test_every_option_has_a_released_key() -> None:
     released = json.loads((GOLDEN / "keys.json").read_text(encoding="utf-8"))
     words = {word for line, cells in released.items() for cell in (line, *cells) for word in cell.split()}
     for group in ("init", "activation", "optimizer", "bias", "dataset", "model"):
-        # A module is the user's.
-        for name in option_files(group).keys() - {"module", "csv", "npz", "image_folder"}:
+        # A module is the user's, and so is its own start.
+        for name in option_files(group).keys() - {"module", "own", "csv", "npz", "image_folder"}:
             assert f"{group}={name}" in words, f"{group}={name}: python tests/test_identity.py adds it"
 
 

@@ -10,7 +10,9 @@ import torch
 from conftest import stored
 from own_model import OWN, own
 
+from initbench.errors import InputError
 from initbench.experiment.plan import Trial, plan
+from initbench.experiment.start import initial
 from initbench.settings.compose import compose
 from initbench.settings.request import request
 
@@ -228,3 +230,20 @@ def test_a_chunk_of_a_dear_network_is_small() -> None:
     cpu = torch.device("cpu")
     (cheap,), (dear,) = (trials("model=cnn", f"model.channels={channels}", "depth=8") for channels in (2, 256))
     assert chunks.chunk_size(cheap.cell, cpu) > 8 * chunks.chunk_size(dear.cell, cpu)
+
+
+def test_the_own_start_is_what_the_module_makes_of_itself(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import torch\nfrom torch import nn\n\ndef net(shape, classes):\n"
+        "    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, classes))\n"
+        "    nn.init.constant_(net[1].bias, 0.25)\n    return net\n"
+    )
+    one, other = trials("init=own", "model=module", f"model.path={file}:net", "dataset=digits", "seeds=2")
+    first, second = initial(one), initial(other)
+    assert (first["1.bias"] == 0.25).all()
+    # Each seed has a module of its own.
+    assert not (first["1.weight"] == second["1.weight"]).all()
+    assert first["1.weight"].std() == pytest.approx(1 / (3 * 64) ** 0.5, rel=0.1)
+    with pytest.raises(InputError, match="is what a module of yours makes of itself"):
+        trials("init=own")

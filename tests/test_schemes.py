@@ -29,7 +29,9 @@ from initbench.settings.options import option_files
 from initbench.settings.request import request
 
 LISTED = [
-    name for name in sorted({*option_files("init"), *VIEWS}) if Catalogue().option("init", name)["law"] not in DATA_LAWS
+    name
+    for name in sorted({*option_files("init"), *VIEWS} - {"own"})
+    if Catalogue().option("init", name)["law"] not in DATA_LAWS
 ]
 
 

@@ -15,6 +15,7 @@ from initbench.commands.doctor import doctor
 from initbench.commands.list import list_
 from initbench.commands.pack import pack, unpack
 from initbench.commands.probe import probe
+from initbench.commands.race import race
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
 from initbench.commands.stopping import stopped_line
@@ -40,6 +41,7 @@ app.command(epilog="Example:  initbench probe init=he,xavier,orthogonal activati
 )
 app.command(epilog="Example:  initbench claims he_beats_xavier_relu --run")(claims)
 app.command(epilog="Example:  initbench diagnose model.py:build dataset=mnist --optimizer AdamW --lr 1e-3")(diagnose)
+app.command(epilog="Example:  initbench race model.py:build dataset=mnist epochs=2 --minutes 10")(race)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
 app.command(epilog="Example:  initbench pack results/run")(pack)

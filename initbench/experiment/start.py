@@ -166,7 +166,7 @@ def parts_of(cell: Cell) -> tuple[Part, ...]:
     """
     architecture = architecture_of(cell)
     parts = assign(parameters(modules.template(architecture)), _rules(cell, architecture.n_classes))
-    if not any(part.draws and "weight" in part.parameter.roles for part in parts):
+    if cell.init.scheme != "own" and not any(part.draws and "weight" in part.parameter.roles for part in parts):
         raise InputError(f"{modules.where(architecture)} has no weight that an initializer could draw")
     return tuple(parts)
 

@@ -70,7 +70,7 @@ class Rule:
 
     Attributes:
         role: a key of :data:`initbench.initializers.parameters.ROLES`.
-        law: what draws the block.
+        law: what draws the block; a function may give None, for a block that stays as it is.
         factor: what the drawn values are multiplied by.
         lr: what the learning rate is multiplied by.
         multiplier: what the layer's output is multiplied by, in every forward pass.
@@ -80,7 +80,7 @@ class Rule:
     """
 
     role: str
-    law: Draw | Callable[[ParameterBlock], Draw] | None = None
+    law: Draw | Callable[[ParameterBlock], Draw | None] | None = None
     factor: Number | None = None
     lr: Number | None = None
     multiplier: Number | None = None
@@ -142,6 +142,10 @@ def scheme_rules(weights: Draw, biases: Draw, scheme: Scheme | None = None, patt
 def _adapted(draw: Draw, params: Callable[[ParameterBlock], dict[str, Any]]) -> Callable[[ParameterBlock], Draw]:
     """A law whose parameters are other ones for some blocks."""
     return lambda block: replace(draw, params=tuple(sorted((dict(draw.params) | params(block)).items())))
+
+
+def _as_it_is(block: ParameterBlock) -> None:
+    """No law: what the module's own code made of it."""
 
 
 def _constant(name: str, value: float) -> Draw:
@@ -234,6 +238,14 @@ SCHEMES: dict[str, Scheme] = {
         "Balduzzi et al. 2017, arXiv:1702.08591",
         (Rule("weight", params=_mirror),),
         residual=False,
+    ),
+    "own": Scheme(
+        "every parameter as the module's own code makes it",
+        "you",
+        (Rule("weight", _as_it_is), Rule("bias", _as_it_is)),
+        residual=False,
+        # The policy where none is named.
+        bias="zeros",
     ),
     # What a fresh layer of torch.nn holds, beside the U(±1/√fan_in) of its linear layers and convolutions.
     "torch": Scheme(

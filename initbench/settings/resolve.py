@@ -111,6 +111,8 @@ def unsuited(init: Mapping[str, Any], model: Mapping[str, Any], depth: int) -> s
         return f"init '{name}' sets up plain perceptrons only; use model=mlp without normalisation"
     if law in DATA_LAWS and DATA_LAWS[law].hidden and not depth:
         return f"init '{name}' trains hidden layers, and depth=0 has none"
+    if scheme == "own" and model["name"] != "module":
+        return f"init '{name}' is what a module of yours makes of itself; use model.path=FILE.py:FUNCTION"
     if scheme not in SCHEMES or not SCHEMES[scheme].residual:
         return None
     if not MODELS[model["name"]].branches:

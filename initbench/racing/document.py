@@ -1,0 +1,147 @@
+"""A race as a document: who is recommended and how sure, everyone's place, a figure, the code to paste."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from initbench.racing.rounds import Runner, seeds_needed
+from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.render.markdown import to_markdown
+from initbench.render.page import to_html
+from initbench.render.plots import Strip, Strips
+from initbench.render.terminal import to_text
+
+NONE = "–"
+_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The recommended candidate against the model's own start, on seeds that nobody had run.
+
+    Attributes:
+        seeds: how many.
+        own: the mean test score of the own start; ``recommended`` likewise.
+        mean: of the differences, ``low`` to ``high`` its 95 % interval.
+        verdict: ``higher``, ``lower``, ``inseparable`` or ``untestable``.
+    """
+
+    seeds: int
+    own: float
+    recommended: float
+    mean: float
+    low: float
+    high: float
+    verdict: str
+
+
+def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | None) -> str:
+    """What to use, and how sure that is, in some sentences."""
+    left = in_race(runners)
+    if not left:
+        return "No candidate could be trained."
+    best = left[0]
+    others = [one.name for one in left[1:]]
+    told = f"Use {best.name}" + (f" at lr={best.lr:g}" if best.lr is not None else "") + ". "
+    if others:
+        needed = [seeds_needed(best.scores, one.scores) for one in left[1:]]
+        known = [n for n in needed if n is not None]
+        cost = f" (about {min(known)} seeds would tell the nearest apart)" if known else ""
+        told += f"Too close to call: {', '.join(others)}{cost}. "
+    out = [one for one in runners if one.exit is not None]
+    if out:
+        told += f"Worse, each by a test of its own: {', '.join(one.name for one in out)}. "
+    failed = [one for one in runners if one.failed]
+    if failed:
+        told += "Failed: " + ", ".join(f"{one.name} in {one.failed} of {len(one.scores)} runs" for one in failed) + ". "
+    if confirmation is None:
+        return told + ("It is the model's own start: there is nothing to change." if best.name == own else "")
+    gain = f"{100 * confirmation.mean:+.2f} points ({100 * confirmation.low:.2f} to {100 * confirmation.high:.2f})"
+    sure = {
+        "higher": "which holds",
+        "lower": "so keep the model's own start",
+        "inseparable": "which is no difference that these seeds show",
+        "untestable": "too few to test",
+    }[confirmation.verdict]
+    return (
+        told
+        + f"On {confirmation.seeds} fresh seeds and the test set it is {gain} against the model's own start, {sure}."
+    )
+
+
+def document(
+    runners: Sequence[Runner], own: str, confirmation: Confirmation | None, lines: Sequence[str], told: Sequence[str]
+) -> list[Block]:
+    """The whole of it.
+
+    Args:
+        runners: everyone.
+        own: the name of the model's own start.
+        confirmation: None where the own start is recommended.
+        lines: the code to paste.
+        told: what was left out for time, and the like.
+    """
+    return [
+        Paragraph(answer(runners, own, confirmation)),
+        *(Paragraph(one) for one in told),
+        table(runners),
+        _figure(runners),
+        Heading("To paste", "paste"),
+        Code(tuple(lines)),
+    ]
+
+
+def in_race(runners: Sequence[Runner]) -> list[Runner]:
+    """Those who are left, the best first."""
+    left = [one for one in runners if one.exit is None and not one.refused and one.scores]
+    return sorted(left, key=lambda one: -one.mean)
+
+
+def table(runners: Sequence[Runner]) -> Table:
+    """A row for each candidate: those who are left share the first place."""
+    left = in_race(runners)
+    gone = sorted((one for one in runners if one.exit is not None), key=lambda one: -one.mean)
+    never = [one for one in runners if one.refused or (one.exit is None and not one.scores)]
+    rows = []
+    for place, one in [*((1, one) for one in left), *((len(left) + i, one) for i, one in enumerate(gone, 1))]:
+        why = "" if one.exit is None else f"{one.exit.against} is better (p = {one.exit.p:.1g}, {one.exit.seeds} seeds)"
+        spread = _sd(one.scores)
+        rows.append(
+            (
+                one.name, str(place), f"{one.lr:g}" if one.lr is not None else NONE, _points(one.mean), spread,
+                str(len(one.scores)), str(one.failed) if one.failed else "", why,
+            )
+        )  # fmt: skip
+    rows += [(one.name, NONE, NONE, NONE, NONE, "0", "", one.refused or "not trained") for one in never]
+    header = ("initializer", "place", "lr", "validation", "sd", "runs", "failed", "why")
+    caption = (
+        "Scores on validation data, in points; a failed run counts as 0. Who shares a place could not be told apart."
+    )
+    return Table(header, tuple(rows), left=(0, 7), title="The race", caption=caption)
+
+
+def text(blocks: Sequence[Block], form: str, model: str) -> str:
+    """The document in one format: ``rich`` (as on a terminal), ``markdown`` or ``html``."""
+    if form == "html":
+        lead = blocks[0].text if isinstance(blocks[0], Paragraph) else ""
+        return to_html(blocks[1:], f"A race of initializers on {model}", lead)
+    return to_markdown(blocks) if form == "markdown" else to_text(blocks, _WIDTH)
+
+
+def _figure(runners: Sequence[Runner]) -> Figure:
+    strips = tuple(
+        Strip(one.name, tuple(100 * score for score in one.scores), 100 * one.mean, math.nan, math.nan, one.failed)
+        for one in [*in_race(runners), *(one for one in runners if one.exit is not None)]
+    )
+    return Figure("race", "Every run", Strips("validation score, points", strips), table(runners), extra=True)
+
+
+def _points(value: float) -> str:
+    return NONE if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _sd(scores: Sequence[float]) -> str:
+    if len(scores) < 2:
+        return NONE
+    mean = sum(scores) / len(scores)
+    return f"{100 * math.sqrt(sum((one - mean) ** 2 for one in scores) / (len(scores) - 1)):.2f}"
