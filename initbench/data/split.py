@@ -12,6 +12,7 @@ from initbench.data.arrays import Arrays
 from initbench.data.spec import DatasetSpec, load
 from initbench.errors import InputError
 from initbench.seeding import permutation
+from initbench.tasks import USUAL
 
 
 # Compared and hashed by identity: it is large, and made once.
@@ -21,20 +22,23 @@ class Samples:
 
     Attributes:
         x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
-        y: ``[n]``, int64 classes.
+        y: ``[n]``, int64 classes; of regression numbers with mean 0 and variance 1 among the training samples, of the
+            type of ``mean``.
         mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
         train: row numbers of the training samples; ``val`` and ``test`` likewise.
-        n_classes: the number of classes.
+        n_classes: the number of classes; 0 where there are none.
+        task: what is learned, a key of :data:`initbench.tasks.TASKS`.
     """
 
     x: NDArray[Any]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     mean: NDArray[np.floating[Any]]
     std: NDArray[np.floating[Any]]
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     test: NDArray[np.int64]
     n_classes: int
+    task: str = USUAL
 
     @cached_property
     def frequencies(self) -> NDArray[np.float64]:

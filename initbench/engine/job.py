@@ -82,10 +82,10 @@ def schedule_factor(name: str, step: int, total: int, warmup: int) -> float:
 
 @dataclass(frozen=True)
 class Job:
-    """All that an engine is given to train some networks on cross-entropy; it modifies none of it.
+    """All that an engine is given to train some networks; it modifies none of it.
 
     Attributes:
-        samples: the data.
+        samples: the data, with the task.
         networks: with their initial parameters.
         optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
         hyper: each of its hyperparameters, ``[trial]``; one that is no float is the same for all trials.
@@ -115,7 +115,8 @@ class Job:
 class History:
     """What happened to every trial; losses are means per sample, correct counts are integers.
 
-    What was not reached, for divergence or because a trial trains for fewer epochs, is NaN or -1.
+    What was not reached, for divergence or because a trial trains for fewer epochs, is NaN or -1; so are the
+    counts of a task without correct predictions.
 
     Attributes:
         diverged_at: ``[trial]``, the step whose loss was first NaN or infinite, -1 if none.

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from initbench.tasks import USUAL
 from initbench.values import Parameter
 
 
@@ -91,7 +92,8 @@ class Architecture:
         activation: a name of :data:`initbench.activations.ACTIVATIONS`.
         activation_params: its parameters, as (name, value) pairs.
         sample_shape: what the network is given: ``(channels, height, width)`` or ``(features,)``.
-        n_classes: the number of classes.
+        n_classes: how many numbers it puts out: a logit for each class, or one where the task asks for one.
+        task: what it learns, a key of :data:`initbench.tasks.TASKS`.
     """
 
     model: str
@@ -102,6 +104,7 @@ class Architecture:
     activation_params: tuple[tuple[str, float], ...]
     sample_shape: tuple[int, ...]
     n_classes: int
+    task: str = USUAL
 
     @property
     def is_plain(self) -> bool:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from initbench.data import Samples
 from initbench.engine.checkpoints import State
 from initbench.engine.job import Floats, History, Ints, Progress
 from initbench.engine.stacked.stack import Stack
 from initbench.engine.stacked.state import OptimizerState
+from initbench.tasks import Task
 
 _EVAL_ROWS = 1024
 
@@ -49,6 +49,7 @@ class Training:
         order_of: which of the orders each follows.
         stack: the networks.
         optimizer: of all of them.
+        task: what they learn.
         lr: ``[trial, epoch, step]``.
         log: ``[step, 2, trial]``, see :meth:`step`, of the epoch they are in.
         epoch: whole epochs made.
@@ -59,6 +60,7 @@ class Training:
     order_of: Tensor
     stack: Stack
     optimizer: OptimizerState
+    task: Task
     lr: Tensor
     log: Tensor
     epoch: int = 0
@@ -129,20 +131,15 @@ class Training:
             data: all samples.
             rows: ``[order, batch]``, the samples of this step.
             lr: ``[trial, 1, 1]``, this step's learning rates.
-            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples.
+            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples, 0 where
+                the task has none.
         """
         x, y = data.gather(rows), data.y[rows]
         if len(rows) == 1:
             x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
         else:
             x, y = x[self.order_of], y[self.order_of]
-        logits, target = self.stack.forward(x, training=True), y.unsqueeze(2)
-        torch.sum(logits.max(2).indices == y, 1, dtype=log.dtype, out=log[1])
-        log_p = log_softmax(logits, 2)
-        torch.sum(log_p.gather(2, target).squeeze(2), 1, out=log[0]).neg_()
-        # d(mean loss) / d(logit) = (softmax - one hot) / n
-        minus_one = torch.full((), -1.0, dtype=log_p.dtype, device=log_p.device).expand_as(target)
-        grad = log_p.exp_().scatter_add_(2, target, minus_one).div_(rows.shape[1])
+        grad = self.task.gradient(self.stack.forward(x, training=True), y, log)
         self.optimizer.begin_step()
         for name, param, add_gradient in self.stack.backward(grad):
             self.optimizer.update(name, param, add_gradient, lr)
@@ -156,8 +153,8 @@ class Training:
         correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
         for part in torch.split(rows, _EVAL_ROWS):
             progress(0)
-            logits = self.stack.forward(data.gather(part).expand(len(self), -1, -1))
-            y = data.y[part].expand(len(self), -1)
-            loss -= log_softmax(logits, 2).gather(2, y.unsqueeze(2)).squeeze(2).sum(1).double()
-            correct += (logits.max(2).indices == y).sum(1)
+            outputs = self.stack.forward(data.gather(part).expand(len(self), -1, -1))
+            lost, right = self.task.measure(outputs, data.y[part].expand(len(self), -1))
+            loss += lost
+            correct += right
         return loss, correct
