@@ -188,7 +188,7 @@ def test_there_is_one_zero() -> None:
 
 
 def test_a_data_file_may_be_renamed_and_moved(tmp_path: Path) -> None:
-    rows = "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40))
+    rows = "".join(f"{3 * i},{i % 7},{i % 2}\n" for i in range(40))
     found = []
     for file in (tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "deep" / "a.csv"):
         file.parent.mkdir(exist_ok=True)

@@ -33,6 +33,24 @@ class Score:
     points: str
     chance: str
 
+    def of(self, split: str) -> str:
+        """What a column or a sentence calls the score of a split, with its unit: ``test accuracy in %``."""
+        return f"{split} {self.name}" + (f" in {self.unit}" if self.unit else "")
+
+    def axis(self, split: str) -> str:
+        """What an axis calls it: ``test accuracy, %``."""
+        return f"{split} {self.name}" + (f", {self.unit}" if self.unit else "")
+
+    @property
+    def less(self) -> str:
+        """What a caption adds where less is better."""
+        return " (less is better)" if self.times < 0 else ""
+
+    @property
+    def lower(self) -> str:
+        """The word for a worse value, as it is shown."""
+        return "higher" if self.times < 0 else "lower"
+
 
 @dataclass(frozen=True)
 class Task:
