@@ -92,6 +92,8 @@ class Job:
         schedule: learning rates, epochs and batch size.
         orders: in which order each trial sees the samples.
         blas: whose matrix product the compiled engine calls, see :func:`initbench.engine.compiled.blas.chosen`.
+        draws: (trial, step) to the stream of what a network itself draws in that step of its training; None where
+            networks draw nothing. With it each is trained by itself.
     """
 
     samples: Samples
@@ -101,6 +103,7 @@ class Job:
     schedule: Schedule
     orders: Orders
     blas: str = "auto"
+    draws: Callable[[int, int], np.random.Generator] | None = None
 
     def __len__(self) -> int:
         return len(self.networks)

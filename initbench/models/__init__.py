@@ -70,7 +70,10 @@ MODELS: dict[str, Model] = {
     ),
     "module": Model(
         "your own: a function of a Python file that returns an nn.Module",
-        (Parameter("path", None, str, optional=True, help="FILE.py:FUNCTION of (sample_shape, n_classes)"),),
+        (
+            Parameter("path", None, str, optional=True, help="FILE.py:FUNCTION of (sample_shape, n_classes)"),
+            Parameter("channels", "first", str, choices=("first", "last"), help="where its images have the channels"),
+        ),
     ),
 }
 

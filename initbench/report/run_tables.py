@@ -30,8 +30,8 @@ def runs(comparison: Comparison, setting: int, found: Sequence[Summary]) -> Tabl
     cut = f" {counted(hidden, 'more run')} are in the CSV and in the rows below the line." if hidden > 0 else ""
     caption = (
         f"{score.of('').strip().capitalize()}{score.less} on the test set, read once, with the weights of the last "
-        f"epoch. Run k is seed {_seeds([int(seed) for seed in measured.index])}.{cut} sd is the sample "
-        "standard deviation (n − 1). A failed run diverged (NaN or infinite loss) or could not start: it is counted, and no "
+        f"epoch. Run k is seed {_seeds([int(seed) for seed in measured.index])}.{cut} sd is the sample standard "
+        "deviation (n − 1). A failed run diverged (NaN or infinite loss) or could not start: it is counted, and no "
         "mean here contains it. "
         f"{_at_chance(comparison, setting)}"
     )

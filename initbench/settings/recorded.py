@@ -47,6 +47,8 @@ def request_of(
     plain["dataset"]["sha256"] = trial["dataset"]["sha256"]
     if trial["model"]["name"] != "module":
         plain["model"] = trial["model"]
+    elif "channels" in trial["model"]:
+        plain["model"] = base["model"] | {"channels": trial["model"]["channels"]}
     plain["bias"] = _bias(trial["bias"], asked.bias)
     plain |= {"width": list(trial["width"]), "seeds": [trial["seed"]], "protocol": {"name": "fixed"}, "options": None}
     wanted = request([plain], catalogue)

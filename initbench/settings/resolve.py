@@ -216,7 +216,9 @@ def model(option: Option) -> Named:
         code = read(path("model.path", file)).hash(code_hash)
     except OSError as error:
         raise InputError(f"model.path: cannot read {error.filename or file}: {error.strerror or error}") from error
-    return Named("module", (("code", code), ("function", function), ("path", file)))
+    # Where they are first, nobody said so at first.
+    channels = (("channels", "last"),) if option.params["channels"] == "last" else ()
+    return Named("module", (*channels, ("code", code), ("function", function), ("path", file)))
 
 
 def width(value: int | list[int], depth: int, model: str) -> tuple[int, ...]:

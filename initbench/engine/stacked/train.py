@@ -1,6 +1,7 @@
 """Train networks with torch: side by side in a stack on a GPU, one per thread where a CPU has no compiled code."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,8 +78,9 @@ def train_each(
     progress: Progress = lambda n_steps: None,
     checkpoints: Checkpoints = NONE,
     threads: int | None = None,
+    device: torch.device | None = None,
 ) -> History:
-    """:func:`train` on the CPU, every network by itself, on one thread from start to end.
+    """:func:`train`, every network by itself, on one thread from start to end.
 
     Its numbers depend on nothing but itself: no product is shared out among threads, and no other network is near.
 
@@ -88,9 +90,10 @@ def train_each(
         progress: called from the calling thread.
         checkpoints: asked and told from the threads that train.
         threads: how many networks to train at once; all processors if None.
+        device: where to train; the CPU if None.
     """
     history = History.empty(job)
-    device = torch.device("cpu")
+    device = device or torch.device("cpu")
     on_device(device, job.samples)
     steps, stop = np.zeros(len(job), np.int64), np.zeros(1, np.int64)
 
@@ -170,6 +173,7 @@ def _train(
         TASKS[samples.task],
         torch.tensor(lrs, dtype=kind, device=device),
         torch.zeros(n_steps, 2, len(trials), dtype=kind, device=device),
+        draws=partial(job.draws, int(trials[0])) if job.draws else None,
     )
 
     def validate(epoch: int) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 """A stack of networks in training on a device: one step, one evaluation, and all that must be kept to go on later."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,6 +16,7 @@ from initbench.engine.checkpoints import State
 from initbench.engine.job import Floats, History, Ints, Progress
 from initbench.engine.stacked.stack import Stack
 from initbench.engine.stacked.state import OptimizerState
+from initbench.seeding import own_generators
 from initbench.tasks import Task
 
 _EVAL_ROWS = 1024
@@ -50,6 +53,7 @@ class Training:
         stack: the networks.
         optimizer: of all of them.
         task: what they learn.
+        draws: step to the stream of what the one network draws in it, if it does.
         lr: ``[trial, epoch, step]``.
         log: ``[step, 2, trial]``, see :meth:`step`, of the epoch they are in.
         epoch: whole epochs made.
@@ -65,6 +69,7 @@ class Training:
     log: Tensor
     epoch: int = 0
     at: int = 0
+    draws: Callable[[int], np.random.Generator] | None = None
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -139,10 +144,13 @@ class Training:
             x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
         else:
             x, y = x[self.order_of], y[self.order_of]
-        grad = self.task.gradient(self.stack.forward(x, training=True), y, log)
-        self.optimizer.begin_step()
-        for name, param, add_gradient in self.stack.backward(grad):
-            self.optimizer.update(name, param, add_gradient, lr)
+        step = self.epoch * len(self.log) + self.at
+        # What a network draws in its forward pass it may draw again in the other.
+        with own_generators(self.draws(step)) if self.draws else nullcontext():
+            grad = self.task.gradient(self.stack.forward(x, training=True), y, log)
+            self.optimizer.begin_step()
+            for name, param, add_gradient in self.stack.backward(grad):
+                self.optimizer.update(name, param, add_gradient, lr)
 
     def evaluate(self, data: Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
         """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``.
