@@ -35,6 +35,7 @@ RELEASED = [
     ["warmup=0.5", "epochs=3", "batch_size=64"],
     ["optimizer=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0.1"],
     ["activation=tat", "depth=50"],
+    ["dataset=text", "model=lstm", "width=64"], ["dataset=breast_cancer", "dataset.task=binary"],
     ["model.norm=batch"], ["protocol=tuned"], ["init=gaussian", "init.std=0.5", "init.mean=-1"],
 ]  # fmt: skip
 

@@ -26,13 +26,16 @@ class Arrays:
         n_test: the last ``n_test`` rows are the data set's own test set; 0 where it brings none.
         image: ``(channels, height, width)`` of a sample, None where samples are rows of a table.
         classes: what the user calls them, where they are no numbers of ours.
+        vocabulary: of text how many different characters there are: ``x`` holds their numbers, rows are in the order of
+            the text, and each character is a class. Else 0.
     """
 
-    x: NDArray[np.uint8] | NDArray[np.float32]
+    x: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
     y: NDArray[np.int64] | NDArray[np.float64]
     n_test: int = 0
     image: tuple[int, int, int] | None = None
     classes: tuple[str, ...] = ()
+    vocabulary: int = 0
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -42,7 +45,7 @@ class Arrays:
     @property
     def n_classes(self) -> int:
         """The number of classes; 0 where numbers are to be predicted."""
-        return int(self.y.max()) + 1 if self.y.dtype.kind == "i" else 0
+        return self.vocabulary or (int(self.y.max()) + 1 if self.y.dtype.kind == "i" else 0)
 
     @cached_property
     def sha256(self) -> str:

@@ -277,7 +277,7 @@ def _table(file: Path, header: bool) -> "pd.DataFrame":
     if file.suffix.lower() in _OTHER_ENDINGS:
         raise InputError(f"{file} is not a readable table (of compressed ones {', '.join(_UNPACK)} are read)")
     size_of(file)
-    with reading(file, "table"), _unpacked(file) as stream:
+    with reading(file, "table"), unpacked(file) as stream:
         separator, widths = _layout(stream)
         if max(widths, default=0) > _MOST_COLUMNS:
             raise InputError(f"{file} has {max(widths):,} columns; a table may have {_MOST_COLUMNS:,}")
@@ -290,7 +290,8 @@ def _table(file: Path, header: bool) -> "pd.DataFrame":
     return table
 
 
-def _unpacked(file: Path) -> IO[bytes]:
+def unpacked(file: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked by its ending; one that unpacks to more than it may is refused."""
     unpack = _UNPACK.get(file.suffix.lower())
     if unpack is None:
         return open(file, "rb")

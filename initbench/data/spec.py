@@ -15,6 +15,7 @@ from initbench.data.bundled import diabetes, digits, sklearn, synthetic
 from initbench.data.downloads import cifar10, idx
 from initbench.data.files import csv, npz
 from initbench.data.images import image_folder
+from initbench.data.text import text
 from initbench.errors import InputError
 from initbench.tasks import USUAL
 
@@ -28,11 +29,12 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
     "npz": npz,
     "csv": csv,
     "image_folder": image_folder,
+    "text": text,
 }
 
 _OF_CLASSES = ("classification", "binary")
 # What can be learned from a source, the usual first. Those that can be told by a user are told the task.
-_TASKS = {"diabetes": ("regression",)}
+_TASKS = {"diabetes": ("regression",), "text": ("next_token",)}
 TOLD = ("csv", "npz")
 
 

@@ -21,13 +21,14 @@ class Samples:
     """A data set, split, and how to standardise it: all that training needs of it.
 
     Attributes:
-        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
+        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``, or the numbers of characters.
         y: ``[n]``, int64 classes; of regression numbers with mean 0 and variance 1 among the training samples, of the
             type of ``mean``.
         mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
         train: row numbers of the training samples; ``val`` and ``test`` likewise.
         n_classes: the number of classes; 0 where there are none.
         task: what is learned, a key of :data:`initbench.tasks.TASKS`.
+        vocabulary: of text how many different characters there are, else 0.
     """
 
     x: NDArray[Any]
@@ -39,6 +40,7 @@ class Samples:
     test: NDArray[np.int64]
     n_classes: int
     task: str = USUAL
+    vocabulary: int = 0
 
     @cached_property
     def frequencies(self) -> NDArray[np.float64]:
@@ -79,6 +81,8 @@ def samples(spec: DatasetSpec) -> Samples:
 def _samples(arrays: Arrays, spec: DatasetSpec) -> Samples:
     if spec.task == "binary" and arrays.n_classes != 2:
         raise InputError(f"dataset.task=binary needs two classes, and data set '{spec.name}' has {arrays.n_classes}")
+    if arrays.vocabulary and spec.standardize != "none":
+        raise InputError(f"dataset.standardize must be none for text; got '{spec.standardize}'")
     parts = split(arrays, spec)
     mean, std = statistics(arrays.x, parts.train, spec.standardize)
     return Samples(
@@ -91,6 +95,7 @@ def _samples(arrays: Arrays, spec: DatasetSpec) -> Samples:
         parts.test,
         arrays.n_classes,
         spec.task,
+        arrays.vocabulary,
     )
 
 
@@ -116,17 +121,20 @@ class Split:
 def split(arrays: Arrays, spec: DatasetSpec) -> Split:
     """Split the rows, stratified by class where there are any, by the stream ``(0, "split")``, whatever the seed.
 
+    Of a text the end is the test set, and what comes before that the validation set.
+
     Raises:
         InputError: a split would be empty, or a class would be missing from the training samples.
     """
     n = len(arrays.y)
-    # Numbers to predict are drawn from as if of one class.
-    y = arrays.y.astype(np.int64) if arrays.n_classes else np.zeros(n, np.int64)
+    # Numbers to predict, and windows of a text, are drawn from as if of one class.
+    y = arrays.y.astype(np.int64) if arrays.n_classes and not arrays.vocabulary else np.zeros(n, np.int64)
+    take = _last if arrays.vocabulary else _take
     rows = np.arange(n - arrays.n_test)
     test = np.arange(n - arrays.n_test, n)
     if not arrays.n_test:
-        rows, test = _take(rows, y, spec.test, "test")
-    train, val = _take(rows, y, spec.val, "val")
+        rows, test = take(rows, y, spec.test, "test")
+    train, val = take(rows, y, spec.val, "val")
     if spec.train is not None:
         if spec.train > len(train):
             raise InputError(f"data set '{spec.name}': {len(train)} samples are left to train on, not {spec.train:g}")
@@ -154,6 +162,14 @@ def _take(
     rank = np.arange(len(by_class)) - starts[y[by_class]]
     by_rank = by_class[np.argsort((rank + 0.5) / counts[y[by_class]], kind="stable")]
     return np.sort(by_rank[n_taken:]), np.sort(by_rank[:n_taken])
+
+
+def _last(
+    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, name: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As :func:`_take`, the rows at the end."""
+    n_left = len(rows) - (round(size * len(rows)) if size < 1 else min(int(size), len(rows)))
+    return rows[:n_left], rows[n_left:]
 
 
 def statistics(x: NDArray[Any], rows: NDArray[np.int64], how: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

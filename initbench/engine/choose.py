@@ -39,8 +39,8 @@ def choose(architecture: Architecture, optimizer: str, device: torch.device) -> 
         optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
         device: where they shall be trained.
     """
-    if device.type != "cpu" and modules.draws(architecture):
-        # What it draws is its own, and a stack would share it.
+    if device.type != "cpu" and (architecture.model == "lstm" or modules.draws(architecture)):
+        # What a network draws is its own, and a stack would share it; cuDNN's LSTM has no stack.
         return Engine("torch", "", 1e12, partial(_each, architecture, device, 1))
     if device.type != "cpu":
         return Engine("torch", "", 1e13, partial(_stack, architecture, device))

@@ -50,6 +50,10 @@ def architecture_of(cell: Cell) -> Architecture:
             f"model={name} needs images, and a sample of '{cell.dataset.name}' is a row of {arrays.x.shape[1]} "
             "numbers; images in an .npz file have the shape [n, height, width] or [n, height, width, channels]"
         )
+    if MODELS[name].text and not arrays.vocabulary:
+        raise InputError(f"model={name} needs text, and '{cell.dataset.name}' is none; use dataset=text")
+    if cell.init.law in DATA_LAWS and arrays.vocabulary:
+        raise InputError(f"init '{cell.init.name}' looks at numbers, and '{cell.dataset.name}' is a text")
     flat = not MODELS[name].images and name != "module"
     return Architecture(
         model=name,
@@ -61,6 +65,7 @@ def architecture_of(cell: Cell) -> Architecture:
         sample_shape=arrays.x.shape[1:] if flat else arrays.sample_shape,
         n_classes=TASKS[cell.dataset.task].n_outputs(arrays.n_classes),
         task=cell.dataset.task,
+        vocabulary=arrays.vocabulary,
     )
 
 

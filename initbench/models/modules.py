@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,32 @@ from initbench.errors import InputError, in_one_line
 from initbench.initializers.conformance import global_states
 from initbench.models import Architecture, code_hash
 from initbench.models.cnn import CNN
+from initbench.models.lstm import LSTM
 from initbench.models.mlp import Perceptron
 from initbench.models.residual import residual_cnn, residual_mlp
 from initbench.seeding import own_generators, stream
 
 
 def _mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], norm: str | None) -> nn.Module:
-    return Perceptron(architecture.sample_shape[0], architecture.n_classes, architecture.width, norm, activation)
+    module = Perceptron(_n_features(architecture), architecture.n_classes, architecture.width, norm, activation)
+    return _seeing_one_hot(module, architecture)
+
+
+def _n_features(architecture: Architecture) -> int:
+    return architecture.sample_shape[0] * (architecture.vocabulary or 1)
+
+
+def _seeing_one_hot(module: nn.Module, architecture: Architecture) -> nn.Module:
+    """The module, to which the characters of a text are given as one-hot vectors of mean square 1."""
+    if architecture.vocabulary:
+        module.register_forward_pre_hook(partial(_one_hot, architecture.vocabulary))
+    return module
+
+
+def _one_hot(vocabulary: int, module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    (x,) = args
+    one_hot = (x.unsqueeze(-1) == torch.arange(vocabulary, device=x.device)).to(torch.get_default_dtype())
+    return (one_hot.mul_(math.sqrt(vocabulary)).flatten(1),)
 
 
 def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
@@ -32,14 +51,15 @@ def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **s
 
 
 def _residual_mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], layers: int) -> nn.Module:
-    return residual_mlp(
-        architecture.sample_shape[0],
+    module = residual_mlp(
+        _n_features(architecture),
         architecture.n_classes,
         architecture.depth,
         architecture.width[0],
         layers,
         activation,
     )
+    return _seeing_one_hot(module, architecture)
 
 
 def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
@@ -47,6 +67,10 @@ def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Ten
     return residual_cnn(
         (channels, height, width), architecture.n_classes, architecture.depth, activation=activation, **settings
     )
+
+
+def _lstm(architecture: Architecture, activation: Callable[[Tensor], Tensor]) -> nn.Module:
+    return LSTM(architecture.vocabulary, architecture.n_classes, architecture.depth, architecture.width[0])
 
 
 def _own(
@@ -77,7 +101,7 @@ def _channels_last(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor,
 
 def inputs(architecture: Architecture, batch: int) -> Tensor:
     """A batch of zeros, of the shape and type that the network is given."""
-    return torch.zeros(batch, *architecture.sample_shape)
+    return torch.zeros(batch, *architecture.sample_shape, dtype=torch.int64 if architecture.vocabulary else None)
 
 
 def output_of(result: Any) -> Any:
@@ -94,6 +118,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": _cnn,
     "residual_mlp": _residual_mlp,
     "residual_cnn": _residual_cnn,
+    "lstm": _lstm,
     "module": _own,
 }
 
@@ -188,7 +213,9 @@ def cost(architecture: Architecture) -> tuple[int, int]:
     # A module of a user's need not serve a single sample: then a product for each weight must do.
     except Exception:
         return 2 * sum(param.numel() for param in module.parameters()), numbers
-    return counter.get_total_flops(), numbers
+    # Of recurrent layers nothing is counted: a product for each weight and step.
+    least = 2 * sum(param.numel() for param in module.parameters())
+    return counter.get_total_flops() or least * architecture.sample_shape[0], numbers
 
 
 def where(architecture: Architecture) -> str:

@@ -37,7 +37,7 @@ def request_of(
     """
     if trial.get("recipe") != RECIPE:
         raise InputError(f"it was trained by recipe {trial.get('recipe')}, and this initbench has recipe {RECIPE}")
-    where = tuple(f"{key}={value}" for key, value in asked.settings.items() if key in PLACES)
+    where = tuple(f"{key}={value}" for key, value in asked.settings.items() if key in PLACES or _reads(key, trial))
     base = _composed(asked.settings.get("dataset") or quoted(asked.dataset), (*where, *places), catalogue)
     plain = base | {group: _start(group, trial, asked, catalogue) for group in INIT_GROUPS}
     plain |= {name: trial[name] for name in ("activation", "optimizer", "depth", *VALUES)}
@@ -58,6 +58,12 @@ def request_of(
     if trial_key(found) != trial_key(trial):
         raise InputError(_unlike(trial, found))
     return replace(wanted, cells=(cell,))
+
+
+def _reads(key: str, trial: Mapping[str, Any]) -> bool:
+    """Whether a setting says how data are read, of which an identity has the content alone."""
+    group, _, name = key.partition(".")
+    return group == "dataset" and bool(name) and name not in trial["dataset"]
 
 
 @lru_cache(maxsize=64)

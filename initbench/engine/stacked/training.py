@@ -24,23 +24,29 @@ _EVAL_ROWS = 1024
 
 @dataclass(frozen=True)
 class Data:
-    """The samples on the device."""
+    """The samples on the device; ``codes`` are the numbers of characters, and no quantities."""
 
     x: Tensor
     y: Tensor
     mean: Tensor
     std: Tensor
+    codes: bool = False
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``."""
+        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``; codes as int64."""
         x = self.x.index_select(0, rows.reshape(-1))
+        if self.codes:
+            return x.long().view(*rows.shape, -1)
         return torch.sub(x, self.mean).div_(self.std).view(*rows.shape, -1)
 
 
 @lru_cache(maxsize=1)
 def on_device(device: torch.device, samples: Samples) -> Data:
     """The samples on a device; the last ones that were asked for stay there."""
-    return Data(*(torch.tensor(a, device=device) for a in (samples.x, samples.y, samples.mean, samples.std)))
+    # Torch has little that works on uint16.
+    numbers = samples.x.astype(np.int32) if samples.x.dtype == np.uint16 else samples.x
+    x, y, mean, std = (torch.tensor(a, device=device) for a in (numbers, samples.y, samples.mean, samples.std))
+    return Data(x, y, mean, std, samples.vocabulary > 0)
 
 
 @dataclass
