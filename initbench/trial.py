@@ -15,6 +15,7 @@ import msgspec
 
 from initbench.data import DatasetSpec
 from initbench.initializers import BIASES
+from initbench.tasks import USUAL
 
 # Raised by hand whenever the training code changes what a trial's numbers are.
 RECIPE = 2
@@ -191,6 +192,7 @@ class Cell:
                 "test": self.dataset.test,
                 "standardize": self.dataset.standardize,
                 **({} if self.dataset.train is None else {"train": self.dataset.train}),
+                **({} if self.dataset.task == USUAL else {"task": self.dataset.task}),
             },
             # A user's module is what its code says, wherever the file lies.
             "model": {"name": self.model.name, **{k: v for k, v in self.model.params if k != "path"}},

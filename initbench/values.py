@@ -147,10 +147,12 @@ class Parameter:
         """
         if not self.many:
             return self._check(value, where)
+        if value is None and self.optional:
+            return None
         values = {self._check(item, where) for item in (value if isinstance(value, list | tuple) else [value])}
-        if not values:
+        if not values and not self.optional:
             raise InputError(f"{where} is an empty list; write {where}={exact(list(self.default[:2]))}")
-        return tuple(sorted(values))
+        return tuple(sorted(values, key=lambda one: (isinstance(one, str), one)))
 
     def _check(self, value: Any, where: str) -> Any:
         if self.optional and (value is None or (value == "none" and self.choices)):

@@ -35,6 +35,7 @@ RELEASED = [
     ["warmup=0.5", "epochs=3", "batch_size=64"],
     ["optimizer=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0.1"],
     ["activation=tat", "depth=50"],
+    ["dataset=text", "model=lstm", "width=64"], ["dataset=breast_cancer", "dataset.task=binary"],
     ["model.norm=batch"], ["protocol=tuned"], ["init=gaussian", "init.std=0.5", "init.mean=-1"],
 ]  # fmt: skip
 
@@ -188,7 +189,7 @@ def test_there_is_one_zero() -> None:
 
 
 def test_a_data_file_may_be_renamed_and_moved(tmp_path: Path) -> None:
-    rows = "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40))
+    rows = "".join(f"{3 * i},{i % 7},{i % 2}\n" for i in range(40))
     found = []
     for file in (tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "deep" / "a.csv"):
         file.parent.mkdir(exist_ok=True)

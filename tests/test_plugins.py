@@ -1,17 +1,21 @@
 """Initializers of one's own: from a file or an installed package; what they must do, and what it costs if not."""
 
+import math
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Answer, stored
 
 from initbench.data_driven import DATA_LAWS
 from initbench.errors import InputError
 from initbench.initializers.conformance import examine
-from initbench.initializers.plugins import law_of
+from initbench.initializers.plugins import from_file, law_of
+from initbench.seeding import stream
 from initbench.settings.catalogue import Catalogue
 from initbench.settings.compose import compose
 from initbench.settings.request import Request, request
@@ -343,3 +347,49 @@ def test_an_installed_package_offers_initializers_by_an_entry_point(
     sys.modules.pop("my_inits")
     with pytest.raises(InputError, match="initializer 'from_package' of package my-inits: AttributeError"):
         Catalogue.of()
+
+
+IN_PLACE = '''
+import math
+
+import torch
+
+
+def spread_(tensor, gain=2.0, generator=None):
+    """U(±gain·√(3/fan_in)), in place."""
+    bound = gain * math.sqrt(3 / tensor[0].numel())
+    with torch.no_grad():
+        return tensor.uniform_(-bound, bound, generator=generator)
+
+
+def half_(tensor):
+    tensor[: len(tensor) // 2] = 0.0
+
+
+def helper(tensor):
+    raise AssertionError
+'''
+
+
+def test_an_initializer_that_fills_a_tensor_in_place_is_a_law(initbench: Callable[..., Any], tmp_path: Path) -> None:
+    import torch
+
+    file = tmp_path / "mine.py"
+    file.write_text(IN_PLACE, encoding="utf-8")
+    plugin = from_file(file)
+    assert plugin.laws == ("spread", "half")
+    law = law_of("spread", plugin.code, str(file))
+    assert law.defaults == {"gain": 2.0}
+    before = torch.get_rng_state()
+    weight = law.function((300, 75), stream(0, "init", "a"), gain=1.0)
+    assert torch.equal(before, torch.get_rng_state())
+    # U(±b) with b = √(3 / 75) has the standard deviation b/√3.
+    assert np.abs(weight).max() <= math.sqrt(3 / 75)
+    assert weight.std() == pytest.approx(math.sqrt(1 / 75), rel=0.02)
+    assert (weight == law.function((300, 75), stream(0, "init", "a"), gain=1.0)).all()
+    assert (weight != law.function((300, 75), stream(1, "init", "a"), gain=1.0)).any()
+    small = ["dataset=synthetic", "epochs=1", "width=8", "--plugin", str(file)]
+    assert initbench("run", "init=spread,he", "init.gain=1.5", "seeds=2", *small).code == 0
+    answer = initbench("run", "init=half", "seeds=1", *small)
+    assert answer.code == 2
+    assert "it returned an array that is not of finite numbers" in answer.err

@@ -82,7 +82,7 @@ def test_scores_do_not_depend_on_the_company() -> None:
 
 def test_targets() -> None:
     assert target_of("mnist", 0.1) == 0.95
-    assert target_of("wine", 0.4) == 0.7
+    assert target_of("own", 0.4) == 0.7
 
 
 def test_the_bias_moved_out_of_init_and_the_model_became_a_mapping() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from initbench.analysis.articles import D4
 from initbench.analysis.trials import Identity, Trials, first_of, natural, node_of, searched, settings, value_of
 from initbench.errors import InputError, unknown
+from initbench.tasks import TASKS, USUAL, Score, Task
 from initbench.trial import START_GROUPS
 from initbench.values import exact
 
@@ -66,6 +67,20 @@ class Comparison:
     def column(self, setting: int, name: str) -> NDArray[Any]:
         """One column of the trials of one setting."""
         return np.asarray(self.frame[name].to_numpy()[self._rows[setting]])
+
+    def task(self, setting: int) -> Task:
+        """What the networks of a section learn."""
+        return TASKS.get(str(self.about(setting)["task"]), TASKS[USUAL])
+
+    def score(self, setting: int) -> Score:
+        """What the results of a section are told by."""
+        return self.task(setting).score
+
+    @cached_property
+    def score_of_all(self) -> Score | None:
+        """What the results of all sections are told by; None where they differ."""
+        found = {self.score(setting) for setting in range(len(self.settings))}
+        return found.pop() if len(found) == 1 else None
 
     def present(self, setting: int) -> list[int]:
         """The techniques that have trials in a setting."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from initbench.analysis import statistics
 from initbench.analysis.compare import Comparison
-from initbench.analysis.summaries import DIVERGED, grid, scored_counts, scores
+from initbench.analysis.summaries import DIVERGED, grid, parts, scored_counts, scores
 
 
 class Verdict(Enum):
@@ -33,14 +33,14 @@ class Verdict(Enum):
 class Contrast:
     """Technique ``a`` against technique ``b`` over the seeds that both have.
 
-    Differences are fractions, A minus B; NaN stands for a number that the pairs do not give.
+    Differences are of scores, A minus B; NaN stands for a number that the pairs do not give.
 
     Attributes:
         setting: the code of the setting in the comparison.
         a: the code of the technique, ``(setting, a)`` being its cell; ``b`` likewise.
         pairs: the number of seeds that both have.
         failed_a: in how many of these A failed; ``failed_b`` likewise.
-        mean: the mean difference of test accuracy, ``low`` and ``high`` its 95 % t interval (not adjusted), ``sd`` the
+        mean: the mean difference of test score, ``low`` and ``high`` its 95 % t interval (not adjusted), ``sd`` the
             standard deviation of the differences (n − 1).
         effect: d_z, the mean over the sd.
         superiority: P(A > B) + ½ P(A = B) over all runs of either.
@@ -106,7 +106,7 @@ def by_score(comparison: Comparison, setting: int) -> list[int]:
     """The techniques of a setting, the best mean score first."""
     score = scores(comparison, setting)
     present = comparison.present(setting)
-    return sorted(present, key=lambda technique: (-np.nan_to_num(score[technique], nan=-1.0), technique))
+    return sorted(present, key=lambda technique: (-np.nan_to_num(score[technique], nan=-np.inf), technique))
 
 
 def contrasts(comparison: Comparison, setting: int, pairs: Sequence[tuple[int, int]]) -> list[Contrast]:
@@ -119,7 +119,7 @@ def contrasts(comparison: Comparison, setting: int, pairs: Sequence[tuple[int, i
     counts = scored_counts(comparison, setting)
     failed = grid(comparison, setting, "outcome") >= DIVERGED
     runs = {code: _Runs(counts[code].to_numpy(float), failed[code].to_numpy(bool)) for code in set().union(*pairs)}
-    total = int(comparison.about(setting)["test_total"])
+    total = parts(comparison, setting)
     needed = statistics.least_pairs(len(pairs))
     found = [_contrast(setting, a, b, runs[a], runs[b], total, needed, len(pairs)) for a, b in pairs]
     tested = [place for place, one in enumerate(found) if not math.isnan(one.p)]

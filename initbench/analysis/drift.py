@@ -1,7 +1,8 @@
 """Two result sets side by side, as numbers: what became of the same trials, and whether any technique has drifted.
 
 Whether two sets of results are the same is another question than which technique is better: here a failed run counts as
-no correct answer, so that one that fails where it stayed at chance before has changed.
+no correct answer, so that one that fails where it stayed at chance before has changed; where no answers are counted it
+counts as chance or the worst run.
 """
 
 import math
@@ -14,6 +15,7 @@ import pandas as pd
 
 from initbench.analysis import statistics
 from initbench.analysis.compare import Comparison, compare
+from initbench.analysis.summaries import chance, parts
 from initbench.analysis.trials import Trials, finals, n_trained, to_trials
 from initbench.records.columns import concatenate
 
@@ -47,7 +49,7 @@ class CellDrift:
         n: the number of trials.
         failed: how many of them failed.
         common: the number of seeds that both sets have.
-        means: mean test accuracies (fractions) of those that did not fail, over the common seeds if there are any.
+        means: mean test scores of those that did not fail, over the common seeds if there are any.
         p: how likely so large a difference is if nothing has changed; NaN where it cannot be told.
         adjusted_p: after Holm, over all cells that could be tested.
         equal: whether every common seed has the same count.
@@ -134,18 +136,22 @@ def drift(first: Trials, second: Trials, by: str = "init") -> tuple[Comparison, 
     found = []
     for setting in range(len(comparison.settings)):
         section = comparison.section(setting)
+        counted = comparison.task(setting).of_loss is None
         # A failed trial may not know how large its data set is.
-        total = max(1, int(section["test_total"].max()))
+        total = max(1, int(section["test_total"].max())) if counted else parts(comparison, setting)
+        scored = section["test_correct"].astype(float) if counted else (section["test_score"] * total).round()
+        section = section.assign(scored=scored)
+        worst = 0.0 if counted else float(np.fmin(math.floor(chance(comparison, setting) * total), scored.min()))
         for technique in comparison.present(setting):
             own = section[section["technique"] == technique]
             sets = [own[of_second[own.index] == which].drop_duplicates("seed") for which in (False, True)]
-            counts = [one.set_index("seed")["test_correct"].astype(float) for one in sets]
-            found.append(_cell(setting, technique, total, counts[0], counts[1]))
+            counts = [one.set_index("seed")["scored"] for one in sets]
+            found.append(_cell(setting, technique, total, counts[0], counts[1], worst))
     return comparison, _adjusted(found)
 
 
-def _cell(setting: int, technique: int, total: int, first: pd.Series, second: pd.Series) -> CellDrift:
-    """From test counts by seed, NaN where a trial failed; not yet adjusted."""
+def _cell(setting: int, technique: int, total: int, first: pd.Series, second: pd.Series, worst: float) -> CellDrift:
+    """From test scores in whole parts by seed, NaN where a trial failed, which is tested as ``worst``; not adjusted."""
     common = first.index.intersection(second.index)
     sets = (first, second)
     means = tuple(float((counts[common] if len(common) else counts).mean()) / total for counts in sets)
@@ -156,7 +162,7 @@ def _cell(setting: int, technique: int, total: int, first: pd.Series, second: pd
         failed=(int(first.isna().sum()), int(second.isna().sum())),
         common=len(common),
         means=(means[0], means[1]),
-        p=_p(first.fillna(0), second.fillna(0), common, total),
+        p=_p(first.fillna(worst), second.fillna(worst), common, total),
         adjusted_p=math.nan,
         equal=np.array_equal(first[common].to_numpy(), second[common].to_numpy(), equal_nan=True),
         seeds_needed=0,

@@ -25,7 +25,7 @@ class BlockDesign:
         settings: in how many settings anything is known.
         techniques: those with trials in every one of these.
         left_out: those without.
-        scored: a row per trial of ``techniques``, with its ``setting``, ``technique``, ``score`` (fraction) and
+        scored: a row per trial of ``techniques``, with its ``setting``, ``technique``, ``score`` and
             ``epochs_to_target``.
     """
 
@@ -45,14 +45,13 @@ class BlockDesign:
 
 def block_design(comparison: Comparison) -> BlockDesign:
     """The techniques of a comparison that can be ranked over its settings."""
-    # A setting of which no trial could start has no accuracy, and no chance level either.
+    # A setting of which no trial could start has no score, and no chance level either.
     frame = comparison.frame[comparison.frame["test_total"] > 0]
     n = frame.groupby(["setting", "technique"]).size().unstack("technique")
     everywhere = n.notna().all()
-    chance = frame["test_majority"] / frame["test_total"]
-    accuracy = frame["test_accuracy"].astype(float)
-    failed = np.fmin(chance, accuracy.groupby(frame["setting"]).transform("min"))
-    scored = frame.assign(score=accuracy.fillna(failed))
+    measured = frame["test_score"].astype(float)
+    failed = np.fmin(frame["chance"], measured.groupby(frame["setting"]).transform("min"))
+    scored = frame.assign(score=measured.fillna(failed))
     techniques = tuple(int(code) for code in n.columns if everywhere[code])
     left_out = tuple(int(code) for code in n.columns if not everywhere[code])
     return BlockDesign(comparison, len(n), techniques, left_out, scored[scored["technique"].isin(techniques)])

@@ -2,26 +2,37 @@
 
 Pure functions of one trial, so that they never change with the company it is reported in.
 
+A score is what the task says: an accuracy, R², or bits per character with a minus sign, so that more is better.
+
 A trial's outcome is one of five. ``failed``: its initializer raised. ``diverged``: a loss became NaN or infinite.
-``stuck``: its test accuracy is within three binomial standard errors of always naming the most frequent class.
+``stuck``: its test accuracy is within three binomial standard errors of always naming the most frequent class, or its
+score is no better than that of the best constant prediction, but for luck.
 ``slow``: it left chance but never reached the target on the validation split. ``ok``: the rest.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.records.columns import Columns
+from initbench.tasks import TASKS, USUAL, Task
 
 OUTCOMES = ("ok", "slow", "stuck", "diverged", "failed")
-# Validation accuracy that counts as trained. A data set not listed here: halfway from chance to perfect.
-TARGETS = {"digits": 0.9, "mnist": 0.95, "fashion_mnist": 0.8, "kmnist": 0.8, "cifar10": 0.4}
+# Validation score that counts as trained. A data set not listed here: halfway from chance to perfect.
+TARGETS = {
+    **{"digits": 0.9, "mnist": 0.95, "fashion_mnist": 0.8, "kmnist": 0.8, "cifar10": 0.4},
+    **{"breast_cancer": 0.95, "wine": 0.95, "iris": 0.9, "diabetes": 0.35},
+}
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
-def target_of(dataset: str, chance: float) -> float:
-    """The validation accuracy that counts as trained, where the user names none."""
-    return TARGETS.get(dataset, round((1 + chance) / 2, 4))
+def target_of(dataset: str, chance: float, task: Task = TASKS[USUAL]) -> float:
+    """The validation score that counts as trained, where the user names none."""
+    best = 1.0 if task.of_loss is None else float(task.of_loss(0.0, 1.0))
+    return TARGETS.get(dataset, round((best + chance) / 2, 4))
 
 
 def chance_limit(majority: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -36,33 +47,41 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         columns: the trials.
-        about: one row per trial with ``target`` (fraction), ``train_total``, ``val_total``, ``test_total``,
-            ``test_majority`` and ``batch_size``.
+        about: one row per trial with ``target``, ``train_total``, ``val_total``, ``test_total``, ``test_majority``,
+            ``batch_size``, ``task``, ``chance``, ``val_constant`` and ``test_score``.
 
     Returns:
         ``outcome`` (code into ``OUTCOMES``), ``best_val_epoch`` (0 is before training), ``auc`` (mean validation
-        accuracy
-        over the epochs, by the trapezoid rule), ``epochs_to_target`` and, for each of ``LEVELS``, ``epochs_to_NN``:
+        score over the epochs, by the trapezoid rule; what is no accuracy counts as chance where it is below, as an R²
+        has no least value), ``epochs_to_target`` and, for each of ``LEVELS``, ``epochs_to_NN``:
         the first epoch whose end is at or above it. NaN where there is none; a trial that did not finish has none.
     """
     recorded = columns.numbers["outcome"]
     finished = recorded == 0
-    val_total = about["val_total"].to_numpy(float)
-    wanted = {"epochs_to_target": np.ceil(about["target"].to_numpy(float) * val_total - 1e-9)}
-    wanted |= {f"epochs_to_{round(100 * level)}": np.ceil(level * val_total - 1e-9) for level in LEVELS}
+    tasks = [TASKS.get(name, TASKS[USUAL]) for name in about["task"].cat.categories]
+    counted = np.array([task.of_loss is None for task in tasks], bool)[about["task"].cat.codes]
+    # Where nothing is counted, the scores themselves are compared.
+    val_total = np.where(counted, about["val_total"].to_numpy(float), 1.0)
+
+    def needed_for(level: Any) -> NDArray[np.float64]:
+        return np.asarray(np.where(counted, np.ceil(level * val_total - 1e-9), level))
+
+    wanted = {"epochs_to_target": needed_for(about["target"].to_numpy(float))}
+    wanted |= {f"epochs_to_{round(100 * level)}": needed_for(level) for level in LEVELS}
     result = {name: np.full(len(columns), np.nan) for name in ("best_val_epoch", "auc", *wanted)}
     starts = np.concatenate([[0], columns.ends[:-1]]).astype(np.int64)[: len(columns)]
     sizes = columns.ends - starts
     for size in np.unique(sizes[sizes > 0]):
         rows = np.flatnonzero(sizes == size)
-        counts = columns.curve[starts[rows][:, None] + np.arange(size)]
-        measured = counts[:, 0] >= 0 if size == 1 else (counts >= 0).any(axis=1)
+        counts, there = _curves(columns, about, rows, starts[rows], int(size), tasks)
+        measured = there.any(axis=1)
         best = rows[measured]
         result["best_val_epoch"][best] = counts[measured].argmax(axis=1)
-        rows, counts = rows[finished[rows]], counts[finished[rows]]
+        rows, counts, there = rows[finished[rows]], counts[finished[rows]], there[finished[rows]]
         if size > 1:
-            area = np.trapezoid(counts, axis=1) / (size - 1) / val_total[rows]
-            result["auc"][rows] = np.where((counts >= 0).all(axis=1), area, np.nan)
+            least = np.where(counted[rows], 0.0, about["chance"].to_numpy(float)[rows])
+            area = np.trapezoid(np.maximum(counts, least[:, None]), axis=1) / (size - 1) / val_total[rows]
+            result["auc"][rows] = np.where(there.all(axis=1), area, np.nan)
         for name, needed in wanted.items():
             reached = counts >= needed[rows][:, None]
             some = reached.any(axis=1)
@@ -71,7 +90,38 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
     limit = chance_limit(about["test_majority"].to_numpy(float), about["test_total"].to_numpy(float))
     missed = np.isnan(result["epochs_to_target"]) & (sizes > 0)
     outcome = np.where(missed, OUTCOMES.index("slow"), OUTCOMES.index("ok"))
-    outcome = np.where(correct <= limit, OUTCOMES.index("stuck"), outcome)
+    score = about["test_score"].to_numpy(float)
+    luck = about["chance"].to_numpy(float) + _luck(about, tasks)
+    stuck = np.where(counted, correct <= limit, score <= luck)
+    outcome = np.where(stuck, OUTCOMES.index("stuck"), outcome)
+    # A loss on the test samples that is not finite.
+    outcome = np.where(~counted & np.isnan(score), OUTCOMES.index("diverged"), outcome)
     for code, name in ((1, "diverged"), (2, "failed")):
         outcome = np.where(recorded == code, OUTCOMES.index(name), outcome)
     return pd.DataFrame({"outcome": outcome.astype(np.int8), **result})
+
+
+def _curves(
+    columns: Columns, about: pd.DataFrame, rows: NDArray[Any], starts: NDArray[Any], size: int, tasks: Sequence[Task]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Counts or scores of the validation split ``[row, size]``, more being better, and where there are any."""
+    found = columns.curve[starts[:, None] + np.arange(size)].astype(float)
+    codes = about["task"].cat.codes.to_numpy()[rows]
+    constants = about["val_constant"].to_numpy(float)[rows]
+    for code, task in enumerate(tasks):
+        if task.of_loss is not None:
+            own = codes == code
+            found[own] = task.of_loss(found[own], constants[own][:, None])
+            found[own] = np.where(np.isnan(found[own]), -np.inf, found[own])
+    counted = np.array([task.of_loss is None for task in tasks], bool)[codes]
+    return found, np.where(counted[:, None], found >= 0, np.isfinite(found))
+
+
+def _luck(about: pd.DataFrame, tasks: Sequence[Task]) -> NDArray[np.float64]:
+    """How far above chance the test score of every trial may be by luck; 0 where something is counted."""
+    total, codes = np.maximum(about["test_total"].to_numpy(float), 1), about["task"].cat.codes.to_numpy()
+    found = np.zeros(len(about))
+    for code, task in enumerate(tasks):
+        if task.luck is not None:
+            found[codes == code] = task.luck(total[codes == code])
+    return found

@@ -1,9 +1,10 @@
-"""The techniques of one setting, each by itself: what became of its runs, how accurate they are, which rank that is.
+"""The techniques of one setting, each by itself: what became of its runs, how good they are, which rank that is.
 
 What describes runs describes those that finished, with the number of the others beside it. What orders techniques or
 tests one against another counts every run: one that failed (diverged, or could not start) scores as always naming the
-most frequent class, which is what one is left with, or as the worst run that finished where that is lower: a network
-that learned nothing may fall short of that class by a few samples. So no technique gains by failing.
+most frequent class, which is what one is left with (where there are no classes, as the best constant prediction), or
+as the worst run that finished where that is lower: a network that learned nothing may fall short of that class by a few
+samples. So no technique gains by failing.
 """
 
 import math
@@ -21,7 +22,7 @@ OK, SLOW, STUCK, DIVERGED, FAILED = range(len(OUTCOMES))
 
 @dataclass(frozen=True)
 class Summary:
-    """One technique in one setting. Accuracies are fractions on the test set, NaN where there is no number.
+    """One technique in one setting. Scores are those of the task on the test set, NaN where there is no number.
 
     Attributes:
         technique: its code in the comparison.
@@ -32,7 +33,7 @@ class Summary:
         rank: by ``score``; 1 is best, and means that look equal share a rank.
         lost: the 95 % Wilson interval of the rate of runs that failed or stayed at chance.
         epochs: the median of the epochs to the target, infinite where at least half of the runs miss it.
-        area: the mean area under the curve of validation accuracies.
+        area: the mean area under the curve of validation scores.
     """
 
     technique: int
@@ -67,13 +68,13 @@ class Summary:
 
     @property
     def finished(self) -> int:
-        """The runs that have an accuracy."""
+        """The runs that have a score."""
         return self.n - self.failed
 
 
 def summaries(comparison: Comparison, setting: int) -> list[Summary]:
     """The techniques that have runs in a setting, in the order of the comparison."""
-    accuracy = grid(comparison, setting, "test_accuracy")
+    measured = grid(comparison, setting, "test_score")
     outcome = grid(comparison, setting, "outcome")
     score = scores(comparison, setting)
     rank = ranks(score)
@@ -82,7 +83,7 @@ def summaries(comparison: Comparison, setting: int) -> list[Summary]:
     epochs = np.where(np.isnan(epochs), np.inf, epochs)
     found = []
     for technique in comparison.present(setting):
-        values = accuracy[technique].dropna().to_numpy(float)
+        values = measured[technique].dropna().to_numpy(float)
         ends = outcome[technique].dropna().to_numpy(int)
         low, high = statistics.t_interval(values)
         counts = np.bincount(ends, minlength=len(OUTCOMES))
@@ -125,41 +126,61 @@ def grid(comparison: Comparison, setting: int, name: str) -> pd.DataFrame:
     return pd.DataFrame(values, index=seeds, columns=present)
 
 
-def scored_counts(comparison: Comparison, setting: int) -> pd.DataFrame:
-    """Correct test answers ``[seeds, techniques]``, a failed run giving :func:`failed_count`.
+# Where nothing is counted, a score is compared in so many parts: more than any table shows.
+_PARTS = 100_000
 
-    NaN where there is no such trial, or a failed one of which nobody knows how many answers there were.
+
+def parts(comparison: Comparison, setting: int) -> int:
+    """Into how many equal parts a score of a setting is divided: the test samples, where they are counted."""
+    counted = comparison.task(setting).of_loss is None
+    return int(comparison.about(setting)["test_total"]) if counted else _PARTS
+
+
+def scored_counts(comparison: Comparison, setting: int) -> pd.DataFrame:
+    """Test scores ``[seeds, techniques]`` in whole :func:`parts`, a failed run giving :func:`failed_count`.
+
+    Correct answers, where they are counted. NaN where there is no such trial, or a failed one of which nobody knows how
+    many answers there were.
     """
-    correct, outcome = (grid(comparison, setting, name) for name in ("test_correct", "outcome"))
-    return correct.mask(outcome >= DIVERGED, failed_count(comparison, setting))
+    outcome = grid(comparison, setting, "outcome")
+    return _counts(comparison, setting).mask(outcome >= DIVERGED, failed_count(comparison, setting))
+
+
+def _counts(comparison: Comparison, setting: int) -> pd.DataFrame:
+    if comparison.task(setting).of_loss is None:
+        return grid(comparison, setting, "test_correct")
+    return (grid(comparison, setting, "test_score") * _PARTS).round()
 
 
 def scores(comparison: Comparison, setting: int) -> pd.Series:
-    """Mean test accuracy of each technique over all its runs, a failed one giving :func:`failed_count`."""
-    accuracy, outcome = (grid(comparison, setting, name) for name in ("test_accuracy", "outcome"))
-    total = float(comparison.about(setting)["test_total"]) or math.nan
-    return accuracy.mask(outcome >= DIVERGED, failed_count(comparison, setting) / total).mean()
+    """Mean test score of each technique over all its runs, a failed one giving :func:`failed_count`."""
+    score, outcome = (grid(comparison, setting, name) for name in ("test_score", "outcome"))
+    total = float(parts(comparison, setting)) or math.nan
+    return score.mask(outcome >= DIVERGED, failed_count(comparison, setting) / total).mean()
 
 
 def failed_count(comparison: Comparison, setting: int) -> float:
-    """How many correct test answers a failed run of a setting counts.
+    """How many :func:`parts` of the score a failed run of a setting has.
 
-    As many as always naming the most frequent class, or as the worst run that finished, if those are fewer; NaN where
-    no trial knows how many samples.
+    As many as always naming the most frequent class or the best constant prediction, or as the worst run that finished,
+    if those are fewer; NaN where no trial knows how many samples.
     """
     about = comparison.about(setting)
-    finished = grid(comparison, setting, "test_correct").min().min()
-    return float(np.fmin(about["test_majority"], finished)) if about["test_total"] else math.nan
+    outcome = grid(comparison, setting, "outcome")
+    finished = _counts(comparison, setting).mask(outcome >= DIVERGED).min().min()
+    counted = comparison.task(setting).of_loss is None
+    at_chance = about["test_majority"] if counted else np.floor(about["chance"] * _PARTS)
+    return float(np.fmin(at_chance, finished)) if about["test_total"] else math.nan
 
 
 def chance(comparison: Comparison, setting: int) -> float:
-    """The test accuracy of always naming the most frequent class; NaN where no trial knows how many samples."""
+    """The test score of the best constant prediction; NaN where no trial knows how many samples."""
     about = comparison.about(setting)
-    return float(about["test_majority"] / about["test_total"]) if about["test_total"] else math.nan
+    return float(about["chance"]) if about["test_total"] else math.nan
 
 
 def looks(values: pd.Series) -> pd.Series:
-    """Fractions in percent to the hundredth, as every table shows them: what looks equal is equal."""
+    """Scores to the fourth digit, as every table shows them: what looks equal is equal."""
     return (100 * values).map(lambda value: round(float(value), 2))
 
 

@@ -1,4 +1,4 @@
-"""One swept setting, as numbers: accuracies at each of its values, and where a technique trains.
+"""One swept setting, as numbers: scores at each of its values, and where a technique trains.
 
 A technique trains where more than half of its runs end ok: neither failed, nor at chance, nor short of the target on
 the validation split.
@@ -29,14 +29,14 @@ class Sweep:
         setting: the code of that section.
         values: the values of the setting swept, in order.
         techniques: the codes of the techniques with trials at more than one value.
-        mean: mean accuracy (fraction) of the finished trials.
+        mean: mean score of the finished trials.
         score: the same over all trials, a failed one scoring as always naming the most frequent class, or as the worst
             that finished where that is lower.
         untrained: how many trials failed or stayed at chance; NaN where there are no trials.
         trains: whether more than half of the trials end ok; NaN where there are no trials.
-        seeds: technique to ``[seeds, values]`` accuracies.
+        seeds: technique to ``[seeds, values]`` scores.
         n: the least and the greatest number of trials behind an entry.
-        chance: accuracy of always naming the most frequent class.
+        chance: score of the best constant prediction.
     """
 
     comparison: Comparison
@@ -60,22 +60,22 @@ class Sweep:
         return [place for place in self.tried(technique) if self.trains.loc[technique].iloc[place]]
 
 
-def sweeps(trials: Trials, by: str, key: str, accuracy: str) -> list[Sweep]:
+def sweeps(trials: Trials, by: str, key: str, score: str) -> list[Sweep]:
     """The groups of trials that differ only in ``key``, technique and seed; those with several values of the key.
 
     Args:
         trials: the trials.
         by: what the techniques are.
         key: the setting swept.
-        accuracy: the column of accuracies, ``test_accuracy`` or ``val_accuracy``.
+        score: the column of scores, ``test_score`` or ``val_score``.
     """
     if not len(trials) or by == key:
         return []
     comparison = compare(trials, by, apart=(key, "stage"))
-    return _sweeps(comparison, np.ones(len(comparison.trials), dtype=bool), key, accuracy)
+    return _sweeps(comparison, np.ones(len(comparison.trials), dtype=bool), key, score)
 
 
-def _sweeps(comparison: Comparison, part: NDArray[np.bool_], key: str, accuracy: str) -> list[Sweep]:
+def _sweeps(comparison: Comparison, part: NDArray[np.bool_], key: str, score: str) -> list[Sweep]:
     """The sweeps over some of the trials of a comparison."""
     trials = comparison.trials
     # An activation with its parameters, where it has any.
@@ -87,19 +87,19 @@ def _sweeps(comparison: Comparison, part: NDArray[np.bool_], key: str, accuracy:
         section = section[part[section.index]].assign(at=at)
         values = sorted(section["at"].unique(), key=lambda value: (isinstance(value, str), value))
         if len(values) > 1 and (section.groupby("technique")["at"].nunique() > 1).any():
-            found.append(_sweep(comparison, setting, section, values, accuracy))
+            found.append(_sweep(comparison, setting, section, values, score))
     return found
 
 
-def _sweep(comparison: Comparison, setting: int, section: pd.DataFrame, values: list[Any], accuracy: str) -> Sweep:
+def _sweep(comparison: Comparison, setting: int, section: pd.DataFrame, values: list[Any], score: str) -> Sweep:
     several = section.groupby("technique")["at"].nunique()
     techniques = [int(technique) for technique in sorted(several.index[several > 1])]
-    chance = float(section["test_majority"].iloc[0] / max(1, section["test_total"].iloc[0]))
-    outcome, accuracies = section["outcome"], section[accuracy].astype(float)
+    chance = float(section["chance"].iloc[0])
+    outcome, measured = section["outcome"], section[score].astype(float)
     section = section.assign(
         untrained=outcome >= STUCK,
         ok=outcome == OK,
-        score=accuracies.mask(outcome >= DIVERGED, np.fmin(chance, accuracies.min())),
+        score=measured.mask(outcome >= DIVERGED, np.fmin(chance, measured.min())),
     )
     groups = section.groupby(["technique", "at"])
 
@@ -111,14 +111,14 @@ def _sweep(comparison: Comparison, setting: int, section: pd.DataFrame, values: 
         setting=setting,
         values=values,
         techniques=techniques,
-        mean=table(groups[accuracy].mean()).astype(float),
+        mean=table(groups[score].mean()).astype(float),
         score=table(groups["score"].mean()).astype(float),
         untrained=table(groups["untrained"].sum()),
         trains=table(groups["ok"].mean() > 0.5),
         seeds={
             technique: section[section["technique"] == technique]
             .drop_duplicates(["seed", "at"])
-            .pivot(index="seed", columns="at", values=accuracy)
+            .pivot(index="seed", columns="at", values=score)
             .reindex(columns=values)
             .astype(float)
             for technique in techniques
@@ -141,7 +141,7 @@ class LearningRates:
     """A sweep over learning rates.
 
     Attributes:
-        sweep: its validation accuracies; its values are the rates, as floats.
+        sweep: its validation scores; its values are the rates, as floats.
         best: technique to the rate that its search chose, else the one with the highest mean score; those that have
             neither are missing.
         searched: whether any of these was chosen by a search.
@@ -168,7 +168,7 @@ def learning_rates(trials: Trials, by: str) -> list[LearningRates]:
     final = comparison.frame[tuned & ~search].drop_duplicates(["setting", "technique"])
     rates = trials.cells["lr"].to_numpy(float)[final["cell"]]
     chosen = dict(zip(zip(final["setting"], final["technique"], strict=True), map(float, rates), strict=True))
-    return [_learning_rates(sweep, chosen) for sweep in _sweeps(comparison, search | ~tuned, "lr", "val_accuracy")]
+    return [_learning_rates(sweep, chosen) for sweep in _sweeps(comparison, search | ~tuned, "lr", "val_score")]
 
 
 def _learning_rates(sweep: Sweep, chosen: dict[tuple[int, int], float]) -> LearningRates:

@@ -1,6 +1,7 @@
 """Trials as a table: columns of records, with their settings spelled out and their scores. Needs no torch."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from initbench.analysis.scores import OUTCOMES, scores, target_of
 from initbench.errors import InputError, unknown
-from initbench.records.columns import Columns, Setting, first_rows, from_records
-from initbench.records.schema import SPLITS, Counts, TrialRecord
+from initbench.records.columns import Columns, Setting, first_rows, from_records, real
+from initbench.records.columns import scores as score_of
+from initbench.records.schema import SPLITS, Counts, Losses, TrialRecord
 from initbench.records.schema import settings as settings_of
+from initbench.tasks import TASKS, USUAL
 from initbench.trial import START_GROUPS
 from initbench.values import plain
 
@@ -59,24 +62,41 @@ class Trials:
         return replace(self, columns=self.columns.take(rows))
 
     def frame(self) -> pd.DataFrame:
-        """One row per trial: its cell, seed, counts, accuracies (fractions, NaN where not finished) and scores."""
+        """One row per trial: its cell, seed, counts, accuracies (fractions) and scores, NaN where not finished.
+
+        A task that is told by accuracy has that as its score; else an accuracy is what was counted, if anything was.
+        """
         numbers = self.columns.numbers
         totals = ["train_total", "val_total", "test_total", "test_majority", "batch_size", "target"]
+        totals += ["task", "chance", "val_constant"]
         frame = pd.DataFrame({name: numbers[name] for name in ("cell", "seed", "diverged_at")})
-        frame = frame.join(self.cells[totals].iloc[numbers["cell"]].reset_index(drop=True))
+        cells = self.cells[totals].astype({"task": "category"})
+        frame = frame.join(cells.iloc[numbers["cell"]].reset_index(drop=True))
         for split in SPLITS:
             correct = numbers[f"{split}_correct"].astype(float)
             frame[f"{split}_correct"] = np.where(correct < 0, np.nan, correct)
             frame[f"{split}_accuracy"] = frame[f"{split}_correct"] / frame[f"{split}_total"]
+            frame[f"{split}_score"] = score_of(self.columns, split)
             frame[f"{split}_loss"] = numbers[f"{split}_loss"]
         for what in ("samples", "steps", "seconds"):
             frame[f"init_{what}"] = numbers[f"init_{what}"]
         return frame.join(scores(self.columns, frame))
 
-    def curve(self, row: int) -> NDArray[np.int32]:
-        """One trial's counts on the validation split, before training and after each epoch; -1 is not measured."""
+    def curve(self, row: int) -> NDArray[np.float32]:
+        """One trial's numbers on the validation split, before training and after each epoch, as the columns have them.
+
+        Counts, -1 where they were not measured, or losses, NaN likewise.
+        """
         start = self.columns.ends[row - 1] if row else 0
         return self.columns.curve[start : self.columns.ends[row]]
+
+    def score_curve(self, row: int) -> NDArray[np.float64]:
+        """One trial's scores on the validation split, before training and after each epoch; NaN is not measured."""
+        values, cell = self.curve(row).astype(float), int(self.columns.numbers["cell"][row])
+        about, task = self.cells.iloc[cell], self.columns.cells[cell].task
+        if task.of_loss is None:
+            return np.where(values < 0, np.nan, values / float(about["val_total"] or np.nan))
+        return np.asarray(task.of_loss(values, float(about["val_constant"])))
 
 
 def trials_of(records: Iterable[TrialRecord], target: float | None = None) -> Trials:
@@ -95,7 +115,7 @@ def to_trials(columns: Columns, target: float | None = None, once: bool = True) 
     """
     identities = [identity_of(cell) for cell in columns.cells]
     totals = {
-        json.dumps(identity["dataset"]): (cell.n_total, cell.n_majority or 0)
+        json.dumps(identity["dataset"]): (cell.n_total, cell.n_majority or 0, cell.constant or Losses())
         for cell, identity in zip(columns.cells, identities, strict=True)
         if cell.n_total is not None
     }
@@ -147,14 +167,20 @@ def identity_of(cell: Setting) -> Identity:
 
 
 def cell_of(
-    cell: Setting, identity: Identity, totals: Mapping[str, tuple[Counts, int]], target: float | None
+    cell: Setting, identity: Identity, totals: Mapping[str, tuple[Counts, int, Losses]], target: float | None
 ) -> dict[str, Any]:
     """The row of a cell in the table of cells: its settings as text and numbers."""
     init, width = identity["init"], cell.trial["width"]
     dataset = identity["dataset"]["name"]
     # A failed trial may not know how large its data set is.
-    total, majority = totals.get(json.dumps(identity["dataset"]), (Counts(), 0))
-    chance = majority / total.test if total.test else 0.0
+    total, majority, constant = totals.get(json.dumps(identity["dataset"]), (Counts(), 0, Losses()))
+    task = cell.task
+    if task.of_loss is None:
+        chance = majority / total.test if total.test else 0.0
+    else:
+        chance = float(task.of_loss(real(constant.test), real(constant.test)))
+    # What is less where it is better has no target that is a fraction.
+    given = None if task.score.times < 0 else target
     return {
         "dataset": dataset,
         "model": named(identity["model"]),
@@ -180,7 +206,10 @@ def cell_of(
         "val_total": total.val or 0,
         "test_total": total.test or 0,
         "test_majority": majority,
-        "target": target_of(dataset, chance) if target is None else target,
+        "task": identity["dataset"].get("task", USUAL),
+        "chance": chance,
+        "val_constant": real(constant.val),
+        "target": target_of(dataset, chance, task) if given is None else given,
         "setting": json.dumps({key: value for key, value in identity.items() if key not in START_GROUPS}),
         "whole": json.dumps(identity),
     }
@@ -211,7 +240,10 @@ def to_table(trials: Trials) -> pd.DataFrame:
     frame, columns = trials.frame(), trials.columns
     cell = frame["cell"].to_numpy()
     settings = trials.cells.drop(
-        columns=["setting", "whole", "train_total", "val_total", "test_total", "test_majority", "target"]
+        columns=[
+            *("setting", "whole", "train_total", "val_total", "test_total", "test_majority", "target"),
+            *("task", "chance", "val_constant"),
+        ]
     )
     table = {name: _spread(settings[name], cell) for name in settings}
     table["seed"] = frame["seed"]
@@ -220,6 +252,11 @@ def to_table(trials: Trials) -> pd.DataFrame:
     for split in reversed(SPLITS):
         table[f"{split}_correct"] = _whole(frame[f"{split}_correct"])
         table |= {name: frame[name] for name in (f"{split}_total", f"{split}_accuracy", f"{split}_loss")}
+    told = [cell.task.score for cell in columns.cells]
+    if any(score != TASKS[USUAL].score for score in told):
+        sign = np.array([math.copysign(1.0, score.times) for score in told])[cell]
+        table["score"] = _spread(pd.Series([score.name for score in told]), cell)
+        table |= {f"{split}_score": frame[f"{split}_score"] * sign for split in reversed(SPLITS)}
     table["test_majority"] = frame["test_majority"]
     table["best_val_epoch"] = _whole(frame["best_val_epoch"])
     table["auc"] = frame["auc"]

@@ -5,12 +5,13 @@ A new data set is one function returning :class:`~initbench.data.arrays.Arrays`,
 """
 
 from initbench.data.arrays import Arrays
-from initbench.data.spec import SOURCES, STANDARDIZE, DatasetSpec, load, pinned
+from initbench.data.spec import SOURCES, STANDARDIZE, TOLD, DatasetSpec, load, pinned, tasks_of
 from initbench.data.split import Samples, Split, samples, split, statistics
 
 __all__ = [
     "SOURCES",
     "STANDARDIZE",
+    "TOLD",
     "Arrays",
     "DatasetSpec",
     "Samples",
@@ -20,4 +21,5 @@ __all__ = [
     "samples",
     "split",
     "statistics",
+    "tasks_of",
 ]

@@ -2,11 +2,13 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from initbench.data.arrays import Arrays
-from initbench.errors import InputError
+from initbench.errors import InputError, unknown
 from initbench.seeding import stream
 from initbench.values import number, whole
 
@@ -17,12 +19,51 @@ def digits() -> Arrays:
     References:
         Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits" (its test part).
     """
-    # The file alone: importing scikit-learn takes longer than training on it.
+    table = _inside_scikit_learn("digits.csv.gz", delimiter=",")
+    return Arrays(table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64), image=(1, 8, 8))
+
+
+# Data set to its file inside scikit-learn, and what its classes are called.
+_TABLES = {
+    "breast_cancer": ("breast_cancer.csv", ("malignant", "benign")),
+    "iris": ("iris.csv", ("setosa", "versicolor", "virginica")),
+    "wine": ("wine_data.csv", ("class_0", "class_1", "class_2")),
+}
+
+
+def sklearn(table: str) -> Arrays:
+    """A table of measurements that scikit-learn ships: ``breast_cancer``, ``iris`` or ``wine``.
+
+    References:
+        Street, Wolberg & Mangasarian 1993 (569 tumours, 30 features); Fisher 1936 (150 flowers, 4 features); Forina et
+        al. 1988 (178 wines, 13 features): UCI.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    if table not in _TABLES:
+        raise unknown("dataset.table", table, _TABLES)
+    file, classes = _TABLES[table]
+    rows = _inside_scikit_learn(file, delimiter=",", skiprows=1)
+    return Arrays(rows[:, :-1].astype(np.float32), rows[:, -1].astype(np.int64), classes=classes)
+
+
+def diabetes() -> Arrays:
+    """442 patients, 10 features in their own units, and how far the disease went in a year, a number to predict.
+
+    References:
+        Efron, Hastie, Johnstone & Tibshirani 2004, Least Angle Regression; as scikit-learn ships it.
+    """
+    x, y = (_inside_scikit_learn(f"diabetes_{name}.csv.gz") for name in ("data_raw", "target"))
+    return Arrays(x.astype(np.float32), y.astype(np.float64))
+
+
+def _inside_scikit_learn(file: str, **options: Any) -> NDArray[np.float64]:
+    """The file alone: importing scikit-learn takes longer than training on it."""
     package = find_spec("sklearn")
     assert package is not None
     assert package.origin is not None
-    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    return Arrays(table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64), image=(1, 8, 8))
+    return np.loadtxt(Path(package.origin).parent / "datasets" / "data" / file, **options)
 
 
 def synthetic(samples: int = 400, features: int = 16, classes: int = 4, noise: float = 1.0) -> Arrays:

@@ -13,7 +13,7 @@ import re
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -41,6 +41,10 @@ _MOST_HEADER = 2**10
 # A table of genes has 60,000 columns; pandas takes seconds for this many.
 _MOST_COLUMNS = 2**16
 _MOST_CHARACTERS = 2**22
+
+_SEPARATORS = (",", ";", "\t")
+# With fewer rows a column may well hold the numbers from 1 by chance.
+_FEW_ROWS = 10
 
 # Of an object in memory, in the message of a library.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -106,8 +110,12 @@ def _fits(file: Path, unpacked: int, remedy: str) -> None:
         raise InputError(f"{file} unpacks to more than {most:,} bytes, ten times its size or more; {remedy}")
 
 
-def npz(path: str | None) -> Arrays:
+def npz(path: str | None, task: str | None = None) -> Arrays:
     """A NumPy archive with ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``. Never unpickled.
+
+    Args:
+        path: the file.
+        task: as :func:`initbench.data.arrays.checked` takes it.
 
     Raises:
         InputError: it is damaged or holds something else.
@@ -127,11 +135,11 @@ def npz(path: str | None) -> Arrays:
                 "needed: x and y, or x_train, y_train, x_test, y_test"
             )
     if "x" in parts:
-        return checked(parts["x"], parts["y"], str(file))
+        return checked(parts["x"], parts["y"], str(file), task=task)
     for part in ("train", "test"):
         paired(parts[f"x_{part}"], parts[f"y_{part}"], f"{file}, x_{part} and y_{part}")
     x, labels = (_with_test(parts, name, file) for name in ("x", "y"))
-    return checked(x, labels, str(file), n_test=len(parts["x_test"]))
+    return checked(x, labels, str(file), n_test=len(parts["x_test"]), task=task)
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
@@ -166,39 +174,101 @@ def _with_test(parts: Mapping[str, NDArray[np.generic]], name: str, file: Path) 
         ) from error
 
 
-def csv(path: str | None, label: str | int | None = None, header: bool = True) -> Arrays:
-    """A table of numbers with one column of class labels.
+def csv(
+    path: str | None,
+    label: str | int | None = None,
+    header: bool = True,
+    drop: Sequence[str | int] | None = None,
+    task: str | None = None,
+) -> Arrays:
+    """A table of numbers with one column of class labels, or of numbers to predict.
+
+    Columns are separated by commas, semicolons or tabs. A first column without a name that numbers the rows, as pandas
+    writes one, is no feature.
 
     Args:
         path: the file; one that ends in .gz, .bz2 or .xz is unpacked.
         label: the column of the labels by name, or by number where there is no header; the last one if None.
         header: whether the first row names the columns.
+        drop: columns that are no features; None: none, and columns that may be numbers of the rows are refused.
+        task: as :func:`initbench.data.arrays.checked` takes it.
 
     Raises:
         InputError: it is damaged, too wide, or no such table.
     """
     file = existing(path, "csv")
     table = _table(file, header)
+    unnamed = bool(len(table.columns)) and header and str(table.columns[0]).startswith("Unnamed: ")
     table.columns = [str(column) for column in table.columns]
     if header and len(table.columns) and all(_is_number(column) for column in table.columns):
         raise InputError(f"{file}: the first row holds numbers, not names; set dataset.header=false")
+    for name in map(str, drop or ()):
+        if name not in table.columns:
+            raise InputError(f"{file} has no column '{brief([name])}' for dataset.drop; it has {brief(table.columns)}")
+        table = table.drop(columns=name)
+    if unnamed and table.columns[:1].tolist() == ["Unnamed: 0"] and _numbers_rows(table["Unnamed: 0"]):
+        table = table.drop(columns="Unnamed: 0")
     column = str(label) if label is not None else (table.columns[-1] if len(table.columns) else "")
     if column not in table.columns:
         raise InputError(f"{file} has no column '{brief([column])}' for dataset.label; it has {brief(table.columns)}")
     labels = table.pop(column)
-    texts = [name for name, dtype in zip(table.columns, table.dtypes, strict=True) if dtype.kind not in "biuf"]
-    if texts:
-        raise InputError(f"{file}: column '{brief(texts[:1])}' holds values that are not numbers")
+    _check_features(table, file, header, drop)
     flags = table.columns[[dtype.kind == "b" for dtype in table.dtypes]]
     # A matrix of numbers and truth values would be one of objects.
     features = table.astype(dict.fromkeys(flags, int)) if len(flags) else table
     if labels.isna().any():
         raise InputError(f"{file}: row {int(labels.isna().argmax())} has no label")
-    if labels.dtype.kind in "biuf":
-        return checked(features.to_numpy(), labels.to_numpy(), str(file))
+    if labels.dtype.kind in "biuf" or task == "regression":
+        return checked(features.to_numpy(), labels.to_numpy(), str(file), task=task)
     # Not as an array of texts, in which one long text would make all as long.
     codes, names = labels.astype(str).factorize(sort=True)
-    return replace(checked(features.to_numpy(), codes, str(file)), classes=tuple(map(str, names)))
+    found = checked(features.to_numpy(), codes, str(file), task="classification")
+    return replace(found, classes=tuple(map(str, names)))
+
+
+def _check_features(table: "pd.DataFrame", file: Path, header: bool, drop: object) -> None:
+    """Refuse columns that are no features, and a first row that is none of names."""
+    if not len(table.columns):
+        raise InputError(f"{file} has one column; they are separated by commas, semicolons or tabs")
+    texts = [name for name, dtype in zip(table.columns, table.dtypes, strict=True) if dtype.kind not in "biuf"]
+    if texts:
+        name = brief(texts[:1])
+        raise InputError(
+            f"{file}: column '{name}' holds values that are not numbers, as '{brief([_odd(table[texts[0]])])}'; "
+            f"dataset.drop=[{name}] leaves it out"
+        )
+    numbers = [name for name in table.columns if _is_number(name)]
+    if header and numbers and not _counts(numbers):
+        raise InputError(
+            f"{file}: the first row holds numbers, as the name '{brief(numbers[:1])}'; if it is a row of data, set "
+            "dataset.header=false"
+        )
+    rows = [name for name in table.columns if drop is None and _numbers_rows(table[name])]
+    if rows and len(table.columns) > 1:
+        name = brief(rows[:1])
+        raise InputError(
+            f"{file}: column '{name}' numbers the rows; dataset.drop=[{name}] leaves it out, dataset.drop=[] learns "
+            "from it"
+        )
+
+
+def _odd(column: "pd.Series") -> object:
+    """The first value of a column that is no number."""
+    return next((value for value in column if not _is_number(str(value))), column.iloc[0])
+
+
+def _counts(names: Sequence[str]) -> bool:
+    """Whether names that are numbers count the columns, as pandas names them."""
+    first = names[0]
+    return first.isdecimal() and list(names) == [str(int(first) + i) for i in range(len(names))]
+
+
+def _numbers_rows(column: "pd.Series") -> bool:
+    """Whether a column holds the numbers of the rows, from 0 or 1, in any order; a few rows tell nothing."""
+    values = column.to_numpy()
+    if values.dtype.kind not in "iu" or len(values) < _FEW_ROWS or values.min() not in (0, 1):
+        return False
+    return bool((np.sort(values) == np.arange(len(values)) + values.min()).all())
 
 
 def _table(file: Path, header: bool) -> "pd.DataFrame":
@@ -207,19 +277,21 @@ def _table(file: Path, header: bool) -> "pd.DataFrame":
     if file.suffix.lower() in _OTHER_ENDINGS:
         raise InputError(f"{file} is not a readable table (of compressed ones {', '.join(_UNPACK)} are read)")
     size_of(file)
-    with reading(file, "table"), _unpacked(file) as stream:
-        widths = _widths(stream)
+    with reading(file, "table"), unpacked(file) as stream:
+        separator, widths = _layout(stream)
         if max(widths, default=0) > _MOST_COLUMNS:
             raise InputError(f"{file} has {max(widths):,} columns; a table may have {_MOST_COLUMNS:,}")
         stream.seek(0)
-        table = None if header and widths[1:] > widths[:1] else pd.read_csv(stream, header=0 if header else None)
+        wrong = header and widths[1:] > widths[:1]
+        table = None if wrong else pd.read_csv(stream, sep=separator, header=0 if header else None)
     # Else pandas takes the first columns for names of the rows.
     if table is None or not isinstance(table.index, pd.RangeIndex):
         raise InputError(f"{file}: rows have more values than the header has names")
     return table
 
 
-def _unpacked(file: Path) -> IO[bytes]:
+def unpacked(file: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked by its ending; one that unpacks to more than it may is refused."""
     unpack = _UNPACK.get(file.suffix.lower())
     if unpack is None:
         return open(file, "rb")
@@ -233,17 +305,34 @@ def _unpacked(file: Path) -> IO[bytes]:
     return content
 
 
-def _widths(stream: IO[bytes]) -> list[int]:
-    """How many values the first two rows have: what pandas makes of a table depends on them."""
-    text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+def _layout(stream: IO[bytes]) -> tuple[str, list[int]]:
+    """What separates the columns, and how many values the first two rows have: what pandas makes of a table."""
+    found = {}
+    for separator in _SEPARATORS:
+        stream.seek(0)
+        text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+        found[separator] = _widths(iter(partial(_line, text), ""), separator)
+        text.detach()
+    # Values may hold the others.
+    even = [separator for separator, (first, *more) in found.items() if first > 1 and all(n == first for n in more)]
+    best = max(even, key=lambda separator: found[separator][0], default=_SEPARATORS[0])
+    return best, found[best]
+
+
+def _widths(lines: Iterator[str], separator: str) -> list[int]:
     widths: list[int] = []
-    for row in rows_of_text.reader(iter(partial(_line, text), "")):
-        if "".join(row).strip() or len(row) > 1:
-            widths.append(len(row))
-        if len(widths) == 2:
-            break
-    text.detach()
-    return widths
+    try:
+        for row in rows_of_text.reader(lines, delimiter=separator):
+            if "".join(row).strip() or len(row) > 1:
+                widths.append(len(row))
+            if len(widths) == 2:
+                break
+    except rows_of_text.Error:
+        # A value of so many characters is no value.
+        if separator == _SEPARATORS[0]:
+            raise
+        return [0]
+    return widths or [0]
 
 
 def _line(text: IO[str]) -> str:

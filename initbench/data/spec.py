@@ -11,21 +11,37 @@ from pathlib import Path
 from typing import Any
 
 from initbench.data.arrays import Arrays
-from initbench.data.bundled import digits, synthetic
+from initbench.data.bundled import diabetes, digits, sklearn, synthetic
 from initbench.data.downloads import cifar10, idx
 from initbench.data.files import csv, npz
 from initbench.data.images import image_folder
+from initbench.data.text import text
 from initbench.errors import InputError
+from initbench.tasks import USUAL
 
 SOURCES: dict[str, Callable[..., Arrays]] = {
     "digits": digits,
+    "sklearn": sklearn,
+    "diabetes": diabetes,
     "synthetic": synthetic,
     "idx": idx,
     "cifar10": cifar10,
     "npz": npz,
     "csv": csv,
     "image_folder": image_folder,
+    "text": text,
 }
+
+_OF_CLASSES = ("classification", "binary")
+# What can be learned from a source, the usual first. Those that can be told by a user are told the task.
+_TASKS = {"diabetes": ("regression",), "text": ("next_token",)}
+TOLD = ("csv", "npz")
+
+
+def tasks_of(source: str) -> tuple[str, ...]:
+    """The tasks that the data of a source can be for, the usual one first; keys of :data:`initbench.tasks.TASKS`."""
+    return (*_OF_CLASSES, "regression") if source in TOLD else _TASKS.get(source, _OF_CLASSES)
+
 
 STANDARDIZE = ("global", "feature", "unit", "none")
 
@@ -50,6 +66,7 @@ class DatasetSpec:
         sha256: the content hash the data must have; None where it is not known before loading.
         content: the content hash they had when the work was planned, from :func:`pinned`; None before.
         train: how many of the samples that are left, or which fraction, are trained on; None: all of them.
+        task: what is learned, a key of :data:`initbench.tasks.TASKS`.
     """
 
     name: str
@@ -61,6 +78,7 @@ class DatasetSpec:
     sha256: str | None = None
     content: str | None = None
     train: float | None = None
+    task: str = USUAL
 
 
 def load(spec: DatasetSpec) -> Arrays:

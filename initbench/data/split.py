@@ -12,6 +12,7 @@ from initbench.data.arrays import Arrays
 from initbench.data.spec import DatasetSpec, load
 from initbench.errors import InputError
 from initbench.seeding import permutation
+from initbench.tasks import TASKS, USUAL
 
 
 # Compared and hashed by identity: it is large, and made once.
@@ -20,21 +21,26 @@ class Samples:
     """A data set, split, and how to standardise it: all that training needs of it.
 
     Attributes:
-        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
-        y: ``[n]``, int64 classes.
+        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``, or the numbers of characters.
+        y: ``[n]``, int64 classes; of regression numbers with mean 0 and variance 1 among the training samples, of the
+            type of ``mean``.
         mean: ``[features]``; ``std`` likewise. Their type is the type the networks are trained in.
         train: row numbers of the training samples; ``val`` and ``test`` likewise.
-        n_classes: the number of classes.
+        n_classes: the number of classes; 0 where there are none.
+        task: what is learned, a key of :data:`initbench.tasks.TASKS`.
+        vocabulary: of text how many different characters there are, else 0.
     """
 
     x: NDArray[Any]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     mean: NDArray[np.floating[Any]]
     std: NDArray[np.floating[Any]]
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     test: NDArray[np.int64]
     n_classes: int
+    task: str = USUAL
+    vocabulary: int = 0
 
     @cached_property
     def frequencies(self) -> NDArray[np.float64]:
@@ -43,35 +49,64 @@ class Samples:
         frequencies: NDArray[np.float64] = counts / len(self.train)
         return frequencies
 
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers a network puts out."""
+        return TASKS[self.task].n_outputs(self.n_classes)
+
     @cached_property
-    def n_majority(self) -> int:
-        """Test samples of the most frequent class among them."""
-        return int(np.bincount(self.y[self.test]).max())
+    def n_majority(self) -> int | None:
+        """Test samples of the most frequent class among them; None where there are no classes."""
+        return int(np.bincount(self.y[self.test]).max()) if self.n_classes else None
+
+    @cached_property
+    def constant(self) -> tuple[float, float, float] | None:
+        """The mean loss of the best constant prediction on the training, validation and test samples, by the task."""
+        of_split = TASKS[self.task].constant
+        if of_split is None:
+            return None
+        return of_split(self.y[self.train]), of_split(self.y[self.val]), of_split(self.y[self.test])
 
 
 def samples(spec: DatasetSpec) -> Samples:
     """A data set as networks are trained on it, in float32; the same object for the same :func:`load`.
 
     Raises:
-        InputError: as :func:`load` and :func:`split`.
+        InputError: as :func:`load` and :func:`split`, or the data are not for the task.
     """
     return _samples(load(spec), spec)
 
 
 @lru_cache(maxsize=4)
 def _samples(arrays: Arrays, spec: DatasetSpec) -> Samples:
+    if spec.task == "binary" and arrays.n_classes != 2:
+        raise InputError(f"dataset.task=binary needs two classes, and data set '{spec.name}' has {arrays.n_classes}")
+    if arrays.vocabulary and spec.standardize != "none":
+        raise InputError(f"dataset.standardize must be none for text; got '{spec.standardize}'")
     parts = split(arrays, spec)
     mean, std = statistics(arrays.x, parts.train, spec.standardize)
     return Samples(
         arrays.x,
-        arrays.y,
+        arrays.y if arrays.n_classes else _targets(arrays.y, parts, spec),
         mean.astype(np.float32),
         std.astype(np.float32),
         parts.train,
         parts.val,
         parts.test,
         arrays.n_classes,
+        spec.task,
+        arrays.vocabulary,
     )
+
+
+def _targets(y: NDArray[Any], parts: "Split", spec: DatasetSpec) -> NDArray[np.float32]:
+    """Numbers to predict, standardised with the mean and the standard deviation of the training samples."""
+    for name, rows in (("train", parts.train), ("val", parts.val), ("test", parts.test)):
+        if np.ptp(y[rows]) == 0:
+            raise InputError(f"data set '{spec.name}': all numbers to predict in the {name} split are equal")
+    own = y[parts.train]
+    standardised: NDArray[np.float32] = ((y - own.mean()) / own.std()).astype(np.float32)
+    return standardised
 
 
 @dataclass(frozen=True)
@@ -84,25 +119,30 @@ class Split:
 
 
 def split(arrays: Arrays, spec: DatasetSpec) -> Split:
-    """Split the rows, stratified by class, by the stream ``(0, "split")``: the same split for every seed.
+    """Split the rows, stratified by class where there are any, by the stream ``(0, "split")``, whatever the seed.
+
+    Of a text the end is the test set, and what comes before that the validation set.
 
     Raises:
         InputError: a split would be empty, or a class would be missing from the training samples.
     """
     n = len(arrays.y)
+    # Numbers to predict, and windows of a text, are drawn from as if of one class.
+    y = arrays.y.astype(np.int64) if arrays.n_classes and not arrays.vocabulary else np.zeros(n, np.int64)
+    take = _last if arrays.vocabulary else _take
     rows = np.arange(n - arrays.n_test)
     test = np.arange(n - arrays.n_test, n)
     if not arrays.n_test:
-        rows, test = _take(rows, arrays.y, spec.test, "test")
-    train, val = _take(rows, arrays.y, spec.val, "val")
+        rows, test = take(rows, y, spec.test, "test")
+    train, val = take(rows, y, spec.val, "val")
     if spec.train is not None:
         if spec.train > len(train):
             raise InputError(f"data set '{spec.name}': {len(train)} samples are left to train on, not {spec.train:g}")
-        train = _take(train, arrays.y, spec.train, "train")[1]
+        train = _take(train, y, spec.train, "train")[1]
     for name, part in (("train", train), ("val", val), ("test", test)):
         if not len(part):
             raise InputError(f"data set '{spec.name}' ({n} samples): the {name} split is empty")
-    missing = np.setdiff1d(arrays.y, arrays.y[train])
+    missing = np.setdiff1d(y, y[train])
     if missing.size:
         called = f"'{arrays.classes[missing[0]]}'" if arrays.classes else missing[0]
         raise InputError(f"data set '{spec.name}': class {called} has no training sample")
@@ -122,6 +162,14 @@ def _take(
     rank = np.arange(len(by_class)) - starts[y[by_class]]
     by_rank = by_class[np.argsort((rank + 0.5) / counts[y[by_class]], kind="stable")]
     return np.sort(by_rank[n_taken:]), np.sort(by_rank[:n_taken])
+
+
+def _last(
+    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, name: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As :func:`_take`, the rows at the end."""
+    n_left = len(rows) - (round(size * len(rows)) if size < 1 else min(int(size), len(rows)))
+    return rows[:n_left], rows[n_left:]
 
 
 def statistics(x: NDArray[Any], rows: NDArray[np.int64], how: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -39,12 +39,15 @@ def choose(architecture: Architecture, optimizer: str, device: torch.device) -> 
         optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
         device: where they shall be trained.
     """
+    if device.type != "cpu" and (architecture.model == "lstm" or modules.draws(architecture)):
+        # What a network draws is its own, and a stack would share it; cuDNN's LSTM has no stack.
+        return Engine("torch", "", 1e12, partial(_each, architecture, device, 1))
     if device.type != "cpu":
         return Engine("torch", "", 1e13, partial(_stack, architecture, device))
     lack = compiled.lack(architecture, optimizer)
     if lack is None:
         return Engine("compiled", "", 1e11, compiled.train)
-    return Engine("torch", lack, 2e10, partial(_each, architecture))
+    return Engine("torch", lack, 2e10, partial(_each, architecture, device, None))
 
 
 def _stack(
@@ -53,8 +56,15 @@ def _stack(
     return stacked.train(job, _build(architecture), progress, checkpoints, device)
 
 
-def _each(architecture: Architecture, job: Job, progress: Progress, checkpoints: Checkpoints) -> History:
-    return stacked.train_each(job, _build(architecture), progress, checkpoints)
+def _each(
+    architecture: Architecture,
+    device: torch.device,
+    threads: int | None,
+    job: Job,
+    progress: Progress,
+    checkpoints: Checkpoints,
+) -> History:
+    return stacked.train_each(job, _build(architecture), progress, checkpoints, threads, device)
 
 
 def _build(architecture: Architecture) -> stacked.Build:

@@ -82,16 +82,18 @@ def schedule_factor(name: str, step: int, total: int, warmup: int) -> float:
 
 @dataclass(frozen=True)
 class Job:
-    """All that an engine is given to train some networks on cross-entropy; it modifies none of it.
+    """All that an engine is given to train some networks; it modifies none of it.
 
     Attributes:
-        samples: the data.
+        samples: the data, with the task.
         networks: with their initial parameters.
         optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
         hyper: each of its hyperparameters, ``[trial]``; one that is no float is the same for all trials.
         schedule: learning rates, epochs and batch size.
         orders: in which order each trial sees the samples.
         blas: whose matrix product the compiled engine calls, see :func:`initbench.engine.compiled.blas.chosen`.
+        draws: (trial, step) to the stream of what a network itself draws in that step of its training; None where
+            networks draw nothing. With it each is trained by itself.
     """
 
     samples: Samples
@@ -101,6 +103,7 @@ class Job:
     schedule: Schedule
     orders: Orders
     blas: str = "auto"
+    draws: Callable[[int, int], np.random.Generator] | None = None
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -115,7 +118,8 @@ class Job:
 class History:
     """What happened to every trial; losses are means per sample, correct counts are integers.
 
-    What was not reached, for divergence or because a trial trains for fewer epochs, is NaN or -1.
+    What was not reached, for divergence or because a trial trains for fewer epochs, is NaN or -1; so are the
+    counts of a task without correct predictions.
 
     Attributes:
         diverged_at: ``[trial]``, the step whose loss was first NaN or infinite, -1 if none.

@@ -23,6 +23,7 @@ from initbench.experiment.start import ParamArrays, Start, certificate
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import SCHEMES
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
+from initbench.tasks import TASKS
 from initbench.trial import Init
 from initbench.version import __version__
 
@@ -70,6 +71,7 @@ def described(chunk: Sequence[Trial], initial: Sequence[Start], history: History
     curves = {name: getattr(history, name).tolist() for name in Curves.__struct_fields__}
     n_correct = [history.train_correct[:, last - 1], history.val_correct[:, last], history.test_correct]
     loss = [history.train_loss[:, last - 1], history.val_loss[:, last], history.test_loss]
+    counts = TASKS[chunk[0].cell.dataset.task].counts
     result = []
     for i, (trial, begun, at) in enumerate(zip(chunk, initial, history.diverged_at.tolist(), strict=True)):
         ok = at < 0
@@ -78,7 +80,7 @@ def described(chunk: Sequence[Trial], initial: Sequence[Start], history: History
             **_about(trial),
             outcome="ok" if ok else "diverged",
             diverged_at=None if ok else at,
-            n_correct=Counts(*(int(values[i]) for values in n_correct)) if ok else None,
+            n_correct=Counts(*(int(values[i]) for values in n_correct)) if ok and counts else None,
             loss=Losses(*(_number(float(values[i])) for values in loss)) if ok else None,
             history=Curves(**{name: list(map(_number, curve[i])) for name, curve in curves.items()}),
             weights=Weights(_hash(begun.params), _hash(end) if ok else None),
@@ -99,6 +101,7 @@ def _about(trial: Trial) -> dict[str, Any]:
         "formula": formula(trial.cell.init),
         "n_total": Counts(*(len(getattr(data, name)) for name in SPLITS)),
         "n_majority": data.n_majority,
+        "constant": data.constant and Losses(*data.constant),
     }
 
 

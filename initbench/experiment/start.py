@@ -19,6 +19,7 @@ from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import SCHEMES, Draw, Rule, scheme_rules
 from initbench.models import MODELS, Architecture, modules
 from initbench.models.roles import parameters
+from initbench.tasks import TASKS
 from initbench.trial import Cell, Init
 
 ParamArrays = dict[str, NDArray[Any]]
@@ -49,6 +50,10 @@ def architecture_of(cell: Cell) -> Architecture:
             f"model={name} needs images, and a sample of '{cell.dataset.name}' is a row of {arrays.x.shape[1]} "
             "numbers; images in an .npz file have the shape [n, height, width] or [n, height, width, channels]"
         )
+    if MODELS[name].text and not arrays.vocabulary:
+        raise InputError(f"model={name} needs text, and '{cell.dataset.name}' is none; use dataset=text")
+    if cell.init.law in DATA_LAWS and arrays.vocabulary:
+        raise InputError(f"init '{cell.init.name}' looks at numbers, and '{cell.dataset.name}' is a text")
     flat = not MODELS[name].images and name != "module"
     return Architecture(
         model=name,
@@ -58,7 +63,9 @@ def architecture_of(cell: Cell) -> Architecture:
         activation=cell.activation.name,
         activation_params=cell.activation.params,
         sample_shape=arrays.x.shape[1:] if flat else arrays.sample_shape,
-        n_classes=arrays.n_classes,
+        n_classes=TASKS[cell.dataset.task].n_outputs(arrays.n_classes),
+        task=cell.dataset.task,
+        vocabulary=arrays.vocabulary,
     )
 
 
@@ -180,6 +187,8 @@ def _rules(cell: Cell, n_classes: int) -> list[Rule]:
     if cell.init_first is not None:
         rules.append(Rule("input", _draw(cell.init_first), factor=1.0))
     if bias.name == "log_prior":
+        if cell.dataset.task in ("regression", "binary"):
+            raise InputError(f"bias=log_prior needs an output for each class; dataset.task={cell.dataset.task} has one")
         # Where the units of the output layer are the classes.
         informed = replace(bias, frequencies=tuple(samples(cell.dataset).frequencies.tolist()))
         rules.append(Rule("output_bias", lambda block: informed if block.shape[0] == n_classes else bias))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from initbench.errors import InputError
 from initbench.experiment.describe import computed_by, described, failed
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start, architecture_of, starts
+from initbench.models import modules
 from initbench.records.schema import TrialRecord
-from initbench.seeding import permutation
+from initbench.seeding import permutation, stream
 from initbench.trial import RECIPE
 
 _log = logging.getLogger(__name__)
@@ -121,8 +122,9 @@ def _train_from(
     seeds = list(dict.fromkeys(trial.seed for trial in chunk))
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
     hyper = {name: np.full(n_trials, value) for name, value in cell.optimizer.params}
-    job = Job(data, networks, cell.optimizer.name, hyper, schedule, orders, blas)
     architecture = architecture_of(cell)
+    draws = partial(_draws, chunk) if modules.draws(architecture) else None
+    job = Job(data, networks, cell.optimizer.name, hyper, schedule, orders, blas, draws)
     engine = choose(architecture, job.optimizer, device)
     more = f"products by {chosen(blas).name}" if engine.name == "compiled" else engine.why
     _log.info(
@@ -131,6 +133,10 @@ def _train_from(
     computed = {"recipe": RECIPE, "engine": engine.name, **computed_by(device, blas, engine.name)}
     history = engine.train(job, progress, kept([trial.key for trial in chunk], computed))
     return described(chunk, initial, history)
+
+
+def _draws(chunk: Sequence[Trial], trial: int, step: int) -> np.random.Generator:
+    return stream(chunk[trial].seed, "dropout", f"step.{step}")
 
 
 def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:

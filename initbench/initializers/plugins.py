@@ -1,9 +1,10 @@
 """Laws from outside: a Python file of the user's, or the entry points of an installed package.
 
 In a file every public function ``(shape, rng, *, param=default, ...) -> array`` is a law; its name is the function's,
-its formula the first line of the docstring. A file that wants to say more has a dictionary ``LAWS`` of name to
-:class:`~initbench.initializers.laws.Law` instead. A package names its laws in the entry point group
-``initbench.initializers``, each a function or a ``Law``.
+its formula the first line of the docstring. So is every function ``(tensor, param=default, ...)`` whose name ends in
+``_``, which fills a tensor in place as those of ``torch.nn.init`` do; its name is that without the ``_``. A file that
+wants to say more has a dictionary ``LAWS`` of name to :class:`~initbench.initializers.laws.Law` instead. A package
+names its laws in the entry point group ``initbench.initializers``, each a function or a ``Law``.
 
 Nothing is added to our own table: a law from outside is found again by the file and the hash of its code, which an
 :class:`~initbench.trial.Init` carries.
@@ -13,18 +14,21 @@ import hashlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from initbench.code import Code, read, run
 from initbench.errors import InputError, in_one_line
 from initbench.initializers.laws import LAWS, Law
 from initbench.initializers.names import ALIASES
+from initbench.seeding import own_generators
 
 ENTRY_POINTS = "initbench.initializers"
 # What stands before the name of an entry point instead of a file.
@@ -127,10 +131,13 @@ def _laws(file: str, code: str) -> Mapping[str, Law]:
     with redirect_stdout(sys.stderr), in_one_line(f"plugin {file} cannot be run"):
         module = run(own, f"initbench_plugin_{path.stem}_{code}")
     values = getattr(module, "LAWS", None) or {
-        name: value for name, value in vars(module).items() if _is_law(name, value, module)
+        name.removesuffix("_"): value for name, value in vars(module).items() if _is_law(name, value, module)
     }
     if not isinstance(values, Mapping) or not values:
-        raise InputError(f"plugin {file} has no initializer: write a function (shape, rng, *, ...) -> array")
+        raise InputError(
+            f"plugin {file} has no initializer: write a function (shape, rng, *, ...) -> array, or one in place, "
+            "whose name ends in _ and whose first parameter is tensor"
+        )
     return {name: _law(name, value, path.name, code, file) for name, value in values.items()}
 
 
@@ -169,10 +176,35 @@ def _source_of(value: Any) -> bytes:
 
 
 def _is_law(name: str, value: Any, module: ModuleType) -> bool:
-    """A public function, defined here, whose first two parameters are ``shape`` and ``rng``."""
+    """A public function, defined here, that takes ``shape`` and ``rng``, or ends in ``_`` and takes a ``tensor``."""
     if name.startswith("_") or not inspect.isfunction(value) or value.__module__ != module.__name__:
         return False
-    return list(inspect.signature(value).parameters)[:2] == ["shape", "rng"]
+    first = list(inspect.signature(value).parameters)[:2]
+    return first == ["shape", "rng"] or (name.endswith("_") and first[:1] == ["tensor"])
+
+
+def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that fills a tensor in place as one of ``(shape, rng)``; what torch draws in it, rng decides.
+
+    Parameters without a number, a text, true or false as their default, as a generator, keep that default.
+    """
+
+    @wraps(function)
+    def draw(shape: tuple[int, ...], rng: np.random.Generator, **params: Any) -> Any:
+        import torch
+
+        # What is not filled is found by what is not finite.
+        tensor = torch.full(shape, torch.nan)
+        with own_generators(rng), torch.no_grad():
+            function(tensor, **params)
+        return tensor.numpy()
+
+    own = [p for p in inspect.signature(function).parameters.values() if p.name != "tensor"]
+    simple = [p.replace(kind=p.KEYWORD_ONLY) for p in own if isinstance(p.default, bool | int | float | str)]
+    needed = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    given = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("shape", "rng")]
+    draw.__signature__ = inspect.Signature([*given, *needed, *simple])  # type: ignore[attr-defined]
+    return draw
 
 
 def _check_free(plugins: Iterable[Plugin], taken: Collection[str]) -> None:
@@ -190,7 +222,8 @@ def _law(name: Any, value: Any, source: str, code: str, file: str) -> Law:
         law = value
     elif callable(value):
         about = (inspect.getdoc(value) or "").partition("\n")[0]
-        law = Law(value, about or f"{name}(shape, rng)", source, tier=3)
+        in_place = next(iter(inspect.signature(value).parameters), "") == "tensor"
+        law = Law(_in_place(value) if in_place else value, about or f"{name}(shape, rng)", source, tier=3)
     else:
         raise InputError(f"initializer '{name}' of {source} is no function (shape, rng, *, ...) -> array")
     parameters = list(inspect.signature(law.function).parameters.values())

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from initbench.tasks import USUAL
 from initbench.values import Parameter
 
 
@@ -23,6 +24,7 @@ class Model:
         least_depth: the fewest layers, or residual blocks.
         images: whether it needs samples of shape ``(channels, height, width)``.
         branches: whether it has residual branches.
+        text: whether it needs text.
     """
 
     about: str
@@ -32,6 +34,7 @@ class Model:
     least_depth: int = 0
     images: bool = False
     branches: bool = False
+    text: bool = False
 
 
 _NORM = Parameter(
@@ -67,9 +70,20 @@ MODELS: dict[str, Model] = {
         images=True,
         branches=True,
     ),
+    "lstm": Model(
+        "an embedding and depth layers of width LSTM cells, for text",
+        (),
+        width=True,
+        equal=True,
+        least_depth=1,
+        text=True,
+    ),
     "module": Model(
         "your own: a function of a Python file that returns an nn.Module",
-        (Parameter("path", None, str, optional=True, help="FILE.py:FUNCTION of (sample_shape, n_classes)"),),
+        (
+            Parameter("path", None, str, optional=True, help="FILE.py:FUNCTION of (sample_shape, n_classes)"),
+            Parameter("channels", "first", str, choices=("first", "last"), help="where its images have the channels"),
+        ),
     ),
 }
 
@@ -91,7 +105,9 @@ class Architecture:
         activation: a name of :data:`initbench.activations.ACTIVATIONS`.
         activation_params: its parameters, as (name, value) pairs.
         sample_shape: what the network is given: ``(channels, height, width)`` or ``(features,)``.
-        n_classes: the number of classes.
+        n_classes: how many numbers it puts out: a logit for each class, or one where the task asks for one.
+        task: what it learns, a key of :data:`initbench.tasks.TASKS`.
+        vocabulary: of text how many different characters there are: the network is given their numbers, int64. Else 0.
     """
 
     model: str
@@ -102,8 +118,10 @@ class Architecture:
     activation_params: tuple[tuple[str, float], ...]
     sample_shape: tuple[int, ...]
     n_classes: int
+    task: str = USUAL
+    vocabulary: int = 0
 
     @property
     def is_plain(self) -> bool:
         """Whether it is a multilayer perceptron without normalisation, which has an engine of its own."""
-        return self.model == "mlp" and dict(self.settings).get("norm") is None
+        return self.model == "mlp" and dict(self.settings).get("norm") is None and not self.vocabulary

@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from initbench.activations import torch_function
 from initbench.code import Code, read, run
@@ -17,13 +17,32 @@ from initbench.errors import InputError, in_one_line
 from initbench.initializers.conformance import global_states
 from initbench.models import Architecture, code_hash
 from initbench.models.cnn import CNN
+from initbench.models.lstm import LSTM
 from initbench.models.mlp import Perceptron
 from initbench.models.residual import residual_cnn, residual_mlp
-from initbench.seeding import stream
+from initbench.seeding import own_generators, stream
 
 
 def _mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], norm: str | None) -> nn.Module:
-    return Perceptron(architecture.sample_shape[0], architecture.n_classes, architecture.width, norm, activation)
+    module = Perceptron(_n_features(architecture), architecture.n_classes, architecture.width, norm, activation)
+    return _seeing_one_hot(module, architecture)
+
+
+def _n_features(architecture: Architecture) -> int:
+    return architecture.sample_shape[0] * (architecture.vocabulary or 1)
+
+
+def _seeing_one_hot(module: nn.Module, architecture: Architecture) -> nn.Module:
+    """The module, to which the characters of a text are given as one-hot vectors of mean square 1."""
+    if architecture.vocabulary:
+        module.register_forward_pre_hook(partial(_one_hot, architecture.vocabulary))
+    return module
+
+
+def _one_hot(vocabulary: int, module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    (x,) = args
+    one_hot = (x.unsqueeze(-1) == torch.arange(vocabulary, device=x.device)).to(torch.get_default_dtype())
+    return (one_hot.mul_(math.sqrt(vocabulary)).flatten(1),)
 
 
 def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
@@ -32,14 +51,15 @@ def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **s
 
 
 def _residual_mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], layers: int) -> nn.Module:
-    return residual_mlp(
-        architecture.sample_shape[0],
+    module = residual_mlp(
+        _n_features(architecture),
         architecture.n_classes,
         architecture.depth,
         architecture.width[0],
         layers,
         activation,
     )
+    return _seeing_one_hot(module, architecture)
 
 
 def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
@@ -49,13 +69,48 @@ def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Ten
     )
 
 
+def _lstm(architecture: Architecture, activation: Callable[[Tensor], Tensor]) -> nn.Module:
+    return LSTM(architecture.vocabulary, architecture.n_classes, architecture.depth, architecture.width[0])
+
+
 def _own(
-    architecture: Architecture, activation: Callable[[Tensor], Tensor], path: str, function: str, code: str
+    architecture: Architecture,
+    activation: Callable[[Tensor], Tensor],
+    path: str,
+    function: str,
+    code: str,
+    channels: str = "first",
 ) -> nn.Module:
-    module = _loaded(path, code, function)(architecture.sample_shape, architecture.n_classes)
+    shape = architecture.sample_shape
+    last = channels == "last" and len(shape) == 3
+    module = _loaded(path, code, function)((*shape[1:], shape[0]) if last else shape, architecture.n_classes)
     if not isinstance(module, nn.Module):
         raise InputError(f"{path}:{function} must return an nn.Module; got {type(module).__name__}")
+    if last:
+        module.register_forward_pre_hook(_channels_last)
+    if any(is_lazy(param) for param in module.parameters()):
+        # What they draw is theirs, and from the module's own stream.
+        with torch.no_grad():
+            module.eval()(inputs(architecture, 2))
     return module
+
+
+def _channels_last(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (args[0].movedim(1, -1), *args[1:])
+
+
+def inputs(architecture: Architecture, batch: int) -> Tensor:
+    """A batch of zeros, of the shape and type that the network is given."""
+    return torch.zeros(batch, *architecture.sample_shape, dtype=torch.int64 if architecture.vocabulary else None)
+
+
+def output_of(result: Any) -> Any:
+    """What a network predicts: what it returns, or the first tensor of several, or what it calls its logits."""
+    if isinstance(result, tuple | list):
+        return next((one for one in result if isinstance(one, Tensor)), result)
+    if isinstance(result, Mapping):
+        return result.get("logits", result)
+    return getattr(result, "logits", result)
 
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -63,6 +118,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": _cnn,
     "residual_mlp": _residual_mlp,
     "residual_cnn": _residual_cnn,
+    "lstm": _lstm,
     "module": _own,
 }
 
@@ -75,7 +131,7 @@ def build(architecture: Architecture, seed: int = 0) -> nn.Module:
         MemoryError: the network does not fit.
     """
     activation = torch_function(architecture.activation, dict(architecture.activation_params))
-    with _own_generator(seed), in_one_line(where(architecture)):
+    with own_generators(stream(seed, "module")), in_one_line(where(architecture)):
         return BUILDERS[architecture.model](architecture, activation, **dict(architecture.settings))
 
 
@@ -93,34 +149,46 @@ def check(architecture: Architecture, batch: int) -> None:
     """Train and evaluate the module once, on as few samples as it will ever be trained on.
 
     Raises:
-        InputError: it fails, answers in another shape, or draws random numbers, which no trial could reproduce.
+        InputError: it fails, answers in another shape, or draws random numbers in evaluation, so that it has no score.
     """
     name = where(architecture)
     # A user's file has now been run, and is not again.
     template(architecture)
-    before = global_states()
     module = build(architecture)
     other = [name for name, p in module.named_parameters() if p.dtype != torch.float32]
     if other:
         raise InputError(f"{name}: {other[0]} is not of type float32")
     trained = [p for p in module.parameters() if p.requires_grad]
-    x, expected = torch.zeros(batch, *architecture.sample_shape), (batch, architecture.n_classes)
-    with _own_generator(0):
-        state = torch.get_rng_state()
+    x, expected = inputs(architecture, batch), (batch, architecture.n_classes)
+    with own_generators(stream(0, "dropout")):
         for training in (True, False):
+            before = global_states()
             with in_one_line(f"{name} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
-                logits = module.train(training)(x)
+                logits = output_of(module.train(training)(x))
             if not isinstance(logits, Tensor) or logits.shape != expected:
                 got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise InputError(f"{name} must return logits of shape {expected}; got {got}")
             if training and trained:
                 with in_one_line(f"{name} cannot be trained"):
                     torch.autograd.grad(logits, trained, torch.ones_like(logits), allow_unused=True)
-        drew = not torch.equal(state, torch.get_rng_state())
-    if drew:
-        raise InputError(f"{name} draws random numbers in training (dropout?); its trials could not be repeated")
-    if before != global_states():
-        raise InputError(f"{name} draws from NumPy's or Python's generator; its trials could not be repeated")
+            if not training and before != global_states():
+                raise InputError(f"{name} draws random numbers in evaluation; its scores could not be repeated")
+
+
+@lru_cache(maxsize=16)
+def draws(architecture: Architecture) -> bool:
+    """Whether the networks draw random numbers in training, as dropout does. What cannot be said counts as yes."""
+    if architecture.model != "module":
+        return False
+    module = build(architecture)
+    with own_generators(stream(0, "dropout")):
+        before = global_states()
+        try:
+            output_of(module.train()(inputs(architecture, 2))).sum().backward()
+        # That it fails on two samples, or cannot be trained, is said by whoever checks it.
+        except Exception:
+            return True
+        return before != global_states()
 
 
 def cost(architecture: Architecture) -> tuple[int, int]:
@@ -141,11 +209,13 @@ def cost(architecture: Architecture) -> tuple[int, int]:
         part.register_forward_hook(count)
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            module.eval()(torch.zeros(1, *architecture.sample_shape))
+            module.eval()(inputs(architecture, 1))
     # A module of a user's need not serve a single sample: then a product for each weight must do.
     except Exception:
         return 2 * sum(param.numel() for param in module.parameters()), numbers
-    return counter.get_total_flops(), numbers
+    # Of recurrent layers nothing is counted: a product for each weight and step.
+    least = 2 * sum(param.numel() for param in module.parameters())
+    return counter.get_total_flops() or least * architecture.sample_shape[0], numbers
 
 
 def where(architecture: Architecture) -> str:
@@ -185,11 +255,3 @@ def _loaded(path: str, code: str, function: str) -> Callable[..., Any]:
     if not callable(found):
         raise InputError(f"{path} has no function '{function}'")
     return found  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _own_generator(seed: int) -> Iterator[None]:
-    """Torch's global generator in a state of our own, and as it was afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(seed, "module").integers(2**63)))
-        yield

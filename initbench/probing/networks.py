@@ -24,7 +24,7 @@ from initbench.probing.module import Elementwise, Seen, observe
 from initbench.probing.perceptrons import Measured, Step, measure
 from initbench.probing.plan import Probe, identity
 from initbench.records.probe import ProbeRecord
-from initbench.seeding import permutation
+from initbench.seeding import own_generators, permutation, stream
 from initbench.trial import Cell
 
 # How many numbers the networks of a group may hold at once: 200 MB.
@@ -101,7 +101,9 @@ def _observed(one: Probe, start: Start, device: torch.device) -> Seen:
         }
 
     module.to(device).train()
-    return observe(module, x.view(-1, *architecture.sample_shape), lambda logits: cross_entropy(logits, y), step)
+    with own_generators(stream(one.seed, "dropout", "step.0")):
+        x = x.view(-1, *architecture.sample_shape)
+        return observe(module, x, lambda logits: cross_entropy(modules.output_of(logits), y), step)
 
 
 def _one_by_one(seen: Sequence[Seen], n_classes: int) -> Measured:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from initbench.data import pinned
+from initbench.errors import InputError
 from initbench.settings.request import Request
+from initbench.tasks import USUAL
 from initbench.trial import Cell, trial_keys
 
 # Raised by hand whenever what is measured changes.
@@ -44,8 +46,12 @@ def wanted(request: Request) -> list[Probe]:
     """All that a request asks for, once for every way in which it is asked for; in the order of its cells and seeds.
 
     Raises:
-        InputError: a data set without a known content hash cannot be read.
+        InputError: a data set without a known content hash cannot be read, or the networks are for a task whose loss
+            no probe knows.
     """
+    others = {cell.dataset.task for cell in request.cells} - {USUAL}
+    if others:
+        raise InputError(f"probes know networks for {USUAL} only; these are for {', '.join(sorted(others))}")
     found: dict[tuple[str, bytes], Probe] = {}
     datasets = {dataset: pinned(dataset) for dataset in dict.fromkeys(cell.dataset for cell in request.cells)}
     for asked in request.cells:

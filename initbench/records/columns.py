@@ -10,7 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from initbench.records.schema import FORMAT, OUTCOMES, SPLITS, Counts, Environment, Header, Labels, TrialRecord
+from initbench.records.schema import (
+    FORMAT,
+    OUTCOMES,
+    SPLITS,
+    Counts,
+    Environment,
+    Header,
+    Labels,
+    Losses,
+    TrialRecord,
+)
+from initbench.tasks import Task, task_of
 from initbench.trial import Asked
 
 # Type codes of `array.array`. A count of -1 and a loss of NaN stand for null.
@@ -23,13 +34,19 @@ FIELDS = {
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What all trials of one setting share: their identity without the seed, how they were asked for, sample counts."""
+    """What all trials of one setting share: their identity without the seed, how they were asked for, their samples."""
 
     trial: dict[str, Any]
     asked: Asked
     formula: str
     n_total: Counts | None
     n_majority: int | None
+    constant: Losses | None = None
+
+    @property
+    def task(self) -> Task:
+        """What they learn."""
+        return task_of(self.trial["dataset"])
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -49,8 +66,9 @@ class Columns:
         numbers: field to ``[n]``: the index of its cell, chunk and error (-1: none), seed, outcome (index into
             ``OUTCOMES``), steps until divergence, counts, losses, and what its initializer cost.
         keys: ``[n]`` trial keys, as bytes. ``final`` ``[n]`` hashes of the final weights, as bytes.
-        curve: all validation counts (before training and after each epoch), one trial after the other.
-        ends: ``[n]`` where in ``curve`` each trial's counts end.
+        curve: all validation counts (before training and after each epoch), one trial after the other; of tasks that
+            are not told by what is correct the losses, NaN for null.
+        ends: ``[n]`` where in ``curve`` each trial's numbers end.
         cells: the distinct settings.
         chunks: the files.
         errors: the distinct lines that failed trials left.
@@ -59,7 +77,7 @@ class Columns:
     numbers: dict[str, NDArray[Any]]
     keys: NDArray[np.bytes_]
     final: NDArray[np.bytes_]
-    curve: NDArray[np.int32]
+    curve: NDArray[np.float32]
     ends: NDArray[np.int64]
     cells: list[Setting]
     chunks: list[Chunk]
@@ -107,12 +125,28 @@ class Columns:
 
 
 def done(columns: Columns) -> dict[str, float]:
-    """The key of every trial, to its validation accuracy; 0 where it did not finish."""
-    totals = np.array([(cell.n_total and cell.n_total.val) or 0 for cell in columns.cells] or [0])
-    correct = columns.numbers["val_correct"]
-    finished = columns.numbers["outcome"] == OUTCOMES.index("ok")
-    accuracy = np.where(finished, correct / np.maximum(totals[columns.numbers["cell"]], 1), 0.0)
-    return dict(zip(columns.key_texts(), accuracy.tolist(), strict=True))
+    """The key of every trial, to its validation score; the worst there is where it did not finish, 0 of an accuracy."""
+    cell, finished = columns.numbers["cell"], columns.numbers["outcome"] == OUTCOMES.index("ok")
+    worst = np.array([0.0 if one.task.of_loss is None else -np.inf for one in columns.cells] or [0.0])[cell]
+    found = np.where(finished, scores(columns, "val"), np.nan)
+    return dict(zip(columns.key_texts(), np.where(np.isnan(found), worst, found).tolist(), strict=True))
+
+
+def scores(columns: Columns, split: str) -> NDArray[np.float64]:
+    """The score of every trial on a split with its final weights, ``[n]``; NaN where it has none.
+
+    What it is, the task says: the share of correct predictions, or what follows from the loss.
+    """
+    cell = columns.numbers["cell"]
+    totals = np.array([getattr(one.n_total, split, None) or 0 for one in columns.cells] or [0])
+    correct = columns.numbers[f"{split}_correct"]
+    found = np.where(correct < 0, np.nan, correct / np.maximum(totals[cell], 1))
+    for task, of in {id(one.task): one.task for one in columns.cells}.items():
+        if of.of_loss is not None:
+            own = np.array([id(one.task) == task for one in columns.cells])[cell]
+            constant = np.array([real(getattr(one.constant, split, None)) for one in columns.cells])[cell[own]]
+            found[own] = of.of_loss(columns.numbers[f"{split}_loss"][own], constant)
+    return found
 
 
 def failed(columns: Columns) -> set[str]:
@@ -211,7 +245,7 @@ class Builder:
         self.fields: dict[str, array[Any]] = {name: array(code) for name, code in FIELDS.items()}
         self.keys: list[bytes] = []
         self.final: list[bytes] = []
-        self.curve, self.ends = array("i"), array("q")
+        self.curve, self.ends = array("f"), array("q")
         self.cells: dict[bytes, int] = {}
         self.chunks: list[Chunk] = []
         self.errors: dict[str, int] = {}
@@ -243,7 +277,7 @@ class Builder:
         for record in kept:
             trial = dict(record.trial)
             append["seed"](trial.pop("seed"))
-            shared = Setting(trial, record.asked, record.formula, record.n_total, record.n_majority)
+            shared = Setting(trial, record.asked, record.formula, record.n_total, record.n_majority, record.constant)
             append["cell"](self.cells.setdefault(msgspec.json.encode(shared), len(self.cells)))
             append["chunk"](len(self.chunks) - 1)
             append["outcome"](OUTCOMES.index(record.outcome))
@@ -252,13 +286,15 @@ class Builder:
             append["diverged_at"](_count(record.diverged_at))
             for split in SPLITS:
                 append[f"{split}_correct"](_count(getattr(record.n_correct, split, None)))
-                append[f"{split}_loss"](_real(getattr(record.loss, split, None)))
+                append[f"{split}_loss"](real(getattr(record.loss, split, None)))
             for what in ("samples", "steps", "seconds"):
-                append[f"init_{what}"](_real(getattr(record.init_cost, what, None)))
+                append[f"init_{what}"](real(getattr(record.init_cost, what, None)))
             self.keys.append(record.key.encode())
             self.final.append((record.weights.final or "").encode())
-            curve = record.history.val_correct
-            self.curve.extend(-1 if n is None else n for n in curve)
+            if shared.task.of_loss is None:
+                self.curve.extend(map(_count, record.history.val_correct))
+            else:
+                self.curve.extend(map(real, record.history.val_loss))
             self.ends.append(len(self.curve))
 
     def columns(self) -> Columns:
@@ -267,7 +303,7 @@ class Builder:
             numbers={name: np.array(values) for name, values in self.fields.items()},
             keys=np.array(self.keys, dtype=np.bytes_),
             final=np.array(self.final, dtype=np.bytes_),
-            curve=np.array(self.curve, dtype=np.int32),
+            curve=np.array(self.curve, dtype=np.float32),
             ends=np.array(self.ends, dtype=np.int64),
             cells=[msgspec.json.decode(text, type=Setting) for text in self.cells],
             chunks=self.chunks,
@@ -279,7 +315,8 @@ def _count(value: int | None) -> int:
     return -1 if value is None else value
 
 
-def _real(value: float | None) -> float:
+def real(value: float | None) -> float:
+    """A number as an array has it, NaN for none."""
     return float("nan") if value is None else value
 
 

@@ -10,7 +10,8 @@ import msgspec
 
 from initbench.trial import Asked, trial_key
 
-FORMAT = 2
+# 3: trials have the loss of a constant prediction, where their task is told by it.
+FORMAT = 3
 
 SPLITS = ("train", "val", "test")
 # What records tell of a trial; "slow" and "stuck" are found by the analysis.
@@ -154,6 +155,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
         diverged_at: optimizer steps made before the loss was not finite.
         error: why it failed, in one line.
         n_total: samples of each split; ``n_majority`` test samples of the most frequent class.
+        constant: the mean loss over each split of the one prediction that suits it best, where the score follows from
+            it and the loss: of regression the variance of the targets.
         n_correct: with the final weights; on the training samples as they were seen in the last epoch. ``loss`` too.
         history: what was measured on the way.
         weights: hashes of the parameters.
@@ -170,6 +173,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     n_total: Counts | None = None
     n_majority: Count | None = None
+    constant: Losses | None = None
     n_correct: Counts | None = None
     loss: Losses | None = None
     history: Curves = Curves()
@@ -230,7 +234,7 @@ def record_of(line: Mapping[str, Any], written: int) -> TrialRecord:
     Raises:
         ValueError: it is no record; the message says what it lacks.
     """
-    return msgspec.convert(upgraded(line) if written < FORMAT else line, TrialRecord)
+    return msgspec.convert(upgraded(line) if written < 2 else line, TrialRecord)
 
 
 def upgraded(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -299,7 +299,7 @@ def _typed(header: Header, lines: Sequence[memoryview]) -> Lines:
         probes = list(map(_PROBE.decode, lines))
         _check_keys(probes)
         return probes
-    if header.format < FORMAT:
+    if header.format < 2:
         return [record_of(msgspec.json.decode(line), header.format) for line in lines]
     records = list(map(_TRIAL.decode, lines))
     _check_keys(records)

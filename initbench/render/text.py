@@ -3,7 +3,12 @@
 import math
 from collections.abc import Sequence
 
+from initbench.tasks import TASKS, USUAL, Score
+
 NONE = "–"
+
+
+_ACCURACY = TASKS[USUAL].score
 
 
 def percent(fraction: float) -> str:
@@ -11,19 +16,38 @@ def percent(fraction: float) -> str:
     return NONE if math.isnan(fraction) else f"{100 * fraction:.2f}"
 
 
-def points(fraction: float) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    return NONE if math.isnan(fraction) else f"{100 * fraction:+.2f}".replace("-0.00", "+0.00")
+def scored(value: float, score: Score = _ACCURACY) -> str:
+    """A score as its task tells it: an accuracy in percent."""
+    if math.isnan(value):
+        return NONE
+    return f"{score.times * value:.{score.places}f}".replace("-inf", "−∞").replace("inf", "∞")
 
 
-def interval(low: float, high: float) -> str:
-    """Two fractions in percent."""
-    return NONE if math.isnan(low) else f"{100 * low:.2f}–{100 * high:.2f}"
+def spread(value: float, score: Score = _ACCURACY) -> str:
+    """A standard deviation of scores."""
+    return NONE if math.isnan(value) else f"{abs(score.times) * value:.{score.places}f}"
 
 
-def points_interval(low: float, high: float) -> str:
-    """Two differences in percentage points."""
-    return NONE if math.isnan(low) else f"{points(low)} to {points(high)}"
+def points(value: float, score: Score = _ACCURACY) -> str:
+    """A difference of scores, of accuracies in percentage points, with its sign."""
+    zero = f"{0:.{score.places}f}"
+    return NONE if math.isnan(value) else f"{score.times * value:+.{score.places}f}".replace(f"-{zero}", f"+{zero}")
+
+
+def interval(low: float, high: float, score: Score = _ACCURACY) -> str:
+    """Two scores, the lower first as it is shown."""
+    if math.isnan(low):
+        return NONE
+    low, high = (low, high) if score.times > 0 else (high, low)
+    # Beside a minus sign a dash would be read as one.
+    dash = "–" if score.times * low >= 0 else " to "
+    return f"{scored(low, score)}{dash}{scored(high, score)}"
+
+
+def points_interval(low: float, high: float, score: Score = _ACCURACY) -> str:
+    """Two differences of scores, the lower first as it is shown."""
+    low, high = (low, high) if score.times > 0 else (high, low)
+    return NONE if math.isnan(low) else f"{points(low, score)} to {points(high, score)}"
 
 
 def probability(p: float) -> str:

@@ -12,7 +12,8 @@ from initbench.analysis.replication import ArticleRow, comparable, replication
 from initbench.analysis.summaries import Summary
 from initbench.render.blocks import Block, Heading, Table
 from initbench.render.text import percent, points, whole
-from initbench.report.outcome_tables import FAILED_SCORE
+from initbench.report.outcome_tables import failed_score
+from initbench.tasks import TASKS, USUAL
 
 
 def beside(comparison: Comparison, setting: int, measured: Sequence[Summary]) -> list[Block]:
@@ -32,7 +33,7 @@ def beside(comparison: Comparison, setting: int, measured: Sequence[Summary]) ->
         )
         for row in found.rows
     )
-    ranked = f"ranks and order are of the means over all runs, {FAILED_SCORE}"
+    ranked = f"ranks and order are of the means over all runs, {failed_score(TASKS[USUAL].score)}"
     caption = (
         "Test accuracy in %, mean ± sd (n − 1) of the runs that did not fail, beside the figures of article D4, "
         f'"{D4_TITLE}", which names no data set, model or learning rate. Diff. is in percentage points; {ranked}. '

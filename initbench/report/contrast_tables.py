@@ -8,8 +8,9 @@ from initbench.analysis.compare import Comparison
 from initbench.analysis.contrasts import Contrast, Verdict
 from initbench.analysis.summaries import Summary, scores
 from initbench.render.blocks import Block, Paragraph, Table
-from initbench.render.text import counted, listed, number, percent, points, points_interval, probability
-from initbench.report.outcome_tables import FAILED_SCORE
+from initbench.render.text import counted, listed, number, points, points_interval, probability, scored, spread
+from initbench.report.outcome_tables import failed_score
+from initbench.tasks import Score
 
 _HEADER = ("pairs", "difference", "95 % interval", "p", "p (Holm)", "d_z", "P(A>B)", "detectable")
 _WORDS = {
@@ -28,8 +29,9 @@ def against(comparison: Comparison, setting: int, baseline: int, summaries: Sequ
     found = contrasts.against(comparison, setting, baseline)
     if not found:
         return []
-    rows = tuple((comparison.techniques[one.a], *_cells(one)) for one in found)
-    caption = f"A against the baseline B = {name}. {_caption(len(found))}"
+    score = comparison.score(setting)
+    rows = tuple((comparison.techniques[one.a], *_cells(one, score)) for one in found)
+    caption = f"A against the baseline B = {name}. {_caption(len(found), score)}"
     table = Table((comparison.what, *_HEADER), rows, title=f"Against {name}", caption=caption)
     return [table, Paragraph(_verdicts(comparison, baseline, found, summaries))]
 
@@ -41,30 +43,34 @@ def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
         return []
     if all(one.verdict is Verdict.UNTESTABLE for one in found):
         return [Paragraph(f"All pairs. {_refusal(found)}")]
-    rows = tuple((f"{comparison.techniques[one.a]} − {comparison.techniques[one.b]}", *_cells(one)) for one in found)
-    table = Table(("A − B", *_HEADER), rows, title="All pairs", caption=_caption(len(found)))
-    order, score = contrasts.by_score(comparison, setting), scores(comparison, setting)
+    score = comparison.score(setting)
+    rows = tuple(
+        (f"{comparison.techniques[one.a]} − {comparison.techniques[one.b]}", *_cells(one, score)) for one in found
+    )
+    table = Table(("A − B", *_HEADER), rows, title="All pairs", caption=_caption(len(found), score))
+    order, means = contrasts.by_score(comparison, setting), scores(comparison, setting)
     groups = tuple(
-        (comparison.techniques[technique], percent(float(score[technique])), letters)
+        (comparison.techniques[technique], scored(float(means[technique]), score), letters)
         for technique, letters in zip(order, contrasts.groups(found, order), strict=True)
     )
     caption = (
-        f"Mean test accuracy in % over all runs, {FAILED_SCORE}. Techniques that share a letter are not separable, or "
-        "have too few common runs for a test (Holm-adjusted p of all pairs, family-wise error 5 %)."
+        f"Mean {score.of('test')}{score.less} over all runs, {failed_score(score)}. "
+        "Techniques that share a letter are not separable, or have too few common runs for a test (Holm-adjusted p of "
+        "all pairs, family-wise error 5 %)."
     )
     return [table, Table((comparison.what, "mean", "group"), groups, left=(0, 2), title="Groups", caption=caption)]
 
 
-def _cells(one: Contrast) -> tuple[str, ...]:
+def _cells(one: Contrast, score: Score) -> tuple[str, ...]:
     return (
         str(one.pairs),
-        points(one.mean),
-        points_interval(one.low, one.high),
+        points(one.mean, score),
+        points_interval(one.low, one.high, score),
         probability(one.p),
         probability(one.adjusted_p),
-        number(one.effect),
+        number(math.copysign(1.0, score.times) * one.effect),
         _with_interval(one.superiority, one.superiority_low, one.superiority_high),
-        percent(one.detectable),
+        spread(one.detectable, score),
     )
 
 
@@ -72,11 +78,11 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return number(value) + ("" if math.isnan(low) else f" ({number(low)}–{number(high)})")
 
 
-def _caption(comparisons: int) -> str:
+def _caption(comparisons: int, score: Score) -> str:
     return (
-        f"Paired by seed, over all seeds that both have, {FAILED_SCORE}: mean difference of test accuracy in "
-        "percentage points with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip permutation "
-        "test (for hundreds of runs, of its Edgeworth series), and the same adjusted by Holm for "
+        f"Paired by seed, over all seeds that both have, {failed_score(score)}: mean difference of test {score.name} "
+        f"in {score.points}{score.less} with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip "
+        "permutation test (for hundreds of runs, of its Edgeworth series), and the same adjusted by Holm for "
         f"{counted(comparisons, 'comparison')}. d_z is the mean difference over the sd of the differences. P(A>B) is "
         "the chance that a run of A beats a run of B, ties counting half, with its 95 % bootstrap interval, which has "
         "no width where the runs do not overlap. Detectable is the difference that a paired t test at this n and "
@@ -95,7 +101,10 @@ def _verdicts(comparison: Comparison, baseline: int, found: Sequence[Contrast], 
         return comparison.techniques[technique] + (f" ({lost} of {n} failed)" if lost else "")
 
     parts = []
-    for verdict, words in _WORDS.items():
+    shown = _WORDS
+    if comparison.score(found[0].setting).times < 0:
+        shown = _WORDS | {Verdict.HIGHER: _WORDS[Verdict.LOWER], Verdict.LOWER: _WORDS[Verdict.HIGHER]}
+    for verdict, words in shown.items():
         which = [named(one.a) for one in found if one.verdict is verdict]
         parts += [f"{words}: {listed(which)}"] if which else []
     return f"Against {named(baseline)}, at a family-wise error of 5 %: {'; '.join(parts)}."

@@ -8,11 +8,11 @@ from initbench.analysis.compare import Comparison, baseline_of, compare
 from initbench.analysis.summaries import STUCK, summaries
 from initbench.analysis.trials import Trials, finals, n_trained
 from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
-from initbench.render.text import counted, listed, percent, span
+from initbench.render.text import counted, listed, scored, span
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
 from initbench.report.article_tables import article, beside
 from initbench.report.command import commands
-from initbench.report.glance import apart
+from initbench.report.glance import apart, told
 from initbench.report.ranking_tables import across
 from initbench.report.seed_figures import learning_curves, strips
 
@@ -96,8 +96,8 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         run_tables.runs(comparison, setting, found),
         *run_tables.errors(comparison, setting),
         laws,
-        outcome_tables.outcomes(comparison, found),
-        outcome_tables.accuracies(comparison, found),
+        outcome_tables.outcomes(comparison, setting, found),
+        outcome_tables.accuracies(comparison, setting, found),
         *beside(comparison, setting, found),
     ]
     if baseline is not None:
@@ -124,24 +124,25 @@ def _no_baseline(comparison: Comparison) -> str:
 def overview(comparison: Comparison) -> list[Block]:
     """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
     groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= STUCK).groupby(["setting", "technique"])
-    averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
+    averages, counts = groups["test_score"].mean().to_dict(), groups["lost"].sum().to_dict()
     rows = []
     for setting, title in enumerate(apart(comparison.titles)[1]):
         cells = [title]
         for technique in range(len(comparison.techniques)):
             there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
-            value = percent(averages[setting, technique]) if there else ""
+            value = scored(averages[setting, technique], comparison.score(setting)) if there else ""
             cells.append(f"{value} ({lost})" if lost else value)
         rows.append(tuple(cells))
-    sizes = groups.size()
+    sizes, score = groups.size(), comparison.score_of_all
+    name = score.name if score else "score"
     runs = span(int(sizes.min()), int(sizes.max()))
     caption = (
-        f"Mean test accuracy in %, over those that did not fail of {runs} runs each; in brackets, where there are "
-        "any, the number that failed or stayed at chance."
+        f"Mean {told(comparison, 'test')}, over those that did not fail of {runs} runs each; in brackets, where there "
+        "are any, the number that failed or stayed at chance."
     )
     if len(comparison.titles) > MOST_SECTIONS:
         caption += " Choose fewer settings to see the runs of each, e.g. with depth=2."
     return [
         Heading("All settings"),
-        Table(("setting", *comparison.techniques), tuple(rows), title="Mean test accuracy", caption=caption),
+        Table(("setting", *comparison.techniques), tuple(rows), title=f"Mean test {name}", caption=caption),
     ]

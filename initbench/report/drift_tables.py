@@ -6,8 +6,10 @@ from initbench.analysis.compare import Comparison
 from initbench.analysis.drift import CellDrift, DriftVerdict, SameTrials, drift, same_trials
 from initbench.analysis.trials import Trials
 from initbench.render.blocks import Block, Heading, Paragraph, Table
-from initbench.render.text import listed, percent, points, probability
+from initbench.render.text import listed, points, probability, scored
+from initbench.report.glance import told
 from initbench.report.provenance import made_with
+from initbench.tasks import TASKS, USUAL
 
 
 def two_sets(first: Trials, second: Trials, names: tuple[str, str], by: str = "init") -> list[Block]:
@@ -23,13 +25,16 @@ def two_sets(first: Trials, second: Trials, names: tuple[str, str], by: str = "i
     rows: dict[int, list[tuple[str, ...]]] = {}
     for one in found:
         rows.setdefault(one.setting, []).append(_row(comparison, one))
+    score = comparison.score_of_all
+    unit = score.points if score else "their unit"
+    worst = "no correct answer" if score in (None, TASKS[USUAL].score) else "no better than chance"
     header = (comparison.what, "n", "n'", "failed", "failed'", "mean", "mean'", "difference", "p (Holm)", "verdict")
     caption = (
-        f"Test accuracy in % in {names[0]} and, with a prime, in {names[1]}: runs, failed runs, the mean of those that "
-        "did not fail, over the seeds that both have if there are any, and the difference in percentage points. Same: "
-        "every seed that both have gives the same count. Changed: some counts differ. Drift: Holm-adjusted p < 0.05, "
-        "of the exact sign-flip test over common seeds, of Welch's t test where there are none; a failed run counts as "
-        "no correct answer."
+        f"{told(comparison, 'Test')} in {names[0]} and, with a prime, in {names[1]}: runs, failed runs, the mean of "
+        f"those that did not fail, over the seeds that both have if there are any, and the difference in {unit}. "
+        "Same: every seed that both have gives the same count. Changed: some counts differ. Drift: Holm-adjusted p "
+        "< 0.05, of the exact sign-flip test over common seeds, of Welch's t test where there are none; a failed run "
+        f"counts as {worst}."
     )
     return [
         Heading(f"{names[0]} and {names[1]}"),
@@ -56,12 +61,13 @@ def _trials(same: SameTrials, names: tuple[str, str]) -> Table:
 
 
 def _row(comparison: Comparison, one: CellDrift) -> tuple[str, ...]:
+    score = comparison.score(one.setting)
     return (
         comparison.techniques[one.technique],
         *map(str, one.n),
         *map(str, one.failed),
-        *map(percent, one.means),
-        points(one.difference),
+        *(scored(mean, score) for mean in one.means),
+        points(one.difference, score),
         probability(one.adjusted_p),
         one.verdict.value,
     )

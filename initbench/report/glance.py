@@ -1,9 +1,12 @@
 """All of some results at a glance: a row for every technique of every setting, in one table that fits a screen."""
 
+import math
+
 from initbench.analysis.compare import Comparison
 from initbench.analysis.summaries import Summary, summaries
 from initbench.render.blocks import Table
-from initbench.render.text import NONE, counted, percent
+from initbench.render.text import counted, listed, scored, spread
+from initbench.tasks import Score
 
 # More rows than anyone reads without scrolling.
 MOST_ROWS = 40
@@ -20,11 +23,13 @@ def glance(comparison: Comparison) -> Table:
         for place, one in enumerate(summaries(comparison, setting)):
             # The setting stands at its first technique, as a heading of those below it.
             head = (title if not place else "",) if several else ()
-            rows.append((*head, comparison.techniques[one.technique], *_numbers(one)))
+            rows.append((*head, comparison.techniques[one.technique], *_numbers(one, comparison.score(setting))))
     left = len(comparison.cells) - MOST_ROWS
     more = f" {counted(left, 'more row')}: choose fewer with select(), or take frame()." if left > 0 else ""
-    caption = "Test accuracy in %: mean ± sd of the runs that did not fail."
-    header = (*(("setting",) if several else ()), comparison.what, "runs", "accuracy", "failed", "at chance")
+    score = comparison.score_of_all
+    caption = f"{told(comparison, 'Test')}: mean ± sd of the runs that did not fail."
+    name = score.name if score else "score"
+    header = (*(("setting",) if several else ()), comparison.what, "runs", name, "failed", "at chance")
     text = (0, 1) if several else (0,)
     return Table(header, tuple(rows[:MOST_ROWS]), left=text, title=" · ".join(same), caption=caption + more)
 
@@ -36,6 +41,13 @@ def apart(titles: list[str]) -> tuple[list[str], list[str]]:
     return same, [" · ".join(part for part in shown if part not in same) for shown in parts]
 
 
-def _numbers(one: Summary) -> tuple[str, ...]:
-    spread = "" if percent(one.sd) == NONE else f" ± {percent(one.sd)}"
-    return str(one.n), f"{percent(one.mean)}{spread}", str(one.failed or ""), str(one.stuck or "")
+def told(comparison: Comparison, split: str) -> str:
+    """What the results of all settings are told by; where that differs, all of it."""
+    scores = dict.fromkeys(comparison.score(setting) for setting in range(len(comparison.settings)))
+    names = [score.of("").strip() + score.less for score in scores]
+    return f"{split} {listed(names, 'or')}"
+
+
+def _numbers(one: Summary, score: Score) -> tuple[str, ...]:
+    sd = "" if math.isnan(one.sd) else f" ± {spread(one.sd, score)}"
+    return str(one.n), f"{scored(one.mean, score)}{sd}", str(one.failed or ""), str(one.stuck or "")

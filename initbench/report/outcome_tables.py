@@ -1,20 +1,22 @@
-"""What became of the runs of each technique of one setting, and how accurate they are."""
+"""What became of the runs of each technique of one setting, and how good they are."""
 
 from collections.abc import Sequence
 
 from initbench.analysis.compare import Comparison
 from initbench.analysis.summaries import OK, SLOW, STUCK, Summary
 from initbench.render.blocks import Table
-from initbench.render.text import interval, percent, whole
-
-# How every order and every test counts a run without an accuracy.
-FAILED_SCORE = (
-    "a failed run scoring as always naming the most frequent class, or as the worst finished run where that is lower"
-)
+from initbench.render.text import interval, scored, spread, whole
+from initbench.tasks import Score
 
 
-def outcomes(comparison: Comparison, found: Sequence[Summary]) -> Table:
+def failed_score(score: Score) -> str:
+    """How every order and every test counts a run without a score."""
+    return f"a failed run scoring as {score.chance}, or as the worst finished run where that is {score.lower}"
+
+
+def outcomes(comparison: Comparison, setting: int, found: Sequence[Summary]) -> Table:
     """What became of the trials of each technique, and how soon they were at the target."""
+    score = comparison.score(setting)
     rows = tuple(
         (
             comparison.techniques[one.technique],
@@ -23,7 +25,7 @@ def outcomes(comparison: Comparison, found: Sequence[Summary]) -> Table:
             str(one.failed),
             f"{100 * one.lost[0]:.0f}–{100 * one.lost[1]:.0f}",
             whole(one.epochs),
-            percent(one.area),
+            scored(one.area, score),
         )
         for one in found
     )
@@ -31,38 +33,40 @@ def outcomes(comparison: Comparison, found: Sequence[Summary]) -> Table:
     caption = (
         "The n runs end ok, slow (never at the target on the validation split), at chance, or failed (diverged or not "
         "started). Lost are the last two: 95 % Wilson interval of their rate. Epochs: until the target, median over "
-        "all runs, ∞ if half of them miss it. Area: the validation accuracy in % averaged over the epochs."
+        f"all runs, ∞ if half of them miss it. Area: the {score.of('validation')} averaged over the epochs"
+        f"{'' if comparison.task(setting).of_loss is None else ', each at least as good as chance'}."
     )
     return Table(header, rows, title="What became of the runs", caption=caption)
 
 
-def accuracies(comparison: Comparison, found: Sequence[Summary]) -> Table:
-    """The distribution of the test accuracies of each technique.
+def accuracies(comparison: Comparison, setting: int, found: Sequence[Summary]) -> Table:
+    """The distribution of the test scores of each technique.
 
     Where runs failed it has two more columns: how many, and the mean that the ranks go by.
     """
+    score = comparison.score(setting)
     some_failed = any(one.failed for one in found)
     rows = tuple(
         (
             comparison.techniques[one.technique],
             str(one.finished),
             *([str(one.failed)] if some_failed else []),
-            percent(one.mean),
-            percent(one.sd),
-            interval(one.low, one.high),
-            percent(one.median),
-            interval(one.least, one.greatest),
-            *([percent(one.score)] if some_failed else []),
+            scored(one.mean, score),
+            spread(one.sd, score),
+            interval(one.low, one.high, score),
+            scored(one.median, score),
+            interval(one.least, one.greatest, score),
+            *([scored(one.score, score)] if some_failed else []),
             whole(one.rank),
         )
         for one in found
     )
-    failed, score = (["failed"], ["all runs"]) if some_failed else ([], [])
-    header = (comparison.what, "n", *failed, "mean", "sd", "95 % interval", "median", "range", *score, "rank")
+    failed, of_all = (["failed"], ["all runs"]) if some_failed else ([], [])
+    header = (comparison.what, "n", *failed, "mean", "sd", "95 % interval", "median", "range", *of_all, "rank")
     caption = (
-        "Test accuracy in % of the n runs that did not fail: mean, sd (n − 1), 95 % t interval of the mean, median, "
-        "range. "
+        f"{score.of('Test')}{score.less} of the n runs that did not fail: mean, sd (n − 1), 95 % t interval of the "
+        "mean, median, range. "
     )
     if some_failed:
-        caption += f"All runs: the mean over all of them, {FAILED_SCORE}; the rank goes by it. "
-    return Table(header, rows, title="Test accuracy", caption=f"{caption}Equal means share a rank.")
+        caption += f"All runs: the mean over all of them, {failed_score(score)}; the rank goes by it. "
+    return Table(header, rows, title=f"Test {score.name}", caption=f"{caption}Equal means share a rank.")

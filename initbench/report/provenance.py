@@ -1,5 +1,6 @@
 """Under what rules the numbers were made, and where."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from initbench.analysis.compare import Comparison, shared
 from initbench.analysis.trials import Trials, named, searched
 from initbench.records import Environment
 from initbench.records.columns import first_rows
-from initbench.render.text import NONE, counted, listed, percent
+from initbench.render.text import counted, listed, scored
+from initbench.tasks import TASKS, USUAL
 from initbench.values import exact
 
 
@@ -31,12 +33,17 @@ def protocol(comparison: Comparison, setting: int) -> str:
     batches = "the sizes compared" if by == "batch_size" else _own("batch_size", str(row["batch_size"]), tuned)
     data = identity.get("dataset")
     content = f" (content {data['sha256'][:12]}), inputs standardised ({data['standardize']})" if data else ""
+    task, score = comparison.task(setting), comparison.score(setting)
     # No class is empty: a majority of none is one that nobody recorded.
-    chance = percent(row["test_majority"] / row["test_total"]) if row["test_majority"] else NONE
+    known = row["test_majority"] if task.of_loss is None else row["test_total"]
+    chance, target = scored(float(row["chance"]) if known else math.nan, score), score.times * row["target"]
+    unit = f" {score.unit}" if score.unit else ""
+    loss = "" if task is TASKS[USUAL] else f", {task.loss}"
+    told = f" {score.name}" if score != TASKS[USUAL].score else ""
     return (
-        f"Protocol: {name}. {optimizer}, {rate} ({schedule}{warmup}), {epochs} of batches of {batches}; "
+        f"Protocol: {name}. {optimizer}, {rate} ({schedule}{warmup}), {epochs} of batches of {batches}{loss}; "
         f"{row['train_total']:,} training, {row['val_total']:,} validation and {row['test_total']:,} test samples"
-        f"{content}. Chance: {chance} %. Target on the validation split: {100 * row['target']:.4g} %."
+        f"{content}. Chance:{told} {chance}{unit}. Target on the validation split:{told} {target:.4g}{unit}."
     )
 
 

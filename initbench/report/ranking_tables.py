@@ -14,7 +14,9 @@ from initbench.analysis.rankings import (
 )
 from initbench.render.blocks import Block, Figure, Heading, Paragraph, Table
 from initbench.render.plots import Panel, Panels, Ranking
-from initbench.render.text import counted, interval, listed, number, percent, probability
+from initbench.render.text import counted, interval, listed, number, probability, scored
+from initbench.report.glance import told
+from initbench.tasks import Score
 
 _FACTORS = (1.0, 1.5, 2.0, 4.0)
 _LEAST_TECHNIQUES = 3
@@ -30,13 +32,17 @@ def across(comparison: Comparison) -> list[Block]:
             Heading("Across settings"),
             Paragraph("Fewer than three of what is compared have trials in every setting."),
         ]
+    score = comparison.score_of_all
+    if score is None:
+        refusal = f"Settings are told by different scores, {told(comparison, '').strip()}: choose those of one."
+        return [Heading("Across settings"), Paragraph(refusal)]
     gaps = [comparison.techniques[technique] for technique in design.left_out]
     left_out = f"Left out, as they have no trials in some settings: {listed(gaps)}."
     return [
         Heading("Across settings"),
         *([Paragraph(left_out)] if gaps else []),
         *_ranks(comparison, mean_ranks(design)),
-        _interquartile(design),
+        _interquartile(design, score),
         _profile(design),
     ]
 
@@ -73,15 +79,15 @@ def _ranks(comparison: Comparison, found: MeanRanks) -> list[Block]:
     return [Figure("ranks", "Mean ranks over settings", plot, table)]
 
 
-def _interquartile(design: BlockDesign) -> Table:
+def _interquartile(design: BlockDesign, score: Score) -> Table:
     rows = tuple(
-        (design.comparison.techniques[one.technique], percent(one.mean), interval(one.low, one.high))
+        (design.comparison.techniques[one.technique], scored(one.mean, score), interval(one.low, one.high, score))
         for one in interquartile_means(design)
     )
     caption = (
-        "Interquartile mean of the test accuracy in % over all settings and seeds (the mean of the middle half), "
-        f"with a 95 % interval from {statistics.RESAMPLES:,} bootstrap resamples of the seeds within each setting; a "
-        "failed run scores as chance, or as the worst finished run where that is lower."
+        f"Interquartile mean of the {score.of('test')}{score.less} over all settings and seeds (the mean of the middle "
+        f"half), with a 95 % interval from {statistics.RESAMPLES:,} bootstrap resamples of the seeds within each "
+        "setting; a failed run scores as chance, or as the worst finished run where that is lower."
     )
     header = (design.comparison.what, "IQM", "95 % interval")
     return Table(header, rows, title="Interquartile mean", caption=caption)

@@ -156,7 +156,7 @@ def _composition(
 
 
 # Few options say these, and every one of their group can be given them.
-_SELDOM: dict[str, Plain] = {"init": {"scheme": None}, "dataset": {"train": None}}
+_SELDOM: dict[str, Plain] = {"init": {"scheme": None}, "dataset": {"train": None, "task": None}}
 
 
 def _whole(group: str, node: Any) -> Any:

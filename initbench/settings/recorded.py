@@ -37,7 +37,7 @@ def request_of(
     """
     if trial.get("recipe") != RECIPE:
         raise InputError(f"it was trained by recipe {trial.get('recipe')}, and this initbench has recipe {RECIPE}")
-    where = tuple(f"{key}={value}" for key, value in asked.settings.items() if key in PLACES)
+    where = tuple(f"{key}={value}" for key, value in asked.settings.items() if key in PLACES or _reads(key, trial))
     base = _composed(asked.settings.get("dataset") or quoted(asked.dataset), (*where, *places), catalogue)
     plain = base | {group: _start(group, trial, asked, catalogue) for group in INIT_GROUPS}
     plain |= {name: trial[name] for name in ("activation", "optimizer", "depth", *VALUES)}
@@ -47,6 +47,8 @@ def request_of(
     plain["dataset"]["sha256"] = trial["dataset"]["sha256"]
     if trial["model"]["name"] != "module":
         plain["model"] = trial["model"]
+    elif "channels" in trial["model"]:
+        plain["model"] = base["model"] | {"channels": trial["model"]["channels"]}
     plain["bias"] = _bias(trial["bias"], asked.bias)
     plain |= {"width": list(trial["width"]), "seeds": [trial["seed"]], "protocol": {"name": "fixed"}, "options": None}
     wanted = request([plain], catalogue)
@@ -56,6 +58,12 @@ def request_of(
     if trial_key(found) != trial_key(trial):
         raise InputError(_unlike(trial, found))
     return replace(wanted, cells=(cell,))
+
+
+def _reads(key: str, trial: Mapping[str, Any]) -> bool:
+    """Whether a setting says how data are read, of which an identity has the content alone."""
+    group, _, name = key.partition(".")
+    return group == "dataset" and bool(name) and name not in trial["dataset"]
 
 
 @lru_cache(maxsize=64)

@@ -11,10 +11,10 @@ from typing import Any
 
 from initbench.activations import ACTIVATIONS, critical_gain, kurtosis, rms_gain, tat_slope, torch_gain
 from initbench.code import read
-from initbench.data import DatasetSpec
+from initbench.data import TOLD, DatasetSpec, tasks_of
 from initbench.data_driven import DATA_LAWS
 from initbench.engine.optimizers import OPTIMIZERS
-from initbench.errors import InputError
+from initbench.errors import InputError, unknown
 from initbench.initializers import BIASES, LAWS, Law
 from initbench.initializers.conformance import drawn
 from initbench.initializers.schemes import SCHEMES
@@ -163,9 +163,12 @@ def dataset(option: Option) -> DatasetSpec:
     """An option of the group ``dataset``.
 
     Raises:
-        InputError: a split of so many samples and a half.
+        InputError: a split of so many samples and a half, or a task that the data are not for.
     """
-    common = option.common
+    common, told = option.common, option.common.get("task")
+    allowed = tasks_of(option.kind)
+    if told is not None and told not in allowed:
+        raise unknown("dataset.task", told, allowed)
     for key in ("train", "val", "test"):
         if common.get(key) is not None and common[key] > 1 and not common[key].is_integer():
             raise InputError(
@@ -177,12 +180,13 @@ def dataset(option: Option) -> DatasetSpec:
     return DatasetSpec(
         name=name,
         source=option.kind,
-        options=tuple(sorted(option.params.items())),
+        options=tuple(sorted({**option.params, **({"task": told} if option.kind in TOLD else {})}.items())),
         val=common["val"],
         test=common.get("test", 0.0),
         standardize=common["standardize"],
         sha256=common.get("sha256"),
         train=common.get("train"),
+        task=told or allowed[0],
     )
 
 
@@ -214,7 +218,9 @@ def model(option: Option) -> Named:
         code = read(path("model.path", file)).hash(code_hash)
     except OSError as error:
         raise InputError(f"model.path: cannot read {error.filename or file}: {error.strerror or error}") from error
-    return Named("module", (("code", code), ("function", function), ("path", file)))
+    # Where they are first, nobody said so at first.
+    channels = (("channels", "last"),) if option.params["channels"] == "last" else ()
+    return Named("module", (*channels, ("code", code), ("function", function), ("path", file)))
 
 
 def width(value: int | list[int], depth: int, model: str) -> tuple[int, ...]:

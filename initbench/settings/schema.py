@@ -19,6 +19,7 @@ from initbench.initializers.fans import MODES
 from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS
 from initbench.signature import declared, refined
+from initbench.tasks import TASKS
 from initbench.values import Parameter
 
 
@@ -140,6 +141,7 @@ _DATA_LAW: dict[str, dict[str, Any]] = {
 _BIAS: dict[str, dict[str, Any]] = {"std": {"least": 0, "help": "standard deviation"}, "value": {"help": "of each"}}
 _SOURCE: dict[str, dict[str, Any]] = {
     "path": {"kind": Path, "help": "the file or folder"},
+    "drop": {"kind": str | int, "many": True, "optional": True, "help": "columns that are no features"},
     "root": {"kind": Path, "help": "where it is looked for and downloaded to; null: the user's cache folder"},
 }
 _SPLIT: dict[str, Any] = {"above": 0, "help": "size of the split: a fraction of the samples, or how many"}
@@ -153,6 +155,7 @@ _DATASET = (
     ),
     Parameter("train", None, optional=True, **_SPLIT),
     Parameter("sha256", None, str, optional=True, help="the content hash that the data must have"),
+    Parameter("task", None, str, choices=tuple(TASKS), optional=True, help="what is learned; none: what the data say"),
     Parameter("epochs", None, int, least=1, required=True, help="where the setting epochs is null"),
 )
 _NAME = Parameter("name", None, str, required=True, help="in tables")
@@ -237,7 +240,9 @@ def _of_activation(name: str) -> tuple[Parameter, ...]:
 
 
 def _of_source(name: str) -> tuple[Parameter, ...]:
-    return tuple(map(_positive, refined(declared(SOURCES[name], all_of_them=True), _SOURCE)))
+    # The task is a setting of every data set, and those that need to know it are told.
+    own = tuple(p for p in declared(SOURCES[name], all_of_them=True) if p.name != "task")
+    return tuple(map(_positive, refined(own, _SOURCE)))
 
 
 _TABLES: dict[str, tuple[Callable[[str], tuple[Parameter, ...]], Mapping[str, Any]]] = {

@@ -17,6 +17,7 @@ from initbench.engine.job import Floats, History, Job, Progress
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.threads import each
 from initbench.models import Architecture
+from initbench.tasks import USUAL
 
 # Compiled code comes back after about this much work: a second or a few.
 _CALL_FLOPS = 1e11
@@ -24,6 +25,8 @@ _CALL_FLOPS = 1e11
 
 def lack(architecture: Architecture, optimizer: str) -> str | None:
     """What keeps this engine from training networks of an architecture, in words; None if nothing does."""
+    if architecture.task != USUAL:
+        return f"the compiled engine trains for {USUAL} only, not for {architecture.task}"
     if not architecture.is_plain:
         return "the compiled engine trains multilayer perceptrons without normalisation only"
     if architecture.activation not in KERNELS:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from initbench.models.modules import output_of
+
 
 def _beside_tensors(module: nn.Module) -> list[object]:
     """What the parts of a module hold beside parameters and buffers, such that it differs when any of that changes."""
@@ -56,12 +58,13 @@ class StackedModule:
             given |= {name: given[name].detach().requires_grad_() for name in self._trained}
             self._leaves = [given[name] for name in self._trained]
         with torch.set_grad_enabled(training):
-            if alone:
-                logits = functional_call(self._module, given, (x[0],)).unsqueeze(0)
-            else:
-                logits = vmap(partial(functional_call, self._module))(given, (x,))
+            logits = self._output(given, x[0]).unsqueeze(0) if alone else vmap(self._output)(given, x)
         self._logits = logits
-        return logits.detach()  # type: ignore[no-any-return]
+        return logits.detach()
+
+    def _output(self, given: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        output: Tensor = output_of(functional_call(self._module, dict(given), (x,)))
+        return output
 
     def backward(self, grad: Tensor) -> Iterator[tuple[str, Tensor, Callable[[Tensor], object]]]:
         """The gradients of the parameters, in the module's order."""

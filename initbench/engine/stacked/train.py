@@ -1,6 +1,7 @@
 """Train networks with torch: side by side in a stack on a GPU, one per thread where a CPU has no compiled code."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from initbench.engine.stacked.stack import Stack
 from initbench.engine.stacked.state import OptimizerState
 from initbench.engine.stacked.training import Data, Training, on_device
 from initbench.engine.threads import each
+from initbench.tasks import TASKS
 
 _STEPS_BEFORE_CAPTURE = 3
 
@@ -76,8 +78,9 @@ def train_each(
     progress: Progress = lambda n_steps: None,
     checkpoints: Checkpoints = NONE,
     threads: int | None = None,
+    device: torch.device | None = None,
 ) -> History:
-    """:func:`train` on the CPU, every network by itself, on one thread from start to end.
+    """:func:`train`, every network by itself, on one thread from start to end.
 
     Its numbers depend on nothing but itself: no product is shared out among threads, and no other network is near.
 
@@ -87,9 +90,10 @@ def train_each(
         progress: called from the calling thread.
         checkpoints: asked and told from the threads that train.
         threads: how many networks to train at once; all processors if None.
+        device: where to train; the CPU if None.
     """
     history = History.empty(job)
-    device = torch.device("cpu")
+    device = device or torch.device("cpu")
     on_device(device, job.samples)
     steps, stop = np.zeros(len(job), np.int64), np.zeros(1, np.int64)
 
@@ -166,8 +170,10 @@ def _train(
         torch.tensor(order_of, device=device),
         build(params),
         OptimizerState(job.optimizer, {name: values[trials] for name, values in job.hyper.items()}, kind, device),
+        TASKS[samples.task],
         torch.tensor(lrs, dtype=kind, device=device),
         torch.zeros(n_steps, 2, len(trials), dtype=kind, device=device),
+        draws=partial(job.draws, int(trials[0])) if job.draws else None,
     )
 
     def validate(epoch: int) -> NDArray[np.bool_]:
@@ -175,7 +181,8 @@ def _train(
         loss, correct = (values.cpu().numpy() for values in training.evaluate(data, val, progress))
         finite: NDArray[np.bool_] = np.isfinite(loss)
         history.val_loss[training.trials[finite], epoch] = loss[finite] / len(samples.val)
-        history.val_correct[training.trials[finite], epoch] = correct[finite]
+        if training.task.counts:
+            history.val_correct[training.trials[finite], epoch] = correct[finite]
         return finite
 
     def state() -> State | None:
@@ -219,7 +226,8 @@ def _train(
         history.val_loss[gone, epoch + 1], history.val_correct[gone, epoch + 1] = np.nan, -1
         going = training.trials[~diverged]
         history.train_loss[going, epoch] = loss.sum(0)[~diverged] / n_train
-        history.train_correct[going, epoch] = correct.sum(0)[~diverged]
+        if training.task.counts:
+            history.train_correct[going, epoch] = correct.sum(0)[~diverged]
         training.epoch, training.at = epoch + 1, 0
         if diverged.any():
             training.keep(np.flatnonzero(~diverged))
@@ -230,6 +238,7 @@ def _finish(training: Training, rows: Ints, data: Data, test: Tensor, progress: 
     trials = training.trials[rows]
     loss, correct = training.evaluate(data, test, progress)
     history.test_loss[trials] = loss.cpu().numpy()[rows] / len(test)
-    history.test_correct[trials] = correct.cpu().numpy()[rows]
+    if training.task.counts:
+        history.test_correct[trials] = correct.cpu().numpy()[rows]
     for name, values in training.stack.params.items():
         history.params[name][trials] = values.cpu().numpy()[rows]

@@ -1,5 +1,7 @@
 """A stack of networks in training on a device: one step, one evaluation, and all that must be kept to go on later."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -8,36 +10,43 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from initbench.data import Samples
 from initbench.engine.checkpoints import State
 from initbench.engine.job import Floats, History, Ints, Progress
 from initbench.engine.stacked.stack import Stack
 from initbench.engine.stacked.state import OptimizerState
+from initbench.seeding import own_generators
+from initbench.tasks import Task
 
 _EVAL_ROWS = 1024
 
 
 @dataclass(frozen=True)
 class Data:
-    """The samples on the device."""
+    """The samples on the device; ``codes`` are the numbers of characters, and no quantities."""
 
     x: Tensor
     y: Tensor
     mean: Tensor
     std: Tensor
+    codes: bool = False
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``."""
+        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``; codes as int64."""
         x = self.x.index_select(0, rows.reshape(-1))
+        if self.codes:
+            return x.long().view(*rows.shape, -1)
         return torch.sub(x, self.mean).div_(self.std).view(*rows.shape, -1)
 
 
 @lru_cache(maxsize=1)
 def on_device(device: torch.device, samples: Samples) -> Data:
     """The samples on a device; the last ones that were asked for stay there."""
-    return Data(*(torch.tensor(a, device=device) for a in (samples.x, samples.y, samples.mean, samples.std)))
+    # Torch has little that works on uint16.
+    numbers = samples.x.astype(np.int32) if samples.x.dtype == np.uint16 else samples.x
+    x, y, mean, std = (torch.tensor(a, device=device) for a in (numbers, samples.y, samples.mean, samples.std))
+    return Data(x, y, mean, std, samples.vocabulary > 0)
 
 
 @dataclass
@@ -49,6 +58,8 @@ class Training:
         order_of: which of the orders each follows.
         stack: the networks.
         optimizer: of all of them.
+        task: what they learn.
+        draws: step to the stream of what the one network draws in it, if it does.
         lr: ``[trial, epoch, step]``.
         log: ``[step, 2, trial]``, see :meth:`step`, of the epoch they are in.
         epoch: whole epochs made.
@@ -59,10 +70,12 @@ class Training:
     order_of: Tensor
     stack: Stack
     optimizer: OptimizerState
+    task: Task
     lr: Tensor
     log: Tensor
     epoch: int = 0
     at: int = 0
+    draws: Callable[[int], np.random.Generator] | None = None
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -129,23 +142,21 @@ class Training:
             data: all samples.
             rows: ``[order, batch]``, the samples of this step.
             lr: ``[trial, 1, 1]``, this step's learning rates.
-            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples.
+            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples, 0 where
+                the task has none.
         """
         x, y = data.gather(rows), data.y[rows]
         if len(rows) == 1:
             x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
         else:
             x, y = x[self.order_of], y[self.order_of]
-        logits, target = self.stack.forward(x, training=True), y.unsqueeze(2)
-        torch.sum(logits.max(2).indices == y, 1, dtype=log.dtype, out=log[1])
-        log_p = log_softmax(logits, 2)
-        torch.sum(log_p.gather(2, target).squeeze(2), 1, out=log[0]).neg_()
-        # d(mean loss) / d(logit) = (softmax - one hot) / n
-        minus_one = torch.full((), -1.0, dtype=log_p.dtype, device=log_p.device).expand_as(target)
-        grad = log_p.exp_().scatter_add_(2, target, minus_one).div_(rows.shape[1])
-        self.optimizer.begin_step()
-        for name, param, add_gradient in self.stack.backward(grad):
-            self.optimizer.update(name, param, add_gradient, lr)
+        step = self.epoch * len(self.log) + self.at
+        # What a network draws in its forward pass it may draw again in the other.
+        with own_generators(self.draws(step)) if self.draws else nullcontext():
+            grad = self.task.gradient(self.stack.forward(x, training=True), y, log)
+            self.optimizer.begin_step()
+            for name, param, add_gradient in self.stack.backward(grad):
+                self.optimizer.update(name, param, add_gradient, lr)
 
     def evaluate(self, data: Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
         """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``.
@@ -156,8 +167,8 @@ class Training:
         correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
         for part in torch.split(rows, _EVAL_ROWS):
             progress(0)
-            logits = self.stack.forward(data.gather(part).expand(len(self), -1, -1))
-            y = data.y[part].expand(len(self), -1)
-            loss -= log_softmax(logits, 2).gather(2, y.unsqueeze(2)).squeeze(2).sum(1).double()
-            correct += (logits.max(2).indices == y).sum(1)
+            outputs = self.stack.forward(data.gather(part).expand(len(self), -1, -1))
+            lost, right = self.task.measure(outputs, data.y[part].expand(len(self), -1))
+            loss += lost
+            correct += right
         return loss, correct
