@@ -18,7 +18,9 @@ from initbench.experiment.progress import say
 from initbench.racing.document import Confirmation, document, in_race
 from initbench.racing.rounds import ROUNDS, Runner, leaving
 from initbench.records import columns, store
+from initbench.records.schema import OUTCOMES
 from initbench.settings.request import Request
+from initbench.tasks import Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +48,7 @@ class Race:
         confirmation: the recommended one against the model's own start on fresh seeds; None where that is the same.
         lines: the code to paste.
         told: what was left out, and why.
+        score: what the task of the data is told by.
         results: all final trials.
     """
 
@@ -53,6 +56,7 @@ class Race:
     confirmation: Confirmation | None
     lines: tuple[str, ...]
     told: tuple[str, ...]
+    score: Score
     results: Results = field(repr=False)
 
     @property
@@ -74,7 +78,7 @@ class Race:
 
     def document(self) -> "list[Block]":
         """All of it, as any format is made of."""
-        return document(self.runners, OWN, self.confirmation, self.lines, self.told)
+        return document(self.runners, OWN, self.confirmation, self.score, self.lines, self.told)
 
     def __repr__(self) -> str:
         from initbench.render.terminal import to_text
@@ -184,7 +188,8 @@ class _Track:
                 f"The best learning rate of {best.name} is at an edge of those tried ({rates}); others may be better."
             )
         confirmation, results = self.confirmed(best, rates)
-        return Race(tuple(runners.values()), confirmation, _code(best, self.model), tuple(self.told), results)
+        score = results.trials.columns.cells[0].task.score
+        return Race(tuple(runners.values()), confirmation, _code(best, self.model), tuple(self.told), score, results)
 
     def rates(self) -> str:
         """The learning rates that are tried, as the command line has them."""
@@ -264,14 +269,23 @@ class _Track:
     @staticmethod
     def scored(executed: Executed) -> dict[str, dict[str, Any]]:
         """What the records say of each candidate: its rate, its scores by seed, and how many failed."""
-        score = columns.done(executed.columns)
+        score, outcomes = columns.done(executed.columns), executed.columns.numbers["outcome"]
+        fails = {
+            key
+            for key, outcome in zip(executed.columns.key_texts(), outcomes.tolist(), strict=True)
+            if OUTCOMES[outcome] in ("diverged", "failed")
+        }
+        # Where there is no worst score, a run that failed counts as the worst one that did not.
+        finite = [value for value in score.values() if math.isfinite(value)]
+        worst = min(finite, default=0.0)
         found: dict[str, dict[str, Any]] = {}
         for cell, trials in executed.plan.by_cell():
             if cell.stage != "final":
                 continue
             # The plan's own order of the seeds is that of the request.
-            own = [score[trial.key] for trial in sorted(trials, key=lambda trial: trial.seed)]
-            found[cell.init.name] = {"lr": cell.lr, "scores": tuple(own), "failed": sum(value == 0 for value in own)}
+            keys = [trial.key for trial in sorted(trials, key=lambda trial: trial.seed)]
+            own = tuple(max(worst, score[key]) for key in keys)
+            found[cell.init.name] = {"lr": cell.lr, "scores": own, "failed": sum(key in fails for key in keys)}
         return found
 
     def confirmed(self, best: Runner, rates: str) -> tuple[Confirmation | None, Results]:
@@ -286,8 +300,6 @@ class _Track:
             return None, results
         row = results.contrasts(baseline=OWN).iloc[0]
         sign = 1 if row["a"] == best.name else -1
-        frame = results.frame()
-        means = frame.groupby("technique", observed=True)["test_accuracy"].mean()
         verdict = str(row["verdict"])
         if sign < 0:
             verdict = {"higher": "lower", "lower": "higher"}.get(verdict, verdict)
@@ -295,8 +307,6 @@ class _Track:
         return (
             Confirmation(
                 int(row["pairs"]),
-                float(means[OWN]),
-                float(means[best.name]),
                 sign * float(row["mean"]),
                 low,
                 high,

@@ -10,6 +10,7 @@ from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
 from initbench.render.plots import Strip, Strips
 from initbench.render.terminal import to_text
+from initbench.tasks import Score
 
 NONE = "–"
 _WIDTH = 120
@@ -21,21 +22,18 @@ class Confirmation:
 
     Attributes:
         seeds: how many.
-        own: the mean test score of the own start; ``recommended`` likewise.
-        mean: of the differences, ``low`` to ``high`` its 95 % interval.
+        mean: of the differences of test scores, ``low`` to ``high`` its 95 % interval.
         verdict: ``higher``, ``lower``, ``inseparable`` or ``untestable``.
     """
 
     seeds: int
-    own: float
-    recommended: float
     mean: float
     low: float
     high: float
     verdict: str
 
 
-def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | None) -> str:
+def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | None, score: Score) -> str:
     """What to use, and how sure that is, in some sentences."""
     left = in_race(runners)
     if not left:
@@ -56,7 +54,9 @@ def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | Non
         told += "Failed: " + ", ".join(f"{one.name} in {one.failed} of {len(one.scores)} runs" for one in failed) + ". "
     if confirmation is None:
         return told + ("It is the model's own start: there is nothing to change." if best.name == own else "")
-    gain = f"{100 * confirmation.mean:+.2f} points ({100 * confirmation.low:.2f} to {100 * confirmation.high:.2f})"
+    low, high = sorted((confirmation.low * score.times, confirmation.high * score.times))
+    gain = f"{confirmation.mean * score.times:+.{score.places}f} {score.points or score.name}"
+    gain += f"{score.less} ({low:+.{score.places}f} to {high:+.{score.places}f})"
     sure = {
         "higher": "which holds",
         "lower": "so keep the model's own start",
@@ -70,7 +70,12 @@ def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | Non
 
 
 def document(
-    runners: Sequence[Runner], own: str, confirmation: Confirmation | None, lines: Sequence[str], told: Sequence[str]
+    runners: Sequence[Runner],
+    own: str,
+    confirmation: Confirmation | None,
+    score: Score,
+    lines: Sequence[str],
+    told: Sequence[str],
 ) -> list[Block]:
     """The whole of it.
 
@@ -78,14 +83,15 @@ def document(
         runners: everyone.
         own: the name of the model's own start.
         confirmation: None where the own start is recommended.
+        score: what the task is told by.
         lines: the code to paste.
         told: what was left out for time, and the like.
     """
     return [
-        Paragraph(answer(runners, own, confirmation)),
+        Paragraph(answer(runners, own, confirmation, score)),
         *(Paragraph(one) for one in told),
-        table(runners),
-        _figure(runners),
+        table(runners, score),
+        _figure(runners, score),
         Heading("To paste", "paste"),
         Code(tuple(lines)),
     ]
@@ -97,7 +103,7 @@ def in_race(runners: Sequence[Runner]) -> list[Runner]:
     return sorted(left, key=lambda one: -one.mean)
 
 
-def table(runners: Sequence[Runner]) -> Table:
+def table(runners: Sequence[Runner], score: Score) -> Table:
     """A row for each candidate: those who are left share the first place."""
     left = in_race(runners)
     gone = sorted((one for one in runners if one.exit is not None), key=lambda one: -one.mean)
@@ -105,17 +111,16 @@ def table(runners: Sequence[Runner]) -> Table:
     rows = []
     for place, one in [*((1, one) for one in left), *((len(left) + i, one) for i, one in enumerate(gone, 1))]:
         why = "" if one.exit is None else f"{one.exit.against} is better (p = {one.exit.p:.1g}, {one.exit.seeds} seeds)"
-        spread = _sd(one.scores)
-        rows.append(
-            (
-                one.name, str(place), f"{one.lr:g}" if one.lr is not None else NONE, _points(one.mean), spread,
-                str(len(one.scores)), str(one.failed) if one.failed else "", why,
-            )
-        )  # fmt: skip
+        spread = _shown(_sd(one.scores), abs(score.times), score.places)
+        rate = f"{one.lr:g}" if one.lr is not None else NONE
+        mean = _shown(one.mean, score.times, score.places)
+        rows.append((one.name, str(place), rate, mean, spread, str(len(one.scores)), str(one.failed or ""), why))
     rows += [(one.name, NONE, NONE, NONE, NONE, "0", "", one.refused or "not trained") for one in never]
     header = ("initializer", "place", "lr", "validation", "sd", "runs", "failed", "why")
+    name = score.of("validation")
     caption = (
-        "Scores on validation data, in points; a failed run counts as 0. Who shares a place could not be told apart."
+        f"{name[0].upper()}{name[1:]}{score.less}; a run that failed counts as the worst. Who shares a place could not "
+        "be told apart."
     )
     return Table(header, tuple(rows), left=(0, 7), title="The race", caption=caption)
 
@@ -128,20 +133,20 @@ def text(blocks: Sequence[Block], form: str, model: str) -> str:
     return to_markdown(blocks) if form == "markdown" else to_text(blocks, _WIDTH)
 
 
-def _figure(runners: Sequence[Runner]) -> Figure:
+def _figure(runners: Sequence[Runner], told: Score) -> Figure:
     strips = tuple(
-        Strip(one.name, tuple(100 * score for score in one.scores), 100 * one.mean, math.nan, math.nan, one.failed)
+        Strip(one.name, tuple(told.times * score for score in one.scores), told.times * one.mean, math.nan, math.nan, 0)
         for one in [*in_race(runners), *(one for one in runners if one.exit is not None)]
     )
-    return Figure("race", "Every run", Strips("validation score, points", strips), table(runners), extra=True)
+    return Figure("race", "Every run", Strips(told.axis("validation"), strips), table(runners, told), extra=True)
 
 
-def _points(value: float) -> str:
-    return NONE if math.isnan(value) else f"{100 * value:.2f}"
+def _shown(value: float, times: float, places: int) -> str:
+    return NONE if math.isnan(value) else f"{times * value:.{places}f}"
 
 
-def _sd(scores: Sequence[float]) -> str:
+def _sd(scores: Sequence[float]) -> float:
     if len(scores) < 2:
-        return NONE
+        return math.nan
     mean = sum(scores) / len(scores)
-    return f"{100 * math.sqrt(sum((one - mean) ** 2 for one in scores) / (len(scores) - 1)):.2f}"
+    return math.sqrt(sum((one - mean) ** 2 for one in scores) / (len(scores) - 1))
