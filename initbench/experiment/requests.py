@@ -14,7 +14,7 @@ from initbench.errors import InputError, StorageError
 from initbench.experiment.plan import plan
 from initbench.files import kind, write
 from initbench.records.columns import Columns, done
-from initbench.settings.request import Request
+from initbench.settings.request import LOCAL, Request
 
 
 def keep(request: Request) -> Path:
@@ -25,7 +25,8 @@ def keep(request: Request) -> Path:
     """
     # The data of today: when a file has changed, what was asked for of it before is still to be found.
     cells = tuple(replace(cell, dataset=pinned(cell.dataset)) for cell in request.cells)
-    content = replace(request, cells=cells).to_json(anywhere=False)
+    # Who trains is not what was asked for.
+    content = replace(request, cells=cells, executor=LOCAL).to_json(anywhere=False)
     folder = request.folder.with_name("requests")
     target = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
     try:

@@ -14,7 +14,7 @@ import platform
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 
@@ -44,14 +44,20 @@ class Sharing:
     something to train, and left when all is trained: the last to leave leaves nothing behind.
     """
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, seen: Iterable[Path] | None = None) -> None:
+        """Takes nothing yet.
+
+        Args:
+            results: the folder.
+            seen: the files of records that are known already; None: those that are there.
+        """
         self._results = results
         self._folder = results / ".taken"
         self._lock = self._folder / "lock"
         self._path = self._folder / f"{uuid.uuid4().hex}.json"
         self._file: int | None = None
         self._made = False
-        self._seen = set(files([results]))
+        self._seen = set(files([results]) if seen is None else seen)
 
     def __enter__(self) -> "Sharing":
         self._made = not self._results.exists()
@@ -76,6 +82,10 @@ class Sharing:
                 if self._made:
                     self._results.rmdir()
 
+    def beside(self) -> "Sharing":
+        """Another part, of another thread of this process, which has seen the same records."""
+        return Sharing(self._results, self._seen)
+
     def sweep(self) -> None:
         """Remove what killed processes have left, where there is nothing to train."""
         if self._folder.exists():
@@ -96,7 +106,7 @@ class Sharing:
         Args:
             chunks: the keys of all that is to be trained.
             tell: takes a line for the user.
-            elsewhere: takes keys that others have recorded.
+            elsewhere: takes keys that others have recorded, none at every look meanwhile; what it raises ends this.
         """
         left = {key for chunk in chunks for key in chunk}
         queue = deque(chunks)
@@ -106,7 +116,7 @@ class Sharing:
                 yield part
                 left.difference_update(part)
             elif left:
-                self._wait(left, others, tell)
+                self._wait(left, others, tell, elsewhere)
             else:
                 return
 
@@ -131,11 +141,20 @@ class Sharing:
         elsewhere(there)
         return part, others
 
-    def _wait(self, left: set[str], others: Sequence[_Taken], tell: Callable[[str], None]) -> None:
+    def _wait(
+        self,
+        left: set[str],
+        others: Sequence[_Taken],
+        tell: Callable[[str], None],
+        elsewhere: Callable[[Set[str]], None],
+    ) -> None:
         """Until something of what is left is in nobody's hands any more."""
-        who = " and ".join(other.process for other in others if not left.isdisjoint(other.keys))
-        tell(f"waiting for {len(left)} trial{'s' * (len(left) > 1)} that {who} trains")
+        who = dict.fromkeys(other.process for other in others if not left.isdisjoint(other.keys))
+        # What other threads of this process train goes without saying.
+        if who.keys() != {_here()}:
+            tell(f"waiting for {len(left)} trial{'s' * (len(left) > 1)} that {' and '.join(who)} trains")
         while left <= frozenset[str]().union(*(other.keys for other in others)):
+            elsewhere(frozenset())
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             with self._alone() as alone:
                 others = self._others() if alone else []
@@ -192,10 +211,14 @@ class Sharing:
     def _write(self, keys: Sequence[str]) -> None:
         """Say which trials are ours: read by nobody before the lock of the folder is free again."""
         if self._file is not None:
-            content = msgspec.json.encode(_Taken(f"process {os.getpid()} on {platform.node()}", frozenset(keys)))
+            content = msgspec.json.encode(_Taken(_here(), frozenset(keys)))
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, 0)
                 os.pwrite(self._file, content, 0)
+
+
+def _here() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
 
 
 def _read(path: Path) -> list[_Taken]:

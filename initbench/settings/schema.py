@@ -98,6 +98,7 @@ SETTINGS: dict[str, Setting] = {
                 optional=True,
             )
         ),
+        _of_command(_option("executor", "executor", "who trains: processes here, or those of a cluster")),
         _of_command(_value("results", Path, "results", "folder of the records, for run and report alike")),
     )
 }
@@ -119,6 +120,22 @@ PROTOCOLS: dict[str, tuple[Parameter, ...]] = {
         ),
         Parameter("geometric", ("lr",), str, many=True, help="settings whose values go on by their own ratio"),
         Parameter("halving", False, bool, help="all for a part of the epochs, the better half for twice as many, ..."),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Who trains: what there is to say of it, and what can be set of it."""
+
+    about: str
+    parameters: tuple[Parameter, ...]
+
+
+EXECUTORS = {
+    "local": Executor(
+        "processes on this machine, each with its part of the processors",
+        (Parameter("processes", 1, int, least=1, help="that train side by side"),),
     ),
 }
 
@@ -247,5 +264,6 @@ _TABLES: dict[str, tuple[Callable[[str], tuple[Parameter, ...]], Mapping[str, An
     "activation": (_of_activation, ACTIVATIONS),
     "optimizer": (lambda name: OPTIMIZERS[name].parameters, OPTIMIZERS),
     "protocol": (PROTOCOLS.__getitem__, PROTOCOLS),
+    "executor": (lambda name: EXECUTORS[name].parameters, EXECUTORS),
     "experiment": (lambda name: (), {}),
 }
