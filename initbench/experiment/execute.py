@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from initbench.errors import StorageError, unknown
 from initbench.experiment import checkpoints
+from initbench.experiment.executors import RETRY, Sweep, train
+from initbench.experiment.executors import Retry as Retry
 from initbench.experiment.executors import Say as Say
-from initbench.experiment.executors import Sweep, train
 from initbench.experiment.plan import Plan, plan
 from initbench.experiment.progress import say
 from initbench.experiment.requests import keep
@@ -17,10 +17,6 @@ from initbench.records import columns, index, store
 from initbench.records.columns import Columns
 from initbench.records.schema import Labels
 from initbench.settings.request import Request
-
-# What may be trained again.
-Retry = Literal["failed"]
-RETRY = get_args(Retry)
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,8 @@ def execute(
     quiet: bool = False,
     retry: Retry | None = None,
     meanwhile: Callable[[], object] = lambda: None,
+    detach: bool = False,
+    turn: tuple[int, int] = (0, 1),
 ) -> Executed:
     """Train whatever of a request has no record yet.
 
@@ -80,13 +78,16 @@ def execute(
         quiet: show no progress.
         retry: ``failed``: also train again what could not be trained before.
         meanwhile: called while who trains starts, which takes a second or two; not where nothing is to train.
+        detach: do not wait for what is trained elsewhere.
+        turn: which one this is of how many that begin together, as :class:`Sharing` has it.
 
     Raises:
         InputError: what is asked for cannot be trained here.
+        Detached: it is trained elsewhere, and not waited for.
         StorageError: the results folder cannot be read or written.
     """
     sweep(store.leftover_folders([request.results]))
-    sharing = Sharing(request.results)
+    sharing = Sharing(request.results, turn=turn)
     now, there = planned(request, tell, retry)
     checkpoints.sweep(request.folder, lambda: now.done)
     if not now.todo:
@@ -97,7 +98,7 @@ def execute(
     trained = set[str]()
     # Where a protocol searches, what is to do next follows from what was done.
     while now.todo:
-        train(Sweep(now, request, sharing, tell, verbose, quiet, meanwhile))
+        train(Sweep(now, request, sharing, tell, verbose, quiet, meanwhile, detach, retry))
         trained |= {trial.key for trial in now.todo}
         now, there = planned(request, lambda line: None, retry, trained)
         if trained & {trial.key for trial in now.todo}:

@@ -17,18 +17,23 @@ from initbench.records.columns import Columns, done
 from initbench.settings.request import LOCAL, Request
 
 
+def file_of(request: Request) -> tuple[Path, bytes]:
+    """Where a request is kept, and as what."""
+    # The data of today: when a file has changed, what was asked for of it before is still to be found.
+    cells = tuple(replace(cell, dataset=pinned(cell.dataset)) for cell in request.cells)
+    # Who trains is not what was asked for.
+    content = replace(request, cells=cells, executor=LOCAL).to_json(anywhere=False)
+    name = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return request.folder.with_name("requests") / f"{name}.json", content
+
+
 def keep(request: Request) -> Path:
     """Write a request once, whole or not at all.
 
     Raises:
         StorageError: its folder cannot be written.
     """
-    # The data of today: when a file has changed, what was asked for of it before is still to be found.
-    cells = tuple(replace(cell, dataset=pinned(cell.dataset)) for cell in request.cells)
-    # Who trains is not what was asked for.
-    content = replace(request, cells=cells, executor=LOCAL).to_json(anywhere=False)
-    folder = request.folder.with_name("requests")
-    target = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
+    target, content = file_of(request)
     try:
         if not target.exists():
             write(target, content)

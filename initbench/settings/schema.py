@@ -137,6 +137,28 @@ EXECUTORS = {
         "processes on this machine, each with its part of the processors",
         (Parameter("processes", 1, int, least=1, help="that train side by side"),),
     ),
+    "slurm": Executor(
+        "a job array of Slurm; submitted by submitit: pip install 'initbench[slurm]'",
+        (
+            Parameter("workers", 8, int, least=1, help="jobs of the array; each trains what no other does"),
+            Parameter("parallel", None, int, least=1, optional=True, help="of them at once, at most; null: all"),
+            Parameter("minutes", 240, int, least=1, help="of a job, after which it is queued again, and goes on"),
+            Parameter("cpus", 4, int, least=1, help="of a job: a network is trained on each"),
+            Parameter("memory", 8.0, above=0, help="of a job, in GB"),
+            Parameter("gpus", 0, int, least=0, help="of a job"),
+            *(
+                Parameter(name, None, str, optional=True, help=f"of the jobs, as sbatch has it; null: {default}")
+                for name, default in (
+                    ("partition", "the cluster's own"),
+                    ("account", "the user's own"),
+                    ("qos", "the account's own"),
+                    ("constraint", "none"),
+                )
+            ),
+            Parameter("setup", None, str, optional=True, help="a shell line before a job's work: modules, variables"),
+            Parameter("python", None, str, optional=True, help="what runs Python on a node; null: as here"),
+        ),
+    ),
 }
 
 # A gain by name follows from the activation.

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
+from initbench.errors import InputError
 from initbench.experiment import process
 from initbench.experiment.coordinator import Chunk, Coordinator, Failure, Stopping, Workers
 from initbench.experiment.executors import Sweep
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 def train(sweep: Sweep) -> None:
     """As :func:`initbench.experiment.executors.train` has it."""
+    if sweep.detach:
+        raise InputError("--detach is for an executor that goes on without this command: executor=slurm")
     number = int(dict(sweep.request.executor.params)["processes"])
     with sweep.sharing:
         process.start(number)
