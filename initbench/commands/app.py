@@ -16,6 +16,7 @@ from initbench.commands.pack import pack, unpack
 from initbench.commands.probe import probe
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
+from initbench.commands.status import status
 from initbench.commands.stopping import stopped_line
 from initbench.commands.verify import verify
 from initbench.errors import InitbenchError, InputError, Stopped, StorageError
@@ -40,6 +41,7 @@ app.command(epilog="Example:  initbench probe init=he,xavier,orthogonal activati
 app.command(epilog="Example:  initbench claims he_beats_xavier_relu --run")(claims)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
+app.command(epilog="Example:  initbench status results")(status)
 app.command(epilog="Example:  initbench pack results/run")(pack)
 app.command(epilog="Example:  initbench unpack results/run")(unpack)
 app.command("list", epilog="Example:  initbench list initializers")(list_)

@@ -42,8 +42,8 @@ def keep(request: Request) -> Path:
     return target
 
 
-def kept(results: Path, name: str) -> list[Request]:
-    """The requests that were made under a name.
+def kept(results: Path, name: str) -> list[tuple[Path, Request]]:
+    """The requests that were made under a name, with their files.
 
     Raises:
         InputError: there is none, or a file that is no request.
@@ -55,7 +55,7 @@ def kept(results: Path, name: str) -> list[Request]:
         there = f"; there are: {', '.join(names)}" if names else ""
         raise InputError(f"nothing was asked for under the name '{name}' in {results}{there}")
     try:
-        return [_read(path) for path in files]
+        return [(path, _read(path)) for path in files]
     except OSError as error:
         raise StorageError(f"cannot read {error.filename}: {error.strerror or error}") from error
 
