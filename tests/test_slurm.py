@@ -142,7 +142,8 @@ def test_kills_of_members_and_of_two_drivers_at_once_cost_a_chunk_each() -> None
 def test_a_job_whose_time_is_up_is_queued_again_and_what_it_had_is_trained(initbench: Initbench) -> None:
     api.run(*LONG, results="local", quiet=True)
     assert initbench("run", *LONG, *ON_SLURM, "results=slurm", "--detach").code == 0
-    until(lambda: Path("slurm/run/records").exists() and members())
+    # Before, it is only being started, and a signal would end it.
+    until(lambda: records.files([Path("slurm")]))
     number = job("slurm")
     # What Slurm sends before the end.
     subprocess.run(["scancel", "--signal=USR2", f"{number}_0"], check=True)

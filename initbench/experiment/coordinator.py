@@ -38,6 +38,8 @@ from initbench.settings.request import Request
 
 _log = logging.getLogger(__name__)
 
+_NONE = -1
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -65,10 +67,18 @@ class Workers(Protocol):
     """Where workers come from and go to, as :mod:`initbench.experiment.process` has it."""
 
     def take(self) -> Worker:
-        """One that nobody else has."""
+        """One that nobody else has.
+
+        Raises:
+            NoPlace: not now, and others are at work.
+        """
 
     def give_back(self, worker: Worker) -> None:
         """It is not needed any more, or is of no use."""
+
+
+class NoPlace(Exception):
+    """There is no place for one more worker, and there are others."""
 
 
 class Stopping(Exception):
@@ -237,15 +247,19 @@ class Coordinator:
 
     def _asked(self, command: Divide | Fail) -> Divided | Done:
         """The answer to a command in which no user's code runs."""
-        try:
-            with self._at_work() as worker:
-                worker.send(command)
-                while True:
-                    answer = worker.receive()
-                    if isinstance(answer, Divided | Done):
-                        return answer
-        except Died as died:
-            raise _unexpected(died) from died
+        again = False
+        while True:
+            try:
+                with self._at_work() as worker:
+                    worker.send(command)
+                    while True:
+                        answer = worker.receive()
+                        if isinstance(answer, Divided | Done):
+                            return answer
+            except Died as died:
+                if again or not died.from_outside:
+                    raise _unexpected(died) from died
+                again = True
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[Worker]:
@@ -315,14 +329,17 @@ class Coordinator:
                         return False
                 elif isinstance(answer, Checked):
                     self.device, self._checks = answer.device, answer.checks
+                    self._again.discard(_NONE)
                     return True
         except Died as died:
             if self._stopping:
                 raise
-            if checking is None:
+            # Before the first check there is nothing that it could be due to.
+            check = checking.check if checking else _NONE
+            if died.from_outside and check not in self._again:
+                self._again.add(check)
+            elif checking is None:
                 raise _unexpected(died) from died
-            if died.from_outside and checking.check not in self._again:
-                self._again.add(checking.check)
             else:
                 self._refuse(checking, Failure(died.reason))
             return False

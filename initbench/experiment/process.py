@@ -46,7 +46,12 @@ class Trace(Exception):
         return "\n" + str(self.args[0])
 
 
-_ERRORS = {"input": InputError, "storage": StorageError, "memory": MemoryError, "internal": RuntimeError}
+ERRORS: dict[messages.Kind, type[Exception]] = {
+    "input": InputError,
+    "storage": StorageError,
+    "memory": MemoryError,
+    "internal": RuntimeError,
+}
 
 
 class Worker:
@@ -114,7 +119,7 @@ class Worker:
             elif isinstance(found, Ended):
                 raise _died(found.code)
             elif isinstance(found, Error):
-                raise _ERRORS[found.kind](found.message) from Trace(found.trace)
+                raise ERRORS[found.kind](found.message) from Trace(found.trace)
             else:
                 return found
 

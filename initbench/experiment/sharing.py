@@ -90,6 +90,11 @@ class Sharing:
         """Another part, of another thread of this process, which has seen the same records."""
         return Sharing(self._results, self._seen)
 
+    def release(self) -> None:
+        """Leave what is taken to others."""
+        with self._alone():
+            self._write(())
+
     def others(self) -> list[Taken]:
         """What live processes have taken; for whoever takes nothing himself."""
         if not self._folder.exists():

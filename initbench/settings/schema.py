@@ -159,6 +159,15 @@ EXECUTORS = {
             Parameter("python", None, str, optional=True, help="what runs Python on a node; null: as here"),
         ),
     ),
+    "ray": Executor(
+        "workers of a Ray cluster, or of one that is started here: pip install 'initbench[ray]'",
+        (
+            Parameter("address", None, str, optional=True, help="of the cluster; null: RAY_ADDRESS, or one here"),
+            Parameter("workers", None, int, least=1, optional=True, help="at once; null: as many as have a place"),
+            Parameter("cpus", 1, int, least=1, help="of a worker: a network is trained on each"),
+            Parameter("gpus", 0.0, least=0, help="of a worker; a fraction where several share one"),
+        ),
+    ),
 }
 
 # A gain by name follows from the activation.

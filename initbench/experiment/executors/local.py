@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from initbench.errors import InputError
 from initbench.experiment import process
-from initbench.experiment.coordinator import Chunk, Coordinator, Failure, Stopping, Workers
+from initbench.experiment.coordinator import Chunk, Coordinator, Failure, NoPlace, Stopping, Workers
 from initbench.experiment.executors import Sweep
 from initbench.experiment.plan import budget
 from initbench.experiment.progress import progress
@@ -84,7 +84,21 @@ def _share(
             counted.update(fresh)
             advance(sum(steps[of[key]] for key in fresh))
 
+    working = number
+
     def work(sharing: Sharing) -> None:
+        nonlocal working
+        try:
+            train_parts(sharing)
+        except NoPlace:
+            with counting:
+                working -= 1
+                if not working:
+                    raise
+            # For those that have one.
+            sharing.release()
+
+    def train_parts(sharing: Sharing) -> None:
         for part in sharing.parts(keys, sweep.tell, elsewhere):
             with counting:
                 counted.update(part)
@@ -101,8 +115,8 @@ def _share(
         return
     with ThreadPoolExecutor(number) as pool:
         try:
-            working = [pool.submit(work, sweep.sharing), *(pool.submit(work_beside) for _ in range(number - 1))]
-            for future in wait(working, return_when=FIRST_EXCEPTION).done:
+            lanes = [pool.submit(work, sweep.sharing), *(pool.submit(work_beside) for _ in range(number - 1))]
+            for future in wait(lanes, return_when=FIRST_EXCEPTION).done:
                 future.result()
         except BaseException:
             coordinator.stop()

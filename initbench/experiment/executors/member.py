@@ -73,7 +73,7 @@ def work(file: Path, number: int, of: int) -> None:
         os.environ.setdefault(THREADS, cpus)
     try:
         handed = msgspec.json.decode(file.read_bytes(), type=Handed)
-        _check(handed.versions)
+        check(handed.versions)
         request = replace(Request.from_json(bytes(handed.request)), executor=LOCAL)
         execute(request, say, verbose=True, quiet=True, retry=handed.retry, turn=(number, of))
     except InitbenchError as error:
@@ -81,13 +81,15 @@ def work(file: Path, number: int, of: int) -> None:
         write(file.with_name(f"{number}.error"), f"{platform.node()}: {error}".encode(errors="replace"))
 
 
-def _check(there: dict[str, str]) -> None:
+def check(there: dict[str, str]) -> None:
+    """See that what trains here is as it is there.
+
+    Raises:
+        InputError: it is not, so that a number might differ in its bits.
+    """
     here = versions()
-    differ = [
-        f"{name} {here.get(name, 'none')} here and {there[name]} there"
-        for name in there
-        if here.get(name) != there[name]
-    ]
+    names = [name for name in there if here.get(name) != there[name]]
+    differ = [f"{name} {here.get(name, 'none')} here and {there[name]} there" for name in names]
     if differ:
         raise InputError(f"another installation than the one that asks: {', '.join(differ)}")
 

@@ -150,7 +150,8 @@ def _wait(sweep: Sweep, folder: Path, job: str) -> None:
                 ended = None
             elif ended is None:
                 ended = time.monotonic()
-            elif time.monotonic() - ended > _PATIENCE_SECONDS:
+            # One that says why it ended leaves nothing to wait for.
+            elif told or time.monotonic() - ended > _PATIENCE_SECONDS:
                 why = next(iter(told), f"see the logs in {folder / 'jobs'}")
                 raise InputError(f"job {job} has ended, and {len(left)} trials have no record: {why}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
