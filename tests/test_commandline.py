@@ -125,9 +125,10 @@ def test_an_option_from_a_plugin_or_a_folder_is_named(tmp_path: Path) -> None:
 def test_every_setting_is_told_or_is_of_the_command() -> None:
     (cell,) = compose(["protocol=tuned", "init_first=he", "init_output=he", "bias=zeros"])
     named = overrides(cell)
-    assert set(SETTINGS) - set(named) == {"lr", "seeds", "device", "blas", "timeout", "results", "experiment", "name"}
+    of_the_command = {"device", "blas", "timeout", "executor", "results", "experiment", "name"}
+    assert set(SETTINGS) - set(named) == {"lr", "seeds", *of_the_command}
     assert [key for key in named if key in SETTINGS] == [name for name in SETTINGS if name in named]
-    assert set(GROUPS) <= {*named, "experiment"}
+    assert set(GROUPS) <= {*named, "experiment", "executor"}
 
 
 def test_where_a_data_set_is_looked_for_is_not_told() -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -72,8 +72,12 @@ def test_a_damaged_record_is_none(tmp_path: Path, one: Sharing) -> None:
     assert list(one.parts([MORE])) == [MORE]
 
 
-def test_it_waits_for_what_another_process_trains(tmp_path: Path, one: Sharing) -> None:
-    part = next(one.parts([KEYS]))
+def test_it_waits_for_what_another_process_trains(
+    tmp_path: Path, one: Sharing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(os, "getpid", lambda: 7)
+        part = next(one.parts([KEYS]))
     told: list[str] = []
 
     def tell(line: str) -> None:
@@ -83,7 +87,36 @@ def test_it_waits_for_what_another_process_trains(tmp_path: Path, one: Sharing) 
 
     with Sharing(tmp_path) as two:
         assert list(two.parts([KEYS], tell)) == []
-    assert told == [f"waiting for 8 trials that process {os.getpid()} on {os.uname().nodename} trains"]
+    assert told == [f"waiting for 8 trials that process 7 on {os.uname().nodename} trains"]
+
+
+def test_it_waits_in_silence_for_another_thread_of_its_process(tmp_path: Path, one: Sharing) -> None:
+    part = next(one.parts([KEYS]))
+    looks: list[int] = []
+
+    def elsewhere(keys: Set[str]) -> None:
+        looks.append(len(keys))
+        if len(looks) == 3:
+            publish(tmp_path, part)
+            one.__exit__(None, None, None)
+
+    with one.beside() as two:
+        assert list(two.parts([KEYS], pytest.fail, elsewhere)) == []
+    assert looks == [0, 0, 0, 8]
+
+
+def test_whoever_waits_can_be_ended(tmp_path: Path, one: Sharing) -> None:
+    next(one.parts([KEYS]))
+
+    def stop(keys: Set[str]) -> None:
+        if waiting:
+            raise KeyboardInterrupt
+        waiting.append(True)
+
+    waiting: list[bool] = []
+    with pytest.raises(KeyboardInterrupt), one.beside() as two:
+        list(two.parts([KEYS], elsewhere=stop))
+    assert len(list((tmp_path / ".taken").glob("*.json"))) == 1
 
 
 HOLDER = """

@@ -77,7 +77,7 @@ def read(
     if request is not None or names:
         from initbench.experiment.requests import exactly, kept
 
-        requests = [one for name in names for folder in folders for one in kept(folder, str(name))]
+        requests = [one for name in names for folder in folders for _, one in kept(folder, str(name))]
         columns = exactly(requests if request is None else [request], columns)
         if not len(columns):
             raise InputError("nothing of this is trained yet; 'initbench run' with the same settings trains it")

@@ -84,14 +84,18 @@ def train(
     quiet: bool = False,
     retry: Retry | None = None,
     meanwhile: Callable[[], object] = lambda: None,
+    detach: bool = False,
 ) -> Results:
     """Train whatever of a request has no record yet, and return all of it: :func:`execute`, with its arguments.
 
     Raises:
         InputError: what is asked for cannot be trained here.
+        Detached: it is trained elsewhere, and not waited for.
         StorageError: the results folder cannot be read or written.
     """
-    executed = execute(request, tell=tell, verbose=verbose, quiet=quiet, retry=retry, meanwhile=meanwhile)
+    executed = execute(
+        request, tell=tell, verbose=verbose, quiet=quiet, retry=retry, meanwhile=meanwhile, detach=detach
+    )
     return Results(to_trials(executed.columns))
 
 

@@ -18,6 +18,7 @@ from initbench.commands.probe import probe
 from initbench.commands.race import race
 from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
+from initbench.commands.status import status
 from initbench.commands.stopping import stopped_line
 from initbench.commands.verify import verify
 from initbench.errors import InitbenchError, InputError, Stopped, StorageError
@@ -44,6 +45,7 @@ app.command(epilog="Example:  initbench diagnose model.py:build dataset=mnist --
 app.command(epilog="Example:  initbench race model.py:build dataset=mnist epochs=2 --minutes 10")(race)
 app.command(epilog="Example:  initbench verify results init=he dataset.root=DIR --sample 10")(verify)
 app.command(epilog="Example:  initbench doctor results")(doctor)
+app.command(epilog="Example:  initbench status results")(status)
 app.command(epilog="Example:  initbench pack results/run")(pack)
 app.command(epilog="Example:  initbench unpack results/run")(unpack)
 app.command("list", epilog="Example:  initbench list initializers")(list_)

@@ -14,7 +14,7 @@ def list_(
         str | None,
         typer.Argument(
             help="initializers, frameworks (their names' laws), biases, activations, datasets, models, optimizers, "
-            "protocols, experiments, schemes or settings."
+            "protocols, executors, experiments, schemes or settings."
         ),
     ] = None,
     config_dir: ConfigDir = None,

@@ -22,7 +22,7 @@ from initbench.settings.options import option_files
 from initbench.settings.overrides import quoted
 from initbench.settings.request import request
 from initbench.settings.resolve import initializer
-from initbench.settings.schema import SETTINGS, kinds, parameters
+from initbench.settings.schema import EXECUTORS, SETTINGS, kinds, parameters
 from initbench.trial import Named
 from initbench.values import plain
 
@@ -187,6 +187,10 @@ def _optimizer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     return optimizer.formula, plain(optimizer.lr), _params(node, "name") or "–", optimizer.source
 
 
+def _executor(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
+    return EXECUTORS[node["name"]].about, _params(node, "name") or "–"
+
+
 def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     settings: dict[str, Any] = {}
     for key, value in node.items():
@@ -208,6 +212,7 @@ GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node, Catalogue], tuple[
     "models": ("model", ("what", "defaults"), _model),
     "optimizers": ("optimizer", ("law", "lr", "defaults", "source"), _optimizer),
     "protocols": ("protocol", ("defaults",), lambda node, catalogue: (_params(node, "name") or "lr",)),
+    "executors": ("executor", ("what", "defaults"), _executor),
     "experiments": ("experiment", ("settings",), _preset),
     "schemes": ("scheme", (), lambda node, catalogue: ()),
     "settings": ("settings", (), lambda node, catalogue: ()),

@@ -19,6 +19,9 @@ ShowConfig = Annotated[bool, typer.Option("--config", help="Print the resolved s
 Again = Annotated[
     str | None, typer.Option("--retry", metavar="failed", help="Train again what could not be trained before.")
 ]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Submit to executor=slurm and do not wait; the same command collects.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Also tell where and how the training is done.")]
 Multirun = Annotated[bool, typer.Option("--multirun", "-m", hidden=True)]
 
@@ -31,6 +34,7 @@ def run(
     config: ShowConfig = False,
     verbose: Verbose = False,
     retry: Again = None,
+    detach: Detach = False,
     multirun: Multirun = False,
     debug: Debug = False,
 ) -> None:
@@ -38,7 +42,7 @@ def run(
 
     The same command again resumes, or says that there is nothing to do.
     """
-    _run(overrides or [], config_dir, plugin or [], dry_run, config, verbose, retry)
+    _run(overrides or [], config_dir, plugin or [], dry_run, config, verbose, retry, detach)
 
 
 def reproduce(
@@ -49,11 +53,12 @@ def reproduce(
     config: ShowConfig = False,
     verbose: Verbose = False,
     retry: Again = None,
+    detach: Detach = False,
     multirun: Multirun = False,
     debug: Debug = False,
 ) -> None:
     """The articles' ten techniques, ten runs each, and the report: the main job, in one command."""
-    _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose, retry)
+    _run(["experiment=d4", *(overrides or [])], config_dir, plugin or [], dry_run, config, verbose, retry, detach)
 
 
 @resumable()
@@ -65,9 +70,11 @@ def _run(
     show_config: bool,
     verbose: bool,
     retry: str | None,
+    detach: bool,
 ) -> None:
     from initbench.api.run import ask, failures, train
     from initbench.experiment.execute import planned
+    from initbench.experiment.executors import Detached
     from initbench.experiment.plan import lines_of
     from initbench.experiment.progress import say
     from initbench.experiment.reasons import reasons
@@ -96,7 +103,11 @@ def _run(
         now, there = planned(wanted, retry=again)
         print_lines(lines_of(now, reasons(now, there.cells)))
         return
-    results = train(wanted, verbose=verbose, retry=again, meanwhile=ready_to_print)
+    try:
+        results = train(wanted, verbose=verbose, retry=again, meanwhile=ready_to_print, detach=detach)
+    except Detached:
+        say("the same command collects what is done; initbench status tells how far it is")
+        return
     print_report(results.trials, Options(), "rich", None)
     failed = failures(results)
     for line in failed:

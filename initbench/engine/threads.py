@@ -1,19 +1,19 @@
 """One network per thread: who trains next, how far all are, and how they stop."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import torch
 
 from initbench.engine.job import Ints, Progress
+from initbench.processors import processors
 
 _SECONDS_BETWEEN_PROGRESS = 0.05
 
 
 def n_threads() -> int:
     """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors()
 
 
 def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progress, threads: int | None = None) -> None:

@@ -5,10 +5,13 @@ in halves, by a new worker where the old one is gone, until the trial is found; 
 others the same results as ever, since a trial does not depend on which trials are trained with it. Needs no torch.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Protocol
 
 import msgspec
 
@@ -30,9 +33,12 @@ from initbench.experiment.messages import (
 )
 from initbench.experiment.plan import Trial
 from initbench.experiment.process import Died, Trace, Worker
+from initbench.processors import THREADS
 from initbench.settings.request import Request
 
 _log = logging.getLogger(__name__)
+
+_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,32 @@ class Failure:
         return error
 
 
+class Workers(Protocol):
+    """Where workers come from and go to, as :mod:`initbench.experiment.process` has it."""
+
+    def take(self) -> Worker:
+        """One that nobody else has.
+
+        Raises:
+            NoPlace: not now, and others are at work.
+        """
+
+    def give_back(self, worker: Worker) -> None:
+        """It is not needed any more, or is of no use."""
+
+
+class NoPlace(Exception):
+    """There is no place for one more worker, and there are others."""
+
+
+class Stopping(Exception):
+    """Nothing is trained any more."""
+
+
 class Coordinator:
-    """Has trials checked, divided into chunks, and trained, in a worker that is its own as long as it is entered.
+    """Has trials checked, divided into chunks, and trained, in workers that are its own as long as it is entered.
+
+    Chunks may be trained from several threads at once, each in a worker of its own.
 
     Attributes:
         todo: the trials; their numbers are their places in it.
@@ -66,7 +96,23 @@ class Coordinator:
         refused: those that cannot be trained, by their numbers, and why; known once they are checked.
     """
 
-    def __init__(self, request: Request, todo: Sequence[Trial], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        todo: Sequence[Trial],
+        tell: Callable[[str], None],
+        workers: Workers = process,
+        threads: int | None = None,
+    ) -> None:
+        """What is to train.
+
+        Args:
+            request: what is asked for.
+            todo: those of its trials that are to be trained.
+            tell: takes a line for the user.
+            workers: who trains.
+            threads: of each of them; as many as it may have processors if None.
+        """
         self.todo = todo
         self.device = ""
         self.refused: dict[int, Failure] = {}
@@ -76,9 +122,18 @@ class Coordinator:
         self._request = msgspec.Raw(replace(request, cells=tuple(cells), seeds=()).to_json(anywhere=False))
         # Modules and laws of users stay in a process for as long as it lives.
         self._foreign = bool(request.catalogue.plugins) or any(cell.model.name == "module" for cell in cells)
-        self._worker: Worker | None = None
+        self._workers = workers
+        self._part: dict[str, bytes | None] = {THREADS: str(threads).encode()} if threads else {}
+        # Those that have the work, and of them those that are at it.
+        self._free, self._busy = list[Worker](), set[Worker]()
+        self._stopping, self._changing = False, threading.Lock()
         self._checks, self._again = 0, set[int]()
         self._refused_cells: dict[int, Failure] = {}
+
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping
 
     def __enter__(self) -> "Coordinator":
         return self
@@ -86,16 +141,21 @@ class Coordinator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        worker, self._worker = self._worker, None
-        if worker is None:
-            return
-        # One that was interrupted is not done.
-        if not (error is None or isinstance(error, InitbenchError)):
-            worker.stop()
-            return
-        if self._foreign:
-            worker.renew()
-        process.give_back(worker)
+        while self._free:
+            worker = self._free.pop()
+            # What was interrupted is not done.
+            if not (error is None or isinstance(error, InitbenchError)):
+                worker.stop()
+            elif self._foreign:
+                worker.renew()
+            self._workers.give_back(worker)
+
+    def stop(self) -> None:
+        """From now on nothing is trained: who is at it ends, and threads that train raise :class:`Stopping`."""
+        with self._changing:
+            self._stopping = True
+            for worker in self._busy:
+                worker.end()
 
     def check(self) -> None:
         """Run every module and every initializer once; what fails is ``refused``.
@@ -104,7 +164,8 @@ class Coordinator:
             InputError: a device, a data set or a user's file is not here, whatever the trials are.
             StorageError, MemoryError: as :meth:`initbench.experiment.process.Worker.receive`.
         """
-        self._at_work()
+        with self._at_work():
+            pass
         self.refused = {
             number: self._refused_cells[cell] for number, cell in enumerate(self._cells) if cell in self._refused_cells
         }
@@ -164,22 +225,21 @@ class Coordinator:
         """Train some trials together, once; why that ended early, if it did."""
         made = 0
         ended: Failed | Died | None = None
-        worker = self._at_work()
         try:
-            worker.send(Train(list(part)))
-            while ended is None:
-                answer = worker.receive(self._limit)
-                if isinstance(answer, Progress):
-                    made += answer.steps
-                    advance(answer.steps)
-                elif isinstance(answer, Done):
-                    return None
-                elif isinstance(answer, Failed):
-                    ended = answer
-                    if answer.memory:
-                        self._dismiss()
+            with self._at_work() as worker:
+                worker.send(Train(list(part)))
+                while ended is None:
+                    answer = worker.receive(self._limit)
+                    if isinstance(answer, Progress):
+                        made += answer.steps
+                        advance(answer.steps)
+                    elif isinstance(answer, Done):
+                        return None
+                    elif isinstance(answer, Failed):
+                        ended = answer
+                        if answer.memory:
+                            raise _emptied(worker, answer.reason)
         except Died as died:
-            self._lost()
             ended = died
         _log.info("%d trials ended early: %s", len(part), ended.reason)
         advance(-made)
@@ -187,26 +247,60 @@ class Coordinator:
 
     def _asked(self, command: Divide | Fail) -> Divided | Done:
         """The answer to a command in which no user's code runs."""
-        worker = self._at_work()
-        try:
-            worker.send(command)
-            while True:
-                answer = worker.receive()
-                if isinstance(answer, Divided | Done):
-                    return answer
-        except Died as died:
-            self._lost()
-            raise _unexpected(died) from died
+        again = False
+        while True:
+            try:
+                with self._at_work() as worker:
+                    worker.send(command)
+                    while True:
+                        answer = worker.receive()
+                        if isinstance(answer, Divided | Done):
+                            return answer
+            except Died as died:
+                if again or not died.from_outside:
+                    raise _unexpected(died) from died
+                again = True
 
-    def _at_work(self) -> Worker:
-        """The worker; where there is none a new one, which is given the work, and checks what is not checked yet."""
-        while self._worker is None:
-            self._worker = process.take()
-            self._hand_over(self._worker)
-        return self._worker
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[Worker]:
+        """A worker; where none is free a new one, which is given the work, and checks what is not checked yet.
 
-    def _hand_over(self, worker: Worker) -> None:
-        """Give a worker the work. If it ends in a check, the cells of that check are refused."""
+        Raises:
+            Stopping: nothing is trained any more, and what the worker said last is of no meaning.
+        """
+        while True:
+            with self._changing:
+                worker = self._free.pop() if self._free else None
+            ready, lost = worker is not None, False
+            worker = worker or self._workers.take()
+            with self._changing:
+                self._busy.add(worker)
+                if self._stopping:
+                    worker.end()
+            try:
+                if ready or self._hand_over(worker):
+                    yield worker
+                    return
+                lost = True
+            except Died:
+                lost = True
+                if self._stopping:
+                    raise Stopping from None
+                raise
+            finally:
+                with self._changing:
+                    self._busy.remove(worker)
+                    if not lost:
+                        self._free.append(worker)
+                if lost:
+                    self._workers.give_back(worker)
+
+    def _hand_over(self, worker: Worker) -> bool:
+        """Give a worker the work; whether it has it. If it ends in a check, the cells of that check are refused.
+
+        Raises:
+            Died: nothing is trained any more.
+        """
         checking: Checking | None = None
         work = Work(
             request=self._request,
@@ -215,7 +309,7 @@ class Coordinator:
             checks=self._checks,
             refused=list(self._refused_cells),
             folder=process.folder(),
-            environment=process.followed(),
+            environment=process.followed() | self._part,
             log=logging.getLogger("initbench").getEffectiveLevel(),
         )
         try:
@@ -231,35 +325,34 @@ class Coordinator:
                     assert checking is not None
                     self._refuse(checking, Failure(answer.reason, answer.trace))
                     if answer.memory:
-                        self._dismiss()
-                        return
+                        _emptied(worker, answer.reason)
+                        return False
                 elif isinstance(answer, Checked):
                     self.device, self._checks = answer.device, answer.checks
-                    return
+                    self._again.discard(_NONE)
+                    return True
         except Died as died:
-            self._lost()
-            if checking is None:
+            if self._stopping:
+                raise
+            # Before the first check there is nothing that it could be due to.
+            check = checking.check if checking else _NONE
+            if died.from_outside and check not in self._again:
+                self._again.add(check)
+            elif checking is None:
                 raise _unexpected(died) from died
-            if died.from_outside and checking.check not in self._again:
-                self._again.add(checking.check)
             else:
                 self._refuse(checking, Failure(died.reason))
+            return False
 
     def _refuse(self, checking: Checking, failure: Failure) -> None:
         self._checks = checking.check + 1
         self._refused_cells |= dict.fromkeys(checking.cells, failure)
 
-    def _dismiss(self) -> None:
-        """A process that ran out of memory is not used again: what it still holds may be too much."""
-        if self._worker is not None:
-            self._worker.renew()
-        self._lost()
 
-    def _lost(self) -> None:
-        """It has nothing to do with us any more."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            process.give_back(worker)
+def _emptied(worker: Worker, reason: str) -> Died:
+    """A process that ran out of memory is not used again: what it still holds may be too much."""
+    worker.renew()
+    return Died(reason)
 
 
 def _unexpected(died: Died) -> InputError:

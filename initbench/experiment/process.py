@@ -17,12 +17,13 @@ import msgspec
 from initbench.errors import STOPS, InputError, StorageError
 from initbench.experiment import messages
 from initbench.experiment.messages import Answer, Command, Ended, Error, Leave, Log
+from initbench.processors import THREADS
 
 # How long a worker may take to end when it is told to, and how often it is looked at.
 _GRACE = 1.0
 _GLANCE = 0.25
 # Read anew whenever they are needed. A worker that was started with other values of others is of no use.
-_FOLLOWED = ("XDG_CACHE_HOME", "HOME", "COLUMNS", "PYTEST_CURRENT_TEST")
+_FOLLOWED = ("XDG_CACHE_HOME", "HOME", "COLUMNS", "PYTEST_CURRENT_TEST", THREADS)
 
 
 class Died(Exception):
@@ -45,7 +46,12 @@ class Trace(Exception):
         return "\n" + str(self.args[0])
 
 
-_ERRORS = {"input": InputError, "storage": StorageError, "memory": MemoryError, "internal": RuntimeError}
+ERRORS: dict[messages.Kind, type[Exception]] = {
+    "input": InputError,
+    "storage": StorageError,
+    "memory": MemoryError,
+    "internal": RuntimeError,
+}
 
 
 class Worker:
@@ -113,7 +119,7 @@ class Worker:
             elif isinstance(found, Ended):
                 raise _died(found.code)
             elif isinstance(found, Error):
-                raise _ERRORS[found.kind](found.message) from Trace(found.trace)
+                raise ERRORS[found.kind](found.message) from Trace(found.trace)
             else:
                 return found
 
@@ -181,6 +187,10 @@ class Worker:
             self._answers.close()
             self._prints.close()
 
+    def end(self) -> None:
+        """End it at once, from another thread than the one that it answers to."""
+        self._process.kill()
+
     def forget(self) -> None:
         """In a process that was forked from the one whose worker it is."""
         self._stopped, self._process.returncode = True, 0
@@ -215,7 +225,7 @@ def _around() -> Any:
     return variables, processors, list(sys.path)
 
 
-# Starting one takes a second or two, so that of the last request waits for the next.
+# Starting one takes a second or two, so one of the last request waits for the next.
 _idle: list[Worker] = []
 
 
@@ -229,9 +239,9 @@ def take() -> Worker:
     return Worker()
 
 
-def start() -> None:
-    """Let a worker start, so that :func:`take` need not wait for it as long."""
-    give_back(take())
+def start(number: int = 1) -> None:
+    """Let workers start, so that :func:`take` need not wait for them as long."""
+    _idle[:] = [take() for _ in range(number)]
 
 
 def give_back(worker: Worker) -> None:

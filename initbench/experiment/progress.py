@@ -24,28 +24,39 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(total: int, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A function that counts work done, out of ``total`` trial-steps, and shows it."""
+def progress(total: int, quiet: bool = False, what: str = "trial-steps") -> Iterator[Callable[[int], None]]:
+    """A function that counts work done, out of ``total`` trial-steps or of what else it is, and shows it."""
     if quiet:
         yield lambda amount: None
         return
     console = Terminal(stderr=True)
     # Rich's own bar needs a package of widgets there, and warns without it.
-    shown = _cell(total) if console.is_jupyter else _bar(console, total) if console.is_terminal else _lines(total)
+    if console.is_jupyter:
+        shown = _cell(total, what)
+    else:
+        shown = _bar(console, total, what) if console.is_terminal else _lines(total, what)
     with shown as advance:
         yield advance
 
 
 class _Rate(ProgressColumn):
-    """Trial-steps per second: optimizer steps, summed over the trials that make them side by side."""
+    """Trial-steps per second: optimizer steps, summed over the trials that make them side by side; or trials."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} trial-steps/s" if task.started else "")
+        return Text(_rate(task.speed or 0, self._what) if task.started else "")
+
+
+def _rate(rate: float, what: str) -> str:
+    return f"{rate:,.{0 if rate >= 10 or not rate else 1}f} {what}/s"
 
 
 @contextmanager
-def _bar(console: Terminal, total: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate())
+def _bar(console: Terminal, total: int, what: str) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), _Rate(what))
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console, speed_estimate_period=10) as bar:
         task = bar.add_task(_STARTING, total=total, start=False)
         shown, done = time.monotonic(), 0
@@ -66,13 +77,13 @@ def _bar(console: Terminal, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def _lines(total: int) -> Iterator[Callable[[int], None]]:
-    with _timed(total, _SECONDS_BETWEEN_LINES, lambda done, text: say(f"training {text}")) as advance:
+def _lines(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    with _timed(total, what, _SECONDS_BETWEEN_LINES, lambda done, text: say(f"training {text}")) as advance:
         yield advance
 
 
 @contextmanager
-def _cell(total: int) -> Iterator[Callable[[int], None]]:
+def _cell(total: int, what: str) -> Iterator[Callable[[int], None]]:
     """A bar in the output of a notebook's cell, of HTML's own; it goes when the work is done."""
     from IPython.display import display
 
@@ -81,13 +92,13 @@ def _cell(total: int) -> Iterator[Callable[[int], None]]:
         return {"text/plain": text, "text/html": html}
 
     handle = display(bar(0, _STARTING), raw=True, display_id=True)
-    with _timed(total, 0.2, lambda done, text: handle.update(bar(done, f"training {text}"), raw=True)) as advance:
+    with _timed(total, what, 0.2, lambda done, text: handle.update(bar(done, f"training {text}"), raw=True)) as advance:
         yield advance
     handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 @contextmanager
-def _timed(total: int, seconds: float, show: Callable[[int, str], None]) -> Iterator[Callable[[int], None]]:
+def _timed(total: int, what: str, seconds: float, show: Callable[[int, str], None]) -> Iterator[Callable[[int], None]]:
     """Counts work, and shows it no more often than every so many seconds: how much, how fast, and what is left."""
     start = last = time.monotonic()
     done = 0
@@ -102,6 +113,6 @@ def _timed(total: int, seconds: float, show: Callable[[int, str], None]) -> Iter
             last = now
             rate = done / (now - start)
             left = int((total - done) / rate)
-            show(done, f"{done / total:.0%}, {rate:,.0f} trial-steps/s, {left // 60}:{left % 60:02d} left")
+            show(done, f"{done / total:.0%}, {_rate(rate, what)}, {left // 60}:{left % 60:02d} left")
 
     yield advance

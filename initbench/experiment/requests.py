@@ -14,7 +14,17 @@ from initbench.errors import InputError, StorageError
 from initbench.experiment.plan import plan
 from initbench.files import kind, write
 from initbench.records.columns import Columns, done
-from initbench.settings.request import Request
+from initbench.settings.request import LOCAL, Request
+
+
+def file_of(request: Request) -> tuple[Path, bytes]:
+    """Where a request is kept, and as what."""
+    # The data of today: when a file has changed, what was asked for of it before is still to be found.
+    cells = tuple(replace(cell, dataset=pinned(cell.dataset)) for cell in request.cells)
+    # Who trains is not what was asked for.
+    content = replace(request, cells=cells, executor=LOCAL).to_json(anywhere=False)
+    name = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return request.folder.with_name("requests") / f"{name}.json", content
 
 
 def keep(request: Request) -> Path:
@@ -23,11 +33,7 @@ def keep(request: Request) -> Path:
     Raises:
         StorageError: its folder cannot be written.
     """
-    # The data of today: when a file has changed, what was asked for of it before is still to be found.
-    cells = tuple(replace(cell, dataset=pinned(cell.dataset)) for cell in request.cells)
-    content = replace(request, cells=cells).to_json(anywhere=False)
-    folder = request.folder.with_name("requests")
-    target = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
+    target, content = file_of(request)
     try:
         if not target.exists():
             write(target, content)
@@ -36,8 +42,8 @@ def keep(request: Request) -> Path:
     return target
 
 
-def kept(results: Path, name: str) -> list[Request]:
-    """The requests that were made under a name.
+def kept(results: Path, name: str) -> list[tuple[Path, Request]]:
+    """The requests that were made under a name, with their files.
 
     Raises:
         InputError: there is none, or a file that is no request.
@@ -49,7 +55,7 @@ def kept(results: Path, name: str) -> list[Request]:
         there = f"; there are: {', '.join(names)}" if names else ""
         raise InputError(f"nothing was asked for under the name '{name}' in {results}{there}")
     try:
-        return [_read(path) for path in files]
+        return [(path, _read(path)) for path in files]
     except OSError as error:
         raise StorageError(f"cannot read {error.filename}: {error.strerror or error}") from error
 

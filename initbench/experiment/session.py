@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -93,7 +94,10 @@ def _begun(work: Work) -> _Session:
         InputError: a plugin or a device is not here, or a user's file has changed.
     """
     if work.folder:
-        os.chdir(work.folder)
+        try:
+            os.chdir(work.folder)
+        except OSError as error:
+            raise InputError(f"{platform.node()} has no folder {os.fsdecode(work.folder)}") from error
     for name, value in work.environment.items():
         if value is None:
             os.environ.pop(name, None)

@@ -11,10 +11,11 @@ import logging
 import math
 import os
 import platform
+import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from types import TracebackType
 
@@ -30,7 +31,7 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 _PATIENCE_SECONDS = 2.0
 
 
-class _Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True):
     """The keys of the trials that a process has taken, and which process that is, for people."""
 
     process: str
@@ -44,14 +45,23 @@ class Sharing:
     something to train, and left when all is trained: the last to leave leaves nothing behind.
     """
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, seen: Iterable[Path] | None = None, turn: tuple[int, int] = (0, 1)) -> None:
+        """Takes nothing yet.
+
+        Args:
+            results: the folder.
+            seen: the files of records that are known already; None: those that are there.
+            turn: which one this is of how many that begin together: each begins elsewhere, so that even where locks
+                do not work, little is trained twice.
+        """
         self._results = results
         self._folder = results / ".taken"
         self._lock = self._folder / "lock"
+        self._turn = turn
         self._path = self._folder / f"{uuid.uuid4().hex}.json"
         self._file: int | None = None
         self._made = False
-        self._seen = set(files([results]))
+        self._seen = set(files([results]) if seen is None else seen)
 
     def __enter__(self) -> "Sharing":
         self._made = not self._results.exists()
@@ -76,6 +86,22 @@ class Sharing:
                 if self._made:
                     self._results.rmdir()
 
+    def beside(self) -> "Sharing":
+        """Another part, of another thread of this process, which has seen the same records."""
+        return Sharing(self._results, self._seen)
+
+    def release(self) -> None:
+        """Leave what is taken to others."""
+        with self._alone():
+            self._write(())
+
+    def others(self) -> list[Taken]:
+        """What live processes have taken; for whoever takes nothing himself."""
+        if not self._folder.exists():
+            return []
+        with self._alone() as alone:
+            return self._others() if alone else []
+
     def sweep(self) -> None:
         """Remove what killed processes have left, where there is nothing to train."""
         if self._folder.exists():
@@ -96,28 +122,28 @@ class Sharing:
         Args:
             chunks: the keys of all that is to be trained.
             tell: takes a line for the user.
-            elsewhere: takes keys that others have recorded.
+            elsewhere: takes keys that others have recorded, none at every look meanwhile; what it raises ends this.
         """
         left = {key for chunk in chunks for key in chunk}
-        queue = deque(chunks)
+        queue = deque(_in_turn(chunks, *self._turn))
         while True:
             part, others = self._take(queue, left, elsewhere)
             if part:
                 yield part
                 left.difference_update(part)
             elif left:
-                self._wait(left, others, tell)
+                self._wait(left, others, tell, elsewhere)
             else:
                 return
 
     def _take(
         self, queue: deque[Sequence[str]], left: set[str], elsewhere: Callable[[Set[str]], None]
-    ) -> tuple[list[str], list[_Taken]]:
+    ) -> tuple[list[str], list[Taken]]:
         """Drop what has a record by now, and take of the rest what nobody has."""
         with self._alone() as alone:
             others = self._others() if alone else []
             # After looking who has what: a trial is let go of when its record is there.
-            there = self._recorded() & left
+            there = self.recorded() & left
             left -= there
             taken = frozenset[str]().union(*(other.keys for other in others))
             while queue and left.isdisjoint(queue[0]):
@@ -131,16 +157,25 @@ class Sharing:
         elsewhere(there)
         return part, others
 
-    def _wait(self, left: set[str], others: Sequence[_Taken], tell: Callable[[str], None]) -> None:
+    def _wait(
+        self,
+        left: set[str],
+        others: Sequence[Taken],
+        tell: Callable[[str], None],
+        elsewhere: Callable[[Set[str]], None],
+    ) -> None:
         """Until something of what is left is in nobody's hands any more."""
-        who = " and ".join(other.process for other in others if not left.isdisjoint(other.keys))
-        tell(f"waiting for {len(left)} trial{'s' * (len(left) > 1)} that {who} trains")
+        who = dict.fromkeys(other.process for other in others if not left.isdisjoint(other.keys))
+        # What other threads of this process train goes without saying.
+        if who.keys() != {_here()}:
+            tell(f"waiting for {len(left)} trial{'s' * (len(left) > 1)} that {' and '.join(who)} trains")
         while left <= frozenset[str]().union(*(other.keys for other in others)):
+            elsewhere(frozenset())
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             with self._alone() as alone:
                 others = self._others() if alone else []
 
-    def _recorded(self) -> set[str]:
+    def recorded(self) -> set[str]:
         """The keys in record files that came since the last look."""
         fresh = [path for path in files([self._results]) if path not in self._seen]
         self._seen.update(fresh)
@@ -180,7 +215,7 @@ class Sharing:
                 raise TimeoutError(f"{self._lock} stays locked")
             time.sleep(0.005)
 
-    def _others(self) -> list[_Taken]:
+    def _others(self) -> list[Taken]:
         """What other live processes have taken; the files of dead ones are swept."""
         found = []
         for path in self._folder.glob("*.json"):
@@ -192,18 +227,30 @@ class Sharing:
     def _write(self, keys: Sequence[str]) -> None:
         """Say which trials are ours: read by nobody before the lock of the folder is free again."""
         if self._file is not None:
-            content = msgspec.json.encode(_Taken(f"process {os.getpid()} on {platform.node()}", frozenset(keys)))
+            content = msgspec.json.encode(Taken(_here(), frozenset(keys)))
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, 0)
                 os.pwrite(self._file, content, 0)
 
 
-def _read(path: Path) -> list[_Taken]:
+def _in_turn(chunks: Sequence[Sequence[str]], number: int, of: int) -> list[Sequence[str]]:
+    """First a part that is one's own, then the others' in an order of one's own."""
+    begin, end = len(chunks) * number // of, len(chunks) * (number + 1) // of
+    rest = [*chunks[:begin], *chunks[end:]]
+    random.Random(number).shuffle(rest)
+    return [*chunks[begin:end], *rest]
+
+
+def _here() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+def _read(path: Path) -> list[Taken]:
     """What a live process has taken; nothing, and the file is removed, where its process is dead."""
     # Nobody knows what lies there: a pipe would be waited for.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not _locked(file.fileno(), exclusive=False):
-            return [msgspec.json.decode(file.read(), type=_Taken)]
+            return [msgspec.json.decode(file.read(), type=Taken)]
         path.unlink()
         return []
 

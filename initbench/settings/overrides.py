@@ -49,7 +49,8 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
         values = list({repr(value): value for value in values}.values()) if key in groups else values
         if not values:
             raise InputError(f"'{short(text)}' matches nothing" + _choices(key, groups))
-        if len(values) > 1 and key in SETTINGS and SETTINGS[key].single:
+        of = key.partition(".")[0]
+        if len(values) > 1 and of in SETTINGS and SETTINGS[of].single:
             raise InputError(f"'{key}' takes one value, got {len(values)}")
         axes[key] = Axis(_canonical(key, values), isinstance(value, Glob))
     return axes

@@ -12,24 +12,25 @@ from initbench.errors import InputError, unknown
 from initbench.search import search_seeds
 from initbench.settings import resolve
 from initbench.settings.catalogue import Catalogue
-from initbench.settings.check import checked
+from initbench.settings.check import checked, option
 from initbench.settings.commandline import overrides
 from initbench.settings.overrides import seeds_of
 from initbench.settings.schema import INIT_GROUPS, SEARCH, SETTINGS
 from initbench.settings.searching import check_searches, searching
 from initbench.settings.sizes import check_trials
-from initbench.trial import VALUES, Cell, Params
+from initbench.trial import VALUES, Cell, Named, Params
 from initbench.values import shown, text
 
 _OURS = Catalogue()
+LOCAL = Named("local", (("processes", 1),))
 
 
 @dataclass(frozen=True)
 class Request:
     """What a command line asks for: cells times seeds, where to run them, where to keep the records.
 
-    ``timeout`` is how many seconds may pass without a step. As JSON it means the same in another process, in another
-    folder, on another machine that has the same files.
+    ``timeout`` is how many seconds may pass without a step, ``executor`` who trains. As JSON it means the same in
+    another process, in another folder, on another machine that has the same files.
     """
 
     cells: tuple[Cell, ...]
@@ -40,6 +41,7 @@ class Request:
     catalogue: Catalogue = _OURS
     blas: str = "auto"
     timeout: float | None = None
+    executor: Named = LOCAL
 
     def to_json(self, anywhere: bool = True) -> bytes:
         """All of it, for :meth:`from_json`.
@@ -141,7 +143,8 @@ def request(cells: Sequence[Mapping[str, Any]], catalogue: Catalogue = _OURS) ->
     if taken & set(seeds):
         raise InputError(f"protocol=tuned searches with seeds from {min(taken)} on; choose others, to be fresh")
     timeout = SETTINGS["timeout"].parameter.check(first["timeout"], "timeout")
-    return Request(typed, seeds, device, results, run, catalogue, blas, timeout)
+    executor = resolve.named(option("executor", first["executor"], {}))
+    return Request(typed, seeds, device, results, run, catalogue, blas, timeout, executor)
 
 
 def _cell(plain: Mapping[str, Any], catalogue: Catalogue) -> Cell:

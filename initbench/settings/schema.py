@@ -99,6 +99,7 @@ SETTINGS: dict[str, Setting] = {
                 optional=True,
             )
         ),
+        _of_command(_option("executor", "executor", "who trains: processes here, or those of a cluster")),
         _of_command(_value("results", Path, "results", "folder of the records, for run and report alike")),
     )
 }
@@ -120,6 +121,53 @@ PROTOCOLS: dict[str, tuple[Parameter, ...]] = {
         ),
         Parameter("geometric", ("lr",), str, many=True, help="settings whose values go on by their own ratio"),
         Parameter("halving", False, bool, help="all for a part of the epochs, the better half for twice as many, ..."),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Who trains: what there is to say of it, and what can be set of it."""
+
+    about: str
+    parameters: tuple[Parameter, ...]
+
+
+EXECUTORS = {
+    "local": Executor(
+        "processes on this machine, each with its part of the processors",
+        (Parameter("processes", 1, int, least=1, help="that train side by side"),),
+    ),
+    "slurm": Executor(
+        "a job array of Slurm; submitted by submitit: pip install 'initbench[slurm]'",
+        (
+            Parameter("workers", 8, int, least=1, help="jobs of the array; each trains what no other does"),
+            Parameter("parallel", None, int, least=1, optional=True, help="of them at once, at most; null: all"),
+            Parameter("minutes", 240, int, least=1, help="of a job, after which it is queued again, and goes on"),
+            Parameter("cpus", 4, int, least=1, help="of a job: a network is trained on each"),
+            Parameter("memory", 8.0, above=0, help="of a job, in GB"),
+            Parameter("gpus", 0, int, least=0, help="of a job"),
+            *(
+                Parameter(name, None, str, optional=True, help=f"of the jobs, as sbatch has it; null: {default}")
+                for name, default in (
+                    ("partition", "the cluster's own"),
+                    ("account", "the user's own"),
+                    ("qos", "the account's own"),
+                    ("constraint", "none"),
+                )
+            ),
+            Parameter("setup", None, str, optional=True, help="a shell line before a job's work: modules, variables"),
+            Parameter("python", None, str, optional=True, help="what runs Python on a node; null: as here"),
+        ),
+    ),
+    "ray": Executor(
+        "workers of a Ray cluster, or of one that is started here: pip install 'initbench[ray]'",
+        (
+            Parameter("address", None, str, optional=True, help="of the cluster; null: RAY_ADDRESS, or one here"),
+            Parameter("workers", None, int, least=1, optional=True, help="at once; null: as many as have a place"),
+            Parameter("cpus", 1, int, least=1, help="of a worker: a network is trained on each"),
+            Parameter("gpus", 0.0, least=0, help="of a worker; a fraction where several share one"),
+        ),
     ),
 }
 
@@ -252,5 +300,6 @@ _TABLES: dict[str, tuple[Callable[[str], tuple[Parameter, ...]], Mapping[str, An
     "activation": (_of_activation, ACTIVATIONS),
     "optimizer": (lambda name: OPTIMIZERS[name].parameters, OPTIMIZERS),
     "protocol": (PROTOCOLS.__getitem__, PROTOCOLS),
+    "executor": (lambda name: EXECUTORS[name].parameters, EXECUTORS),
     "experiment": (lambda name: (), {}),
 }

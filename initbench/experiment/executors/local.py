@@ -1,0 +1,130 @@
+"""Processes on this machine that train side by side; by default one, with a network per processor."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from initbench.errors import InputError
+from initbench.experiment import process
+from initbench.experiment.coordinator import Chunk, Coordinator, Failure, NoPlace, Stopping, Workers
+from initbench.experiment.executors import Sweep
+from initbench.experiment.plan import budget
+from initbench.experiment.progress import progress
+from initbench.experiment.requests import keep
+from initbench.experiment.sharing import Sharing
+from initbench.processors import processors
+from initbench.records import store
+
+_log = logging.getLogger(__name__)
+
+
+def train(sweep: Sweep) -> None:
+    """As :func:`initbench.experiment.executors.train` has it."""
+    if sweep.detach:
+        raise InputError("--detach is for an executor that goes on without this command: executor=slurm")
+    number = int(dict(sweep.request.executor.params)["processes"])
+    with sweep.sharing:
+        process.start(number)
+        sweep.meanwhile()
+        train_in(process, number, max(1, processors() // number) if number > 1 else None, sweep)
+
+
+def train_in(workers: Workers, number: int, threads: int | None, sweep: Sweep) -> None:
+    """Have it trained by some workers at a time; the sharing is entered.
+
+    Args:
+        workers: where they come from.
+        number: of workers.
+        threads: of each; None: all that it finds.
+        sweep: what is to do.
+    """
+    now, request, tell = sweep.now, sweep.request, sweep.tell
+    with Coordinator(request, now.todo, tell, workers, threads) as coordinator:
+        coordinator.check()
+        refused = coordinator.refused
+        if len(refused) == len(now.todo) == now.n_distinct:
+            # Of such a request there would be nothing but failures.
+            raise next(iter(refused.values())).error()
+        todo, how = coordinator.chunks(sweep.verbose)
+        store.check_writable(request.folder)
+        keep(request)
+        for line in budget(now):
+            tell(line)
+        n_done, device = now.n_distinct - len(now.todo), coordinator.device
+        tell(f"{now.n_distinct} trials: {n_done} already done, {len(now.todo)} to train on {device}")
+        for line in how:
+            tell(line)
+        for reason, trials in _by_reason(refused).items():
+            tell(f"{len(trials)} of them cannot be trained: {reason}")
+            coordinator.fail(trials, reason)
+        with progress(sum(chunk.steps for chunk in todo), sweep.quiet) as advance:
+            _share(coordinator, todo, number, sweep, advance)
+
+
+def _share(
+    coordinator: Coordinator, chunks: Sequence[Chunk], number: int, sweep: Sweep, advance: Callable[[int], None]
+) -> None:
+    """Train what no other process trains, until all have their records."""
+    of = {trial.key: number for number, trial in enumerate(coordinator.todo)}
+    steps = {trial: chunk.steps // len(chunk.trials) for chunk in chunks for trial in chunk.trials}
+    keys = [[coordinator.todo[trial].key for trial in chunk.trials] for chunk in chunks]
+    # Of which it is known whose steps they are.
+    counted, counting = set[str](), threading.Lock()
+
+    def made(n_steps: int) -> None:
+        with counting:
+            advance(n_steps)
+
+    def elsewhere(others: Set[str]) -> None:
+        if coordinator.stopping:
+            raise Stopping
+        with counting:
+            fresh = others - counted
+            counted.update(fresh)
+            advance(sum(steps[of[key]] for key in fresh))
+
+    working = number
+
+    def work(sharing: Sharing) -> None:
+        nonlocal working
+        try:
+            train_parts(sharing)
+        except NoPlace:
+            with counting:
+                working -= 1
+                if not working:
+                    raise
+            # For those that have one.
+            sharing.release()
+
+    def train_parts(sharing: Sharing) -> None:
+        for part in sharing.parts(keys, sweep.tell, elsewhere):
+            with counting:
+                counted.update(part)
+            trials = tuple(of[key] for key in part)
+            _log.info("%d trials to train", len(trials))
+            coordinator.train(Chunk(trials, sum(steps[trial] for trial in trials)), made)
+
+    def work_beside() -> None:
+        with sweep.sharing.beside() as sharing:
+            work(sharing)
+
+    if number == 1:
+        work(sweep.sharing)
+        return
+    with ThreadPoolExecutor(number) as pool:
+        try:
+            lanes = [pool.submit(work, sweep.sharing), *(pool.submit(work_beside) for _ in range(number - 1))]
+            for future in wait(lanes, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        except BaseException:
+            coordinator.stop()
+            raise
+
+
+def _by_reason(refused: Mapping[int, Failure]) -> dict[str, list[int]]:
+    reasons: dict[str, list[int]] = {}
+    for trial, failure in refused.items():
+        reasons.setdefault(failure.reason, []).append(trial)
+    return reasons

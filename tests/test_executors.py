@@ -1,0 +1,127 @@
+"""Who trains makes no difference: the same table, byte for byte, and the same outcomes."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import hostile
+import pytest
+from conftest import Answer, stored
+from handmade import csv_of
+from hostile import DEEDS
+
+import initbench as api
+from initbench.analysis.trials import to_trials
+from initbench.errors import InputError
+from initbench.experiment import process
+from initbench.processors import processors
+from initbench.records import index
+from initbench.settings.schema import EXECUTORS
+
+Initbench = Callable[..., Answer]
+
+# Four chunks, one after the other on a CPU with one thread.
+SMALL = ("init=he,xavier", "depth=1,2,3,4", "seeds=2", "width=16", "epochs=1", "dataset=digits")
+NET = ("model=module", "model.path=net.py:net", "dataset=synthetic", "batch_size=64", "epochs=2")
+
+
+def table(results: str) -> str:
+    """The CSV of all that is in a folder."""
+    return csv_of(to_trials(index.load([Path(results)])[0]))
+
+
+@pytest.mark.full
+def test_processes_side_by_side_give_the_table_of_one(capfd: pytest.CaptureFixture[str]) -> None:
+    api.run(*SMALL, results="one", quiet=True)
+    api.run(*SMALL, results="two", executor={"name": "local", "processes": 3})
+    assert table("one") == table("two")
+    assert "waiting" not in capfd.readouterr().err
+    assert sorted(path.name for path in Path("two/run").iterdir()) == ["records", "requests"]
+    assert not Path("two/.taken").exists()
+    assert "nothing to train" in _told(capfd, *SMALL, "executor.processes=2", "results=one")
+
+
+def _told(capfd: pytest.CaptureFixture[str], *overrides: str) -> str:
+    api.run(*overrides)
+    return capfd.readouterr().err
+
+
+@pytest.mark.full
+def test_what_a_module_does_is_the_outcome_of_its_trial_in_each_process() -> None:
+    hostile.write()
+    api.run(*NET, seeds=8, quiet=True)
+    whole = stored()
+    hostile.write(2, 5, 6)
+    api.run(*NET, seeds=8, quiet=True, executor={"name": "local", "processes": 2}, results="two")
+    found = stored("two")
+    failed = {record["trial"]["seed"]: record for record in found.values() if record["outcome"] == "failed"}
+    assert {*failed} == {2, 5, 6} & DEEDS.keys()
+    for seed, record in failed.items():
+        assert record["error"].startswith(DEEDS[seed][1])
+    assert {key: record for key, record in found.items() if record["outcome"] != "failed"}.items() <= whole.items()
+
+
+@pytest.mark.full
+def test_who_is_stopped_stops_all_its_processes(tmp_path: Path) -> None:
+    hostile.write(hostile.STUCK)
+    (tmp_path / "pid").unlink(missing_ok=True)
+
+    def interrupt() -> None:
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+            stopped.wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = threading.Event()
+    threading.Thread(target=interrupt, daemon=True).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            api.run(*NET, f"seeds=[0,1,{hostile.STUCK}]", quiet=True, executor={"name": "local", "processes": 2})
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert not Path("results/.taken").exists()
+    hostile.write()
+    assert len(api.run(*NET, f"seeds=[0,1,{hostile.STUCK}]", quiet=True)) == 3
+
+
+@pytest.mark.full
+def test_an_error_of_no_trial_ends_all_processes() -> None:
+    with pytest.raises(InputError, match="device=cuda"):
+        api.run(*SMALL, device="cuda:7", executor={"name": "local", "processes": 2})
+    assert not Path("results").exists()
+
+
+def test_a_process_has_its_part_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = processors()
+    monkeypatch.setenv("INITBENCH_THREADS", "1")
+    assert processors() == 1
+    for text in (str(there + 1), "", "many", "0"):
+        monkeypatch.setenv("INITBENCH_THREADS", text)
+        assert processors() == there
+
+
+def test_executors_are_listed_and_named(initbench: Initbench) -> None:
+    listed = initbench("list", "executor").out
+    assert all(f"  {name} " in listed for name in EXECUTORS)
+    for line, told in (
+        ("executor=slrum", "unknown executor 'slrum'"),
+        ("executor.processes=0", "executor.processes must be a whole number >= 1; got 0"),
+        ("executor.processes=1,2", "'executor.processes' takes one value, got 2"),
+        ("executor.threads=2", "unknown setting 'executor.threads'"),
+    ):
+        answer = initbench("run", line)
+        assert answer.code == 2
+        assert told in answer.err
+
+
+@pytest.mark.full
+def test_more_processes_than_are_needed_are_not_kept() -> None:
+    process.start(2)
+    two = [process.take(), process.take()]
+    for worker in two:
+        process.give_back(worker)
+    assert [worker.usable for worker in two] == [True, False]
