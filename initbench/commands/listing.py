@@ -69,6 +69,16 @@ def settings(catalogue: Catalogue) -> Table:
     return Table(header, tuple(rows), left=tuple(range(len(header))))
 
 
+def settings_of_a_run() -> list[tuple[str, str]]:
+    """Every setting of a run, with what it is for, what it may be and its default."""
+    default = defaults()
+    told = []
+    for name, setting in SETTINGS.items():
+        allowed = f"initbench list {setting.group}" if setting.group else setting.parameter.allowed
+        told.append((f"{name}=", f"{setting.parameter.help}: {allowed} ({_shown(default.get(name))})"))
+    return [*told, ("GROUP.PARAMETER=", "a parameter of an option, such as init.std=0.05: initbench list NAME")]
+
+
 def _shown(value: Any) -> str:
     return "null" if value is None else plain(list(value) if isinstance(value, tuple) else value)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Plugins
-from initbench.commands.console import print_report
+from initbench.commands.console import format_of, print_report
 from initbench.errors import InputError
 
 Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
@@ -24,8 +24,11 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="CSV is one row per trial; HTML has all views.")
-    ] = Format.rich,
+        Format | None,
+        typer.Option(
+            "--format", help="Default: what --out ends in, else rich. CSV is one row per trial; HTML has all views."
+        ),
+    ] = None,
     out: Out = None,
     by: Annotated[
         str, typer.Option(metavar="KEY", help="The setting whose values the columns compare, e.g. activation.")
@@ -79,11 +82,19 @@ def report(
         raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
     sets = [[folder] for folder in folders] or [[path("results", name) for name in named]]
     for folder in itertools.chain(*sets):
-        check(folder)
+        try:
+            check(folder)
+        except InputError as error:
+            from initbench.commands.habits import filter_meant
+
+            meant = filter_meant(str(folder)) if folder in folders else ""
+            if meant:
+                raise InputError(f"there is no results folder {folder}; write {meant} for a filter") from error
+            raise
     chosen = [read(one, wanted, target, asked, cached=not no_cache, tell=say) for one in sets]
     views = VIEWS if View.all in (view or ()) else tuple(view or ())
     options = Options(by=by, baseline=baseline, views=views)
     other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
     if figures is not None:
         output.figures(chosen[0], options, figures)
-    print_report(chosen[0], options, form, out, other)
+    print_report(chosen[0], options, format_of(form, out, Format), out, other)
