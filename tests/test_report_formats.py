@@ -38,7 +38,8 @@ def golden_text(suffix: str) -> str:
         to_terminal(blocks, Console(file=page, width=80))
         return page.getvalue()
     if suffix == "html":
-        page = to_html(blocks, *headline(trials))
+        # How figures are drawn is another library's, and changes with its release.
+        page = to_html([block for block in blocks if not isinstance(block, Figure)], *headline(trials))
         return page[page.index("<main>") : page.index("</main>")]
     return to_markdown(blocks) if suffix == "md" else to_latex(blocks)
 
@@ -92,7 +93,8 @@ def test_all_views_have_their_figures_each_with_a_name_of_its_own(everything: li
     names = [block.name for block in everything if isinstance(block, Figure)]
     assert len(set(names)) == len(names)
     kinds = {name.rstrip("0123456789").rstrip("-") for name in names}
-    assert kinds == {"curves", "runs", "learning-rates", "depth", "depth-map", "activation-map", "ranks", "profile"}
+    views = {"curves", "runs", "learning-rates", "depth", "depth-map", "activation-map", "ranks", "profile"}
+    assert kinds == views | {"overview"}
 
 
 @pytest.mark.full
@@ -122,7 +124,9 @@ def test_every_number_in_prose_is_in_a_table(everything: list[Block]) -> None:
             b.text for b in blocks if isinstance(b, Paragraph) if not b.text.startswith(("Protocol:", "Made with"))
         ]
         prose += [t.caption for t in tables]
-        told = {number for text in prose for number in numbers(text)}
+        # Sums over settings, of runs that the tables have setting by setting.
+        sums = {number for text in prose for found in re.findall(r"\((\d+) of (\d+)\)", text) for number in found}
+        told = {number for text in prose for number in numbers(text)} - sums
         assert told <= shown | counts | method | least_designs(prose)
         assert len(told - method) > 0
 

@@ -1,15 +1,18 @@
 """What a report says and in which order: a section per setting, views across settings, where the numbers were made."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
 from initbench.analysis.summaries import STUCK, summaries
 from initbench.analysis.trials import Trials, finals, n_trained
-from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
+from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
+from initbench.render.plots import HeatMap
 from initbench.render.text import counted, listed, percent, span
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
+from initbench.report.answer import answer
 from initbench.report.article_tables import article, beside
 from initbench.report.command import commands
 from initbench.report.glance import apart
@@ -18,6 +21,8 @@ from initbench.report.seed_figures import learning_curves, strips
 
 # What a reader can ask for beyond the default, in the order in which it comes.
 VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across", "article")
+# More rows and columns than a map of all settings can be read with.
+MOST_ROWS, MOST_COLUMNS = 40, 16
 # More sections than anyone reads; the overview and the views across settings remain.
 MOST_SECTIONS = 24
 
@@ -30,11 +35,13 @@ class Options:
         by: the setting whose values the columns compare.
         baseline: the technique that the others are held against.
         views: further views, of ``VIEWS``.
+        answer: whether the answer comes first, with a figure; else only what the views have.
     """
 
     by: str = "init"
     baseline: str | None = None
     views: tuple[str, ...] = ()
+    answer: bool = True
 
 
 def document(trials: Trials, options: Options = Options()) -> list[Block]:
@@ -49,7 +56,14 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     blocks: list[Block] = []
     sections = range(len(comparison.settings))
     everything = context.of_all(comparison.trials)
-    if len(sections) > 1:
+    if options.answer:
+        blocks += [Heading("The answer", anchor="answer"), Paragraph(answer(comparison))]
+    if options.answer and len(sections) == 1:
+        # Every run, in the first figure; it is not shown again.
+        views -= {"strips"}
+        first = strips(comparison, 0, summaries(comparison, 0))
+        blocks += context.with_context([first], everything)
+    if options.answer and len(sections) > 1:
         blocks += context.with_context(overview(comparison), everything)
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
@@ -125,14 +139,16 @@ def overview(comparison: Comparison) -> list[Block]:
     """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
     groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= STUCK).groupby(["setting", "technique"])
     averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
-    rows = []
-    for setting, title in enumerate(apart(comparison.titles)[1]):
+    rows, values = [], []
+    own = apart(comparison.titles)[1]
+    for setting, title in enumerate(own):
         cells = [title]
         for technique in range(len(comparison.techniques)):
             there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
             value = percent(averages[setting, technique]) if there else ""
             cells.append(f"{value} ({lost})" if lost else value)
         rows.append(tuple(cells))
+        values.append(tuple(100 * averages.get((setting, t), math.nan) for t in range(len(comparison.techniques))))
     sizes = groups.size()
     runs = span(int(sizes.min()), int(sizes.max()))
     caption = (
@@ -141,7 +157,10 @@ def overview(comparison: Comparison) -> list[Block]:
     )
     if len(comparison.titles) > MOST_SECTIONS:
         caption += " Choose fewer settings to see the runs of each, e.g. with depth=2."
-    return [
-        Heading("All settings"),
-        Table(("setting", *comparison.techniques), tuple(rows), title="Mean test accuracy", caption=caption),
-    ]
+    table = Table(("setting", *comparison.techniques), tuple(rows), title="Mean test accuracy", caption=caption)
+    if len(rows) > MOST_ROWS or len(comparison.techniques) > MOST_COLUMNS:
+        return [Heading("All settings"), table]
+    plot = HeatMap(
+        comparison.what, "setting", "mean test accuracy, %", tuple(comparison.techniques), tuple(own), tuple(values)
+    )
+    return [Heading("All settings"), Figure("overview", "Mean test accuracy", plot, replace(table, title=""))]
