@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import Answer
 from handmade import make_record, publish, trials_of
+from test_terminals import in_a_window
 
 from initbench.analysis.compare import compare
 from initbench.analysis.contrasts import best
@@ -118,3 +119,37 @@ def test_a_plot_of_a_view_is_not_the_first_figure_of_the_report(initbench: Initb
 
     publish(Path("results/run/records"), [make_record(init, 0, 90, lr=lr) for init in ("he", "a") for lr in (0.1, 0.2)])
     assert len(api.load()._figures("lr", "init")) == 1
+
+
+@pytest.mark.full
+def test_a_terminal_gets_a_screenful_that_says_where_the_rest_is() -> None:
+    publish(Path("results/run/records"), [make_record(init, seed, 90) for init in ("he", "mine") for seed in range(3)])
+    environment = {"TERM": "dumb"}
+    code, text = in_a_window(80, 24, "report", "init=he,mine", **environment)
+    assert code == 0
+    lines = text.splitlines()
+    assert len(lines) <= 24
+    assert "The answer" in lines
+    assert "initbench report init=he,mine --full" in lines
+    assert "initbench report init=he,mine --out report.html --open" in lines
+    assert "Records: results." in text
+    assert "Protocol" not in text
+    for more in (["--full"], ["--view", "pairs"], ["--baseline", "he"]):
+        assert "Protocol" in in_a_window(80, 24, "report", *more, **environment)[1]
+
+
+@pytest.mark.full
+def test_the_articles_techniques_stand_beside_the_article_in_it_too() -> None:
+    accuracies = {"he": 90, "xavier": 85, "zero": 10}
+    publish(
+        Path("results/run/records"), [make_record(init, seed, n) for init, n in accuracies.items() for seed in (0, 1)]
+    )
+    shown = in_a_window(100, 24, "report", TERM="dumb")[1]
+    assert "97.55 ± 0.30" in shown
+
+
+def test_what_is_opened_is_a_file(initbench: Initbench) -> None:
+    publish(Path("results/run/records"), [make_record()])
+    assert initbench("report", "--open").err == (
+        "initbench: error: --open opens the file that --out names; write --out report.html --open\n"
+    )

@@ -1,30 +1,24 @@
 """What a report says and in which order: a section per setting, views across settings, where the numbers were made."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
-from initbench.analysis.summaries import STUCK, summaries
+from initbench.analysis.summaries import summaries
 from initbench.analysis.trials import Trials, finals, n_trained
-from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
-from initbench.render.plots import HeatMap
-from initbench.render.text import counted, listed, percent, span
+from initbench.render.blocks import Block, Code, Heading, Paragraph
+from initbench.render.text import counted, listed
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
 from initbench.report.answer import answer
 from initbench.report.article_tables import article, beside
 from initbench.report.command import commands
-from initbench.report.glance import apart
+from initbench.report.overview import MOST_SECTIONS, overview
 from initbench.report.ranking_tables import across
 from initbench.report.seed_figures import learning_curves, strips
 
 # What a reader can ask for beyond the default, in the order in which it comes.
 VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across", "article")
-# More rows and columns than a map of all settings can be read with.
-MOST_ROWS, MOST_COLUMNS = 40, 16
-# More sections than anyone reads; the overview and the views across settings remain.
-MOST_SECTIONS = 24
 
 
 @dataclass(frozen=True)
@@ -133,34 +127,3 @@ def _no_baseline(comparison: Comparison) -> str:
     names = comparison.techniques
     some = listed(names, "or") if len(names) <= 12 else f"{', '.join(names[:12])} …"
     return f"Nothing is tested: choose with --baseline which {comparison.what} the others are held against, of {some}."
-
-
-def overview(comparison: Comparison) -> list[Block]:
-    """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
-    groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= STUCK).groupby(["setting", "technique"])
-    averages, counts = groups["test_accuracy"].mean().to_dict(), groups["lost"].sum().to_dict()
-    rows, values = [], []
-    own = apart(comparison.titles)[1]
-    for setting, title in enumerate(own):
-        cells = [title]
-        for technique in range(len(comparison.techniques)):
-            there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
-            value = percent(averages[setting, technique]) if there else ""
-            cells.append(f"{value} ({lost})" if lost else value)
-        rows.append(tuple(cells))
-        values.append(tuple(100 * averages.get((setting, t), math.nan) for t in range(len(comparison.techniques))))
-    sizes = groups.size()
-    runs = span(int(sizes.min()), int(sizes.max()))
-    caption = (
-        f"Mean test accuracy in %, over those that did not fail of {runs} runs each; in brackets, where there are "
-        "any, the number that failed or stayed at chance."
-    )
-    if len(comparison.titles) > MOST_SECTIONS:
-        caption += " Choose fewer settings to see the runs of each, e.g. with depth=2."
-    table = Table(("setting", *comparison.techniques), tuple(rows), title="Mean test accuracy", caption=caption)
-    if len(rows) > MOST_ROWS or len(comparison.techniques) > MOST_COLUMNS:
-        return [Heading("All settings"), table]
-    plot = HeatMap(
-        comparison.what, "setting", "mean test accuracy, %", tuple(comparison.techniques), tuple(own), tuple(values)
-    )
-    return [Heading("All settings"), Figure("overview", "Mean test accuracy", plot, replace(table, title=""))]
