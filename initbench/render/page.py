@@ -11,6 +11,8 @@ from initbench.version import __version__
 
 # With more sections than these, those after the first two are folded until they are asked for.
 _MOST_OPEN, _OPEN = 6, 2
+# What the page itself calls its parts.
+_TAKEN = ("theme", "filters", "unfold", "left", "hover")
 
 
 def to_html(blocks: Sequence[Block], title: str, lead: str) -> str:
@@ -23,7 +25,7 @@ def to_html(blocks: Sequence[Block], title: str, lead: str) -> str:
     """
     blocks = [shown(block) for block in blocks]
     drawn = iter(_drawn(blocks))
-    contents, body, taken = [], [], set[str]()
+    contents, body, taken = [], [], set(_TAKEN)
     headings = sum(isinstance(block, Heading) for block in blocks)
     n_sections = 0
     for block in blocks:

@@ -80,7 +80,7 @@ def inline(figure: Figure) -> str:
 
 def _of_page(tag: str) -> str:
     """A tag without its identifier, in the page's colours and letters."""
-    tag = re.sub(r' id="[a-z0-9]+(\.axis)?_\d+"', "", tag, flags=re.IGNORECASE)
+    tag = re.sub(r' id="([a-z0-9]+(\.axis)?_|marks-)\d+"', "", tag, flags=re.IGNORECASE)
     for name, color in COLORS.items():
         tag = tag.replace(color, f"var(--{name})")
     return re.sub(r"font: ([\w ]*?)(\d+\S*) '[^;\"]*", r"font: \1\2 var(--sans)", tag)
