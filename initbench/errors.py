@@ -102,9 +102,27 @@ def short(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:80]}…"
 
 
-def unknown(what: str, got: str, allowed: Iterable[str]) -> InputError:
-    """The error for a name that is not in a set: the nearest valid name, then the whole set."""
+def folded(name: str) -> str:
+    """Equal for names that differ in case or in the signs between words alone: ``Fashion-MNIST``, ``fashion_mnist``."""
+    return "".join(filter(str.isalnum, name)).casefold()
+
+
+def unknown(what: str, got: str, allowed: Iterable[str], write: str = "") -> InputError:
+    """The error for a name that is not in a set: the nearest valid name, then the whole set.
+
+    Args:
+        what: kind of name.
+        got: the name.
+        allowed: the set.
+        write: what would have been right, where that is known.
+    """
     names, got = sorted(allowed), short(got)
-    near = names if len(names) == 1 else get_close_matches(got, names, n=1)
-    hint = f", did you mean '{near[0]}'?" if near else "."
+    near = names if len(names) == 1 else _near(got, names)
+    hint = f"; write {write}." if write else f", did you mean '{near[0]}'?" if near else "."
     return InputError(f"unknown {what} '{got}'{hint} Choose from: {', '.join(names)}")
+
+
+def _near(got: str, names: list[str]) -> list[str]:
+    """The nearest names: that are the same but for case, that are like it, or that begin with it."""
+    same = [name for name in names if folded(name) == folded(got)]
+    return same or get_close_matches(got, names, n=1) or [name for name in names if name.startswith(f"{got} ")]

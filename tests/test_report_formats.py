@@ -38,7 +38,8 @@ def golden_text(suffix: str) -> str:
         to_terminal(blocks, Console(file=page, width=80))
         return page.getvalue()
     if suffix == "html":
-        page = to_html(blocks, *headline(trials))
+        # How figures are drawn is another library's, and changes with its release.
+        page = to_html([block for block in blocks if not isinstance(block, Figure)], *headline(trials))
         return page[page.index("<main>") : page.index("</main>")]
     return to_markdown(blocks) if suffix == "md" else to_latex(blocks)
 
@@ -92,7 +93,8 @@ def test_all_views_have_their_figures_each_with_a_name_of_its_own(everything: li
     names = [block.name for block in everything if isinstance(block, Figure)]
     assert len(set(names)) == len(names)
     kinds = {name.rstrip("0123456789").rstrip("-") for name in names}
-    assert kinds == {"curves", "runs", "learning-rates", "depth", "depth-map", "activation-map", "ranks", "profile"}
+    views = {"curves", "runs", "learning-rates", "depth", "depth-map", "activation-map", "ranks", "profile"}
+    assert kinds == views | {"overview"}
 
 
 @pytest.mark.full
@@ -122,7 +124,9 @@ def test_every_number_in_prose_is_in_a_table(everything: list[Block]) -> None:
             b.text for b in blocks if isinstance(b, Paragraph) if not b.text.startswith(("Protocol:", "Made with"))
         ]
         prose += [t.caption for t in tables]
-        told = {number for text in prose for number in numbers(text)}
+        # Sums over settings, of runs that the tables have setting by setting.
+        sums = {number for text in prose for found in re.findall(r"\((\d+) of (\d+)\)", text) for number in found}
+        told = {number for text in prose for number in numbers(text)} - sums
         assert told <= shown | counts | method | least_designs(prose)
         assert len(told - method) > 0
 
@@ -258,7 +262,7 @@ class _Page(HTMLParser):
             assert name not in ("href", "xlink:href") or str(value).startswith("#")
             if name == "id":
                 self.ids.append(str(value))
-        if tag not in ("meta", "br", "path", "use", "rect", "image"):
+        if tag not in ("meta", "br", "path", "use", "rect", "image", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -284,7 +288,7 @@ def test_the_page_is_whole_and_needs_nothing(few: list[Block]) -> None:
     assert page.counts["h2"] == sum(isinstance(block, Heading) for block in few)
     assert "A &lt;title&gt; &amp; more" in text
     assert not re.search(r"https?://(?!www\.w3\.org/1999/xlink)", text)
-    assert sum(isinstance(block, Code) for block in few) == page.counts["pre"]
+    assert sum(isinstance(block, Code) for block in few) == page.counts["pre"] - 1
 
 
 # Clicks in the page, and says in its title what came of it.
@@ -292,6 +296,7 @@ _CLICKS = """
 <script>
 const complaints = [];
 addEventListener("error", (event) => complaints.push(event.message));
+document.querySelectorAll("details").forEach((part) => { part.open = true; });
 const table = [...document.querySelectorAll("table")].find((t) => t.tHead.textContent.includes("95 % interval"));
 const column = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent === "mean");
 const button = table.tHead.rows[0].cells[column].querySelector("button");
@@ -299,10 +304,10 @@ const read = () => [...table.tBodies[0].rows].map((row) => row.cells[column].tex
 button.focus();
 const focused = document.activeElement === button;
 button.click();
-const rising = read();
+const falling = read();
 const sort = table.tHead.rows[0].cells[column].getAttribute("aria-sort");
 button.click();
-const falling = read();
+const rising = read();
 const paper = () => getComputedStyle(document.body).backgroundColor;
 document.getElementById("theme").click();
 const one = paper();
@@ -336,4 +341,4 @@ def test_the_page_in_a_browser(few: list[Block], tmp_path: Path) -> None:
     assert said["svg"] == sum(isinstance(block, Figure) for block in few)
     assert said["rising"] == sorted(said["rising"], key=float)
     assert said["falling"] == said["rising"][::-1]
-    assert (said["sort"], said["focused"], said["themes"]) == ("ascending", True, True)
+    assert (said["sort"], said["focused"], said["themes"]) == ("descending", True, True)

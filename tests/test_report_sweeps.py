@@ -75,7 +75,7 @@ def test_a_tuned_cell_has_one_section_its_own_rates_and_its_search_elsewhere() -
     found = table(blocks, "Learning rates")
     assert (found["he"]["0.1"], found["he"]["best lr"]) == ("95.00", "0.1 (edge)")
     assert (found["xavier"]["0.1"], found["xavier"]["best lr"]) == ("80.00", "0.01")
-    (figure,) = [block for block in blocks if isinstance(block, Figure)]
+    (figure,) = [block for block in blocks if isinstance(block, Figure) if block.name.startswith("learning-rates")]
     assert isinstance(figure.plot, Panels)
     assert [panel.ring for panel in figure.plot.panels] == [(0.01, 95.0), (0.1, 95.0)]
     assert "lr" not in next(b.lines[0] for b in blocks if isinstance(b, Code)).replace("lr_", "").split("init=")[0]

@@ -130,6 +130,49 @@ def contrasts(comparison: Comparison, setting: int, pairs: Sequence[tuple[int, i
 
 
 @dataclass(frozen=True)
+class Best:
+    """Which techniques of a setting may have the highest mean accuracy, as codes, the best mean first.
+
+    Where one technique is in truth the best, it is among ``first`` and ``untested`` with 95 % confidence: whatever is
+    ``below`` was tested against the highest mean at one side, with Bonferroni's factor for all comparisons. That the
+    highest mean was chosen by looking changes nothing, as the union over all others bounds every choice.
+
+    Attributes:
+        setting: the code of the setting.
+        order: all techniques, those with too few runs for any test last.
+        first: those that are not shown to be below.
+        below: those that are.
+        untested: of those that are not shown to be, the ones with too few seeds for any difference to be shown.
+        margin: how far the highest mean is above the next, a fraction; NaN where there is no other.
+        seeds_needed: with how many seeds something could be shown.
+    """
+
+    setting: int
+    order: tuple[int, ...]
+    first: tuple[int, ...]
+    below: tuple[int, ...]
+    untested: tuple[int, ...]
+    margin: float
+    seeds_needed: int
+
+
+def best(comparison: Comparison, setting: int) -> Best:
+    """What can be said of the highest mean of a setting; see :class:`Best`."""
+    order = by_score(comparison, setting)
+    needed = statistics.least_pairs(len(order) - 1) if len(order) > 1 else 0
+    runs = grid(comparison, setting, "outcome").notna().sum()
+    # One lucky run is no highest mean.
+    order.sort(key=lambda technique: runs[technique] < needed)
+    found = contrasts(comparison, setting, [(order[0], other) for other in order[1:]])
+    factor = len(found) / 2
+    below = tuple(one.b for one in found if one.mean > 0 and one.p * factor < statistics.ALPHA)
+    untested = tuple(one.b for one in found if math.isnan(one.p))
+    first = tuple(technique for technique in order if technique not in below)
+    margin = found[0].mean if found else math.nan
+    return Best(setting, tuple(order), first, below, untested, margin, needed)
+
+
+@dataclass(frozen=True)
 class _Runs:
     """One technique's scored counts ``[seeds]``, NaN where it has no run, and which of its runs failed."""
 

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from initbench.analysis.scores import OUTCOMES, scores, target_of
-from initbench.errors import InputError, unknown
+from initbench.errors import InputError, folded, unknown
+from initbench.initializers.names import canonical, in_any_case
 from initbench.records.columns import Columns, Setting, first_rows, from_records, real
 from initbench.records.columns import scores as score_of
 from initbench.records.schema import SPLITS, Counts, Losses, TrialRecord
@@ -330,6 +331,10 @@ def selected(
             raise unknown("setting", key, {name for identity in identities for name in settings(identity)})
         found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in present.values()])
         matching = np.array([_matches(value, found) for value in values])
+        if not matching[codes].any() and isinstance(wanted, Sequence):
+            # Names may be in any case; those that are there as they are written come first.
+            plain_names = [folded(canonical(in_any_case(str(item)))) for item in found]
+            matching = np.array([isinstance(value, str) and folded(value) in plain_names for value in values])
         rows = rows[matching[codes]]
         if not len(rows):
             shown = ", ".join(sorted((str(value) for value in present.values()), key=natural))

@@ -205,7 +205,7 @@ class Results:
         from initbench.render.blocks import Figure
         from initbench.report.document import Options, document
 
-        blocks = document(self.trials, Options(by=by, views=(view,)))
+        blocks = document(self.trials, Options(by=by, views=(view,), answer=False))
         return [block for block in blocks if isinstance(block, Figure)]
 
 

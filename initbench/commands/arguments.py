@@ -34,7 +34,10 @@ Plugins = Annotated[
         "--plugin", metavar="FILE.py", help="Initializers of your own: functions (shape, rng, *, ...) -> array."
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Write to this file instead of printing.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Write to this file instead of printing; its ending says the format: .html, .md, .csv, .tex."),
+]
 FiguresDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write every figure there, as PNG and SVG.", file_okay=False)
 ]

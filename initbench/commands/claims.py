@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Out, Plugins
-from initbench.commands.console import print_document, print_lines
+from initbench.commands.console import format_of, print_document, print_lines
 from initbench.commands.run import DryRun
 from initbench.commands.stopping import resumable
 
@@ -34,8 +34,12 @@ def claims(
         str, typer.Option(help="What all claims share: standard (MNIST, Fashion-MNIST), smoke (digits).")
     ] = "standard",
     form: Annotated[
-        Format, typer.Option("--format", help="Markdown and HTML have a section for each claim.")
-    ] = Format.rich,
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Default: what --out ends in, else rich. Markdown and HTML have a section for each claim.",
+        ),
+    ] = None,
     out: Out = None,
     config_dir: ConfigDir = None,
     plugin: Plugins = None,
@@ -67,12 +71,13 @@ def claims(
     found = ledger.read(asked, ids)
     for line in found.told:
         say(line)
-    detailed = bool(ids) or form in (Format.markdown, Format.html)
+    chosen = format_of(form, out, Format)
+    detailed = bool(ids) or chosen in (Format.markdown, Format.html)
     print_document(
-        form,
+        chosen,
         out,
         lambda: document.document(found, preset, detailed),
-        lambda: document.text(found, preset, form, detailed),
+        lambda: document.text(found, preset, chosen, detailed),
     )
     for line in failed:
         say(line)

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -66,6 +66,37 @@ def ready_to_print() -> None:
     from initbench.report import output  # noqa: F401
 
 
+# What the ending of a file says.
+_FORMATS = {
+    ".csv": "csv",
+    ".htm": "html",
+    ".html": "html",
+    ".json": "json",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".tex": "latex",
+}
+
+
+def format_of(form: str | None, out: Path | None, formats: Iterable[str]) -> str:
+    """The format that was asked for, else the one that the file's ending says, else that of a terminal."""
+    meant = _FORMATS.get(out.suffix.casefold(), "rich") if out else "rich"
+    return form or (meant if meant in list(formats) else "rich")
+
+
+def print_brief(trials: "Trials", options: "Options", where: str, words: Sequence[str]) -> None:
+    """A screenful on a terminal, with what to type for the rest; all of it to a program or a file."""
+    from initbench.render.terminal import Terminal, to_terminal
+    from initbench.report.brief import brief
+
+    console = Terminal()
+    if not console.is_terminal:
+        print_report(trials, options, "rich", None)
+        return
+    with stdout():
+        to_terminal(brief(trials, where, words), console)
+
+
 def print_report(
     trials: "Trials", options: "Options", form: str, out: Path | None, other: "Other | None" = None
 ) -> None:
@@ -84,6 +115,7 @@ def print_document(
     form: str, out: Path | None, blocks: "Callable[[], Iterable[Block]]", text: Callable[[], str]
 ) -> None:
     """On a terminal in colour and as wide as it is; else as text, to stdout or to a file."""
+    from initbench.experiment.progress import say
     from initbench.render.terminal import Terminal, to_terminal
     from initbench.report import output
 
@@ -98,3 +130,4 @@ def print_document(
             sys.stdout.write(written)
         return
     output.write(written, out)
+    say(f"wrote {out}")

@@ -11,7 +11,7 @@ from initbench.engine.optimizers import OPTIMIZERS
 from initbench.errors import InputError
 from initbench.initializers import BIASES, Law
 from initbench.initializers.conformance import examine
-from initbench.initializers.names import VIEW_SOURCES, VIEWS
+from initbench.initializers.names import ALIASES, VIEW_SOURCES, VIEWS
 from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS
 from initbench.render.blocks import Block, Paragraph, Table
@@ -28,6 +28,9 @@ from initbench.values import plain
 
 Node = dict[str, Any]
 
+# What a narrow window leaves out, in this order: the rest of an option is in ``initbench list NAME``.
+_SPARE = ("tier", "source", "also", "defaults", "gain=critical", "gain=torch")
+
 
 def listing(group: str, catalogue: Catalogue) -> Table:
     """The table of one group; a key of :data:`GROUPS`."""
@@ -35,12 +38,21 @@ def listing(group: str, catalogue: Catalogue) -> Table:
         return settings(catalogue)
     if group == "schemes":
         schemes = tuple((name, scheme.formula, scheme.source) for name, scheme in SCHEMES.items())
-        return Table(("init.scheme", "what differs from layer to layer", "source"), schemes, left=(0, 1, 2))
+        of_schemes = ("init.scheme", "what differs from layer to layer", "source")
+        return Table(of_schemes, schemes, left=(0, 1, 2), spare=(2,))
     folder, header, row = GROUPS[group]
     views = {name: catalogue.option("init", name) for name in VIEWS}
     nodes = views if folder == "framework" else _options(folder, catalogue)
     rows = [(name, *row(node, catalogue)) for name, node in nodes.items()]
-    return Table((folder, *header), tuple(rows), left=tuple(range(len(header) + 1)))
+    heads = (folder, *header)
+    spare = tuple(heads.index(name) for name in _SPARE if name in heads)
+    return Table(heads, tuple(rows), left=tuple(range(len(heads))), spare=spare)
+
+
+def option_row(folder: str, node: Node, catalogue: Catalogue) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns of an option's group after its name, and what stands in them for this option."""
+    header, row = next((header, row) for of, header, row in GROUPS.values() if of == folder)
+    return header, row(node, catalogue)
 
 
 def settings(catalogue: Catalogue) -> Table:
@@ -66,7 +78,17 @@ def settings(catalogue: Catalogue) -> Table:
             what = f"{about} ({listed})" if about else f"of {listed}"
             rows.append((name, allowed, ", ".join(by_default), "yes" if setting.identity else "no", what))
     header = ("setting", "may be", "default", "identity", "what")
-    return Table(header, tuple(rows), left=tuple(range(len(header))))
+    return Table(header, tuple(rows), left=tuple(range(len(header))), spare=(3, 1))
+
+
+def settings_of_a_run() -> list[tuple[str, str]]:
+    """Every setting of a run, with what it is for, what it may be and its default."""
+    default = defaults()
+    told = []
+    for name, setting in SETTINGS.items():
+        allowed = f"initbench list {setting.group}" if setting.group else setting.parameter.allowed
+        told.append((f"{name}=", f"{setting.parameter.help}: {allowed} ({_shown(default.get(name))})"))
+    return [*told, ("GROUP.PARAMETER=", "a parameter of an option, such as init.std=0.05: initbench list NAME")]
 
 
 def _shown(value: Any) -> str:
@@ -146,12 +168,13 @@ def _params(node: Node, *without: str) -> str:
 def _initializer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     law = catalogue.laws[node["law"]]
     formula, params = law.formula, _params(node, "name", "law", "scheme") or "–"
+    also = ", ".join(alias for alias, of in ALIASES.items() if of == node["name"]) or "–"
     if node.get("scheme"):
         rule = SCHEMES[node["scheme"]]
         own = rule.residual or rule.law
         source = rule.source if own else VIEW_SOURCES.get(node["name"], law.source)
-        return "3" if own else str(law.tier), f"{formula}; {rule.formula}", params, source
-    return str(law.tier), formula, params, VIEW_SOURCES.get(node["name"], law.source)
+        return "3" if own else str(law.tier), f"{formula}; {rule.formula}", params, also, source
+    return str(law.tier), formula, params, also, VIEW_SOURCES.get(node["name"], law.source)
 
 
 def _bias(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
@@ -204,8 +227,8 @@ def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
 
 # Name for the user: folder of the options, further columns, and how to fill them.
 GROUPS: dict[str, tuple[str, tuple[str, ...], Callable[[Node, Catalogue], tuple[str, ...]]]] = {
-    "initializers": ("init", ("tier", "law", "defaults", "source"), _initializer),
-    "frameworks": ("framework", ("tier", "law", "defaults", "source"), _initializer),
+    "initializers": ("init", ("tier", "law", "defaults", "also", "source"), _initializer),
+    "frameworks": ("framework", ("tier", "law", "defaults", "also", "source"), _initializer),
     "biases": ("bias", ("policy", "defaults", "source"), _bias),
     "activations": ("activation", ("formula", "defaults", "gain=auto", "gain=torch", "gain=critical"), _activation),
     "datasets": ("dataset", ("what", "defaults"), _dataset),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Overrides, Plugins
-from initbench.commands.console import print_document, print_lines
+from initbench.commands.console import format_of, print_document, print_lines
 from initbench.commands.run import DryRun, Multirun
 from initbench.commands.stopping import resumable
 
@@ -17,8 +17,12 @@ Format = StrEnum("Format", ["rich", "markdown", "csv", "html"])
 def probe(
     overrides: Overrides = None,
     form: Annotated[
-        Format, typer.Option("--format", help="CSV is one row per number; HTML has the figures.")
-    ] = Format.rich,
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Default: what --out ends in, else rich. CSV is one row per number; HTML has the figures.",
+        ),
+    ] = None,
     out: Out = None,
     figures: FiguresDir = None,
     config_dir: ConfigDir = None,
@@ -44,6 +48,7 @@ def probe(
 
     if figures is not None:
         document.write_figures(probes, figures)
-    print_document(form, out, lambda: document.document(probes), lambda: document.text(probes, form))
+    chosen = format_of(form, out, Format)
+    print_document(chosen, out, lambda: document.document(probes), lambda: document.text(probes, chosen))
     if any(record.outcome == "failed" for record in probes.records):
         raise typer.Exit(3)

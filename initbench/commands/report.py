@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Plugins
-from initbench.commands.console import print_report
+from initbench.commands.console import format_of, print_brief, print_report
 from initbench.errors import InputError
 
 Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
@@ -24,8 +24,11 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="CSV is one row per trial; HTML has all views.")
-    ] = Format.rich,
+        Format | None,
+        typer.Option(
+            "--format", help="Default: what --out ends in, else rich. CSV is one row per trial; HTML has all views."
+        ),
+    ] = None,
     out: Out = None,
     by: Annotated[
         str, typer.Option(metavar="KEY", help="The setting whose values the columns compare, e.g. activation.")
@@ -44,6 +47,10 @@ def report(
         bool,
         typer.Option("--exact", help="Take KEY=VALUE as 'run' does: the trials that this run asks for, and no others."),
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="On a terminal too every table, not the answer in a screenful.")
+    ] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the file that --out names.")] = False,
     config_dir: ConfigDir = None,
     plugin: Plugins = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Read every record file anew.")] = False,
@@ -79,11 +86,28 @@ def report(
         raise InputError("results must be folders, with commas between them: results=A,B; a pattern finds none")
     sets = [[folder] for folder in folders] or [[path("results", name) for name in named]]
     for folder in itertools.chain(*sets):
-        check(folder)
+        try:
+            check(folder)
+        except InputError as error:
+            from initbench.commands.habits import filter_meant
+
+            meant = filter_meant(str(folder)) if folder in folders else ""
+            if meant:
+                raise InputError(f"there is no results folder {folder}; write {meant} for a filter") from error
+            raise
     chosen = [read(one, wanted, target, asked, cached=not no_cache, tell=say) for one in sets]
     views = VIEWS if View.all in (view or ()) else tuple(view or ())
     options = Options(by=by, baseline=baseline, views=views)
     other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
     if figures is not None:
         output.figures(chosen[0], options, figures)
-    print_report(chosen[0], options, form, out, other)
+    written = format_of(form, out, Format)
+    if open_ and out is None:
+        raise InputError("--open opens the file that --out names; write --out report.html --open")
+    asked_more = full or form or out or by != "init" or baseline or views or other
+    if not asked_more:
+        print_brief(chosen[0], options, ", ".join(str(folder) for folder in sets[0]), what or [])
+        return
+    print_report(chosen[0], options, written, out, other)
+    if open_ and out is not None:
+        typer.launch(out.absolute().as_uri())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from initbench.commands.arguments import ConfigDir, Debug, Overrides, Plugins
-from initbench.commands.console import print_lines, print_report, ready_to_print, stdout
+from initbench.commands.console import print_brief, print_lines, ready_to_print, stdout
 from initbench.commands.stopping import resumable
 from initbench.printable import printable_lines
 
@@ -108,7 +108,8 @@ def _run(
     except Detached:
         say("the same command collects what is done; initbench status tells how far it is")
         return
-    print_report(results.trials, Options(), "rich", None)
+    words = [] if str(wanted.results) == "results" else [str(wanted.results)]
+    print_brief(results.trials, Options(), str(wanted.folder.parent), words)
     failed = failures(results)
     for line in failed:
         say(line)

@@ -9,7 +9,7 @@ from typing import Any
 from initbench.data import pinned
 from initbench.search import Search, Tuning, rounds, search_of, tune
 from initbench.settings.request import Request
-from initbench.trial import Cell, trial_key, trial_keys
+from initbench.trial import START_GROUPS, Cell, trial_key, trial_keys
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +112,9 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
     return Plan(trials, tuple(reversed(todo.values())), tunings)
 
 
+# What a line of a plan tells of every cell.
+_TOLD = (*START_GROUPS, "dataset", "model", "depth", "width", "activation", "optimizer", "lr", "protocol")
+
 # What a line for people calls a setting.
 _WHAT = {"lr": "learning rate"}
 
@@ -158,6 +161,7 @@ def lines_of(planned: Plan, why: Mapping[Cell, str]) -> list[str]:
     """The cells with their number of trials done, and of some why these are new, for people."""
     todo = {trial.key for trial in planned.todo}
     lines = list[str]()
+    differing = _differing([cell for cell, _ in planned.by_cell()])
     for cell, trials in planned.by_cell():
         n_todo = sum(trial.key in todo for trial in trials)
         n_done = len(trials) - n_todo
@@ -168,6 +172,9 @@ def lines_of(planned: Plan, why: Mapping[Cell, str]) -> list[str]:
         parts += [f"bias={cell.bias.name}"] if cell.bias.name != "zeros" else []
         search = search_of(cell.protocol)
         own = [f"{path}={cell.value(path)}" for path in (search.paths if search else ()) if path != "lr"]
+        asked = dict(cell.settings)
+        told = {part.partition("=")[0] for part in own}
+        own += [f"{key}={asked[key]}" for key in differing if key in asked and key not in told]
         own = [f"lr={cell.lr:g}", *own, *(["(search)"] if cell.stage == "search" else [])]
         lines.append(
             f"{cell.dataset.name} {cell.model.name} depth={cell.depth} width={width or '-'} {cell.activation.name} "
@@ -175,6 +182,13 @@ def lines_of(planned: Plan, why: Mapping[Cell, str]) -> list[str]:
             f"{n_done} done, {n_todo} to do{f' ({why[cell]})' if cell in why else ''}"
         )
     return [*lines, *totals(planned)]
+
+
+def _differing(cells: Sequence[Cell]) -> list[str]:
+    """The settings that a line does not tell by itself, and that are not the same for all cells."""
+    asked = [dict(cell.settings) for cell in cells]
+    keys = dict.fromkeys(key for settings in asked for key in settings if key not in _TOLD)
+    return [key for key in keys if len({settings.get(key) for settings in asked}) > 1]
 
 
 def totals(planned: Plan) -> list[str]:

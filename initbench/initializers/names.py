@@ -7,6 +7,8 @@ that Keras draws under that name, which is not the law torch draws under it.
 import math
 from typing import Any
 
+from initbench.errors import folded
+
 ALIASES = {
     "caffe_xavier": "lecun_uniform",
     "dbn": "pretrain_rbm",
@@ -127,3 +129,11 @@ def canonical(name: str) -> str:
     if not at:
         return ALIASES.get(name, name)
     return name if name in VIEWS else f"{ALIASES.get(base, base)}@{framework}"
+
+
+_FOLDED = {folded(alias): name for alias, name in ALIASES.items()}
+
+
+def in_any_case(name: str) -> str:
+    """As :func:`canonical` has an alias, in another case or with other signs between words: ``Kaiming_Normal_``."""
+    return _FOLDED.get(folded(name), name)

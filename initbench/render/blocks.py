@@ -29,6 +29,7 @@ class Table:
 
     ``title`` says what is in it and ``caption`` what the numbers are. ``context`` repeats what its section says: under
     which rules they came about, and what the names stand for; formats out of which people lift tables show it.
+    ``spare`` are columns that a narrow window leaves out, in this order.
     """
 
     header: tuple[str, ...]
@@ -38,6 +39,7 @@ class Table:
     title: str = ""
     caption: str = ""
     context: str = ""
+    spare: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

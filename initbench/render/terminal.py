@@ -1,8 +1,9 @@
 """Blocks as text on a terminal, of any width and with any characters."""
 
 import io
-import re
+import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rich import box
@@ -17,13 +18,22 @@ from initbench.render.blocks import Block, Code, Heading, Paragraph, Table, show
 
 # Of a terminal that says nothing, or 0 columns; and the fewest in which anything is laid out.
 _UNKNOWN, _NARROWEST = 80, 10
+# Where nobody says how wide: a row of any table is one line, which programs and grep read.
+_ENDLESS = 1_000_000
+# Wider lines of running text are not read with ease; and a column of text wants so much room.
+_READABLE, _ROOM = 100, 34
 
 
 class Terminal(Console):
-    """A console that has a width, and that leaves a closed pipe to its caller, as every other writer does."""
+    """A console that has a width, and that leaves a closed pipe to its caller, as every other writer does.
+
+    What is no terminal, and has no ``COLUMNS``, is as wide as a table.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        if not self.is_terminal and "width" not in options and "COLUMNS" not in os.environ:
+            self.width = _ENDLESS
         if self.width < _NARROWEST:
             self.width = _NARROWEST if self.width else _UNKNOWN
 
@@ -47,39 +57,51 @@ def to_terminal(blocks: Iterable[Block], console: Console) -> None:
         if isinstance(block, Heading):
             console.print(Text(f"\n{block.text}", "bold"))
         elif isinstance(block, Code):
-            commands = "\n".join(_folded(line, console.width) for line in block.lines)
-            # A word that is too long is the terminal's to fold: a break of ours would end the command.
+            # A line is the terminal's to fold: a break of ours would be copied with the command.
+            commands = "\n".join(block.lines)
             console.print(Text(f"\n{commands}", "dim"), soft_wrap=True)
         elif isinstance(block, Paragraph):
-            console.print(Text(block.text, "dim"))
+            _print_text(block.text, console)
         else:
             if block.title:
                 console.print(Text(f"\n{block.title}", "bold"))
-            if _least(block) > console.width:
-                for line in _listed(block):
+            kept, dropped = _without_spare(block, console.width)
+            if _least(kept) > console.width:
+                for line in _listed(kept):
                     console.print(line)
             else:
-                for part in fitting(block, console.width):
+                for part in fitting(kept, console.width):
                     console.print(_rich(part, console.width))
-            if block.caption and block.caption not in captions:
-                captions.add(block.caption)
-                console.print(Text(block.caption, "dim"))
+            notes = [block.caption, f"Left out in a narrow window: {', '.join(dropped)}." if dropped else ""]
+            note = " ".join(filter(None, notes))
+            if note and note not in captions:
+                captions.add(note)
+                _print_text(note, console)
 
 
-def _folded(command: str, width: int) -> str:
-    """A command over several lines that a shell reads as one, broken at spaces and at commas outside of quotes."""
-    lines = [""]
-    for word in command.split(" "):
-        pieces = [f"{word} "] if "'" in word else re.findall("[^,]+,*", f"{word} ")
-        for piece in pieces:
-            if len(lines[-1]) + len(piece) >= width:
-                lines.append("")
-            lines[-1] += piece
-    return "\\\n".join(lines).rstrip()
+def _print_text(text: str, console: Console) -> None:
+    console.print(Text(text, "dim"), width=min(console.width, _READABLE))
+
+
+def _without_spare(table: Table, width: int) -> tuple[Table, list[str]]:
+    """The table with as many of its spare columns as there is room for, and the names of the others."""
+    dropped: list[int] = []
+    for column in table.spare:
+        kept = [i for i in range(len(table.header)) if i not in dropped]
+        natural, least = sizes(table), _words(table)
+        if 1 + sum(max(least[i], min(natural[i], _ROOM)) for i in kept) <= width:
+            break
+        dropped.append(column)
+    kept = [i for i in range(len(table.header)) if i not in dropped]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    left = tuple(place for place, i in enumerate(kept) if i in table.left)
+    header = tuple(table.header[i] for i in kept)
+    return replace(table, header=header, rows=rows, left=left, spare=()), [table.header[i] for i in sorted(dropped)]
 
 
 def _rich(table: Table, width: int) -> RichTable:
-    rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1))
+    headed = any(table.header)
+    rich = RichTable(box=box.SIMPLE_HEAD if headed else None, padding=(0, 1), show_header=headed)
     # Names may be long, where variants are told apart: they are folded between words, numbers are never cut.
     widths, least = sizes(table), _words(table)
     while sum(widths) + 1 > width and widths != least:

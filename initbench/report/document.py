@@ -5,21 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
-from initbench.analysis.summaries import STUCK, summaries
+from initbench.analysis.summaries import summaries
 from initbench.analysis.trials import Trials, finals, n_trained
-from initbench.render.blocks import Block, Code, Heading, Paragraph, Table
-from initbench.render.text import counted, listed, scored, span
+from initbench.render.blocks import Block, Code, Heading, Paragraph
+from initbench.render.text import counted, listed
 from initbench.report import context, contrast_tables, law_tables, outcome_tables, provenance, run_tables, sweep_tables
+from initbench.report.answer import answer
 from initbench.report.article_tables import article, beside
 from initbench.report.command import commands
-from initbench.report.glance import apart, told
+from initbench.report.overview import MOST_SECTIONS, overview
 from initbench.report.ranking_tables import across
 from initbench.report.seed_figures import learning_curves, strips
 
 # What a reader can ask for beyond the default, in the order in which it comes.
 VIEWS = ("curves", "strips", "pairs", "lr", "depth", "activation", "across", "article")
-# More sections than anyone reads; the overview and the views across settings remain.
-MOST_SECTIONS = 24
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,13 @@ class Options:
         by: the setting whose values the columns compare.
         baseline: the technique that the others are held against.
         views: further views, of ``VIEWS``.
+        answer: whether the answer comes first, with a figure; else only what the views have.
     """
 
     by: str = "init"
     baseline: str | None = None
     views: tuple[str, ...] = ()
+    answer: bool = True
 
 
 def document(trials: Trials, options: Options = Options()) -> list[Block]:
@@ -49,7 +50,14 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
     blocks: list[Block] = []
     sections = range(len(comparison.settings))
     everything = context.of_all(comparison.trials)
-    if len(sections) > 1:
+    if options.answer:
+        blocks += [Heading("The answer", anchor="answer"), Paragraph(answer(comparison))]
+    if options.answer and len(sections) == 1:
+        # Every run, in the first figure; it is not shown again.
+        views -= {"strips"}
+        first = strips(comparison, 0, summaries(comparison, 0))
+        blocks += context.with_context([first], everything)
+    if options.answer and len(sections) > 1:
         blocks += context.with_context(overview(comparison), everything)
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
@@ -119,30 +127,3 @@ def _no_baseline(comparison: Comparison) -> str:
     names = comparison.techniques
     some = listed(names, "or") if len(names) <= 12 else f"{', '.join(names[:12])} …"
     return f"Nothing is tested: choose with --baseline which {comparison.what} the others are held against, of {some}."
-
-
-def overview(comparison: Comparison) -> list[Block]:
-    """All settings at a glance: a row each, with the mean of every technique and the runs that are in no mean."""
-    groups = comparison.frame.assign(lost=comparison.frame["outcome"] >= STUCK).groupby(["setting", "technique"])
-    averages, counts = groups["test_score"].mean().to_dict(), groups["lost"].sum().to_dict()
-    rows = []
-    for setting, title in enumerate(apart(comparison.titles)[1]):
-        cells = [title]
-        for technique in range(len(comparison.techniques)):
-            there, lost = (setting, technique) in comparison.cells, counts.get((setting, technique), 0)
-            value = scored(averages[setting, technique], comparison.score(setting)) if there else ""
-            cells.append(f"{value} ({lost})" if lost else value)
-        rows.append(tuple(cells))
-    sizes, score = groups.size(), comparison.score_of_all
-    name = score.name if score else "score"
-    runs = span(int(sizes.min()), int(sizes.max()))
-    caption = (
-        f"Mean {told(comparison, 'test')}, over those that did not fail of {runs} runs each; in brackets, where there "
-        "are any, the number that failed or stayed at chance."
-    )
-    if len(comparison.titles) > MOST_SECTIONS:
-        caption += " Choose fewer settings to see the runs of each, e.g. with depth=2."
-    return [
-        Heading("All settings"),
-        Table(("setting", *comparison.techniques), tuple(rows), title=f"Mean test {name}", caption=caption),
-    ]

@@ -12,26 +12,34 @@ from initbench.tasks import Score
 MOST_ROWS = 40
 
 
-def glance(comparison: Comparison) -> Table:
-    """What a notebook and a prompt show of results. No technique is marked: nothing is tested here."""
+def glance(
+    comparison: Comparison, most: int = MOST_ROWS, rest: str = "choose fewer with select(), or take frame()."
+) -> Table:
+    """What a notebook and a prompt show of results. No technique is marked: nothing is tested here.
+
+    Args:
+        comparison: the results.
+        most: more rows are left out.
+        rest: how to see these.
+    """
     same, own = apart(comparison.titles)
     several = len(own) > 1
     rows: list[tuple[str, ...]] = []
     for setting, title in enumerate(own):
-        if len(rows) > MOST_ROWS:
+        if len(rows) > most:
             break
         for place, one in enumerate(summaries(comparison, setting)):
             # The setting stands at its first technique, as a heading of those below it.
             head = (title if not place else "",) if several else ()
             rows.append((*head, comparison.techniques[one.technique], *_numbers(one, comparison.score(setting))))
-    left = len(comparison.cells) - MOST_ROWS
-    more = f" {counted(left, 'more row')}: choose fewer with select(), or take frame()." if left > 0 else ""
+    left = len(comparison.cells) - most
+    more = f" {counted(left, 'more row')}: {rest}" if left > 0 else ""
     score = comparison.score_of_all
     caption = f"{told(comparison, 'Test')}: mean ± sd of the runs that did not fail."
     name = score.name if score else "score"
     header = (*(("setting",) if several else ()), comparison.what, "runs", name, "failed", "at chance")
     text = (0, 1) if several else (0,)
-    return Table(header, tuple(rows[:MOST_ROWS]), left=text, title=" · ".join(same), caption=caption + more)
+    return Table(header, tuple(rows[:most]), left=text, title=" · ".join(same), caption=caption + more)
 
 
 def apart(titles: list[str]) -> tuple[list[str], list[str]]:

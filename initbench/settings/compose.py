@@ -12,7 +12,7 @@ from typing import Any
 from initbench.data_driven import DataLaw
 from initbench.errors import InputError, unknown
 from initbench.initializers.names import VIEWS
-from initbench.settings import references
+from initbench.settings import habits, references
 from initbench.settings.catalogue import Catalogue, Plain
 from initbench.settings.expand import Composition, expand
 from initbench.settings.options import check, config_folder
@@ -112,7 +112,8 @@ def _chosen(axes: Mapping[str, Axis], groups: Mapping[str, list[str]], catalogue
                 raise InputError(f"{key} must be a name, or names with commas between them: {key}=A,B; got '{value}'")
             known = value in groups[key] or value in extra
             if not known and not (value is None and SETTINGS[key].parameter.optional):
-                raise unknown(key, str(value), VIEWS if group == "init" and "@" in str(value) else groups[key])
+                allowed = VIEWS if group == "init" and "@" in str(value) else groups[key]
+                raise unknown(key, str(value), allowed, habits.value(group, key, str(value)))
         # Hydra has no bounds of its own, and does not say which file it cannot read.
         for name in values if catalogue.config_dir else ():
             if name is not None and name not in extra:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from initbench.errors import unknown
-from initbench.settings import references, sizes
+from initbench.settings import habits, references, sizes
 from initbench.settings.schema import GROUPS, SEARCH
 
 Plain = dict[str, Any]
@@ -36,7 +36,7 @@ def expand(composition: Composition, axes: Mapping[str, Sequence[Any]]) -> list[
         InputError: a key that there is not, a reference to something else than the cell's own keys, or too many cells.
     """
     paths = {key: _path(key) for key in axes if key not in GROUPS}
-    _check_keys(composition, paths)
+    _check_keys(composition, paths, axes)
     refers = references.check([composition.plain, composition.swept, axes])
     sizes.check_cells(axes)
     cells = []
@@ -56,7 +56,7 @@ def _path(key: str) -> list[str]:
     return ["protocol", key.removeprefix("protocol.")] if key.startswith(_SEARCHED) else key.split(".")
 
 
-def _check_keys(composition: Composition, keys: Mapping[str, Any]) -> None:
+def _check_keys(composition: Composition, keys: Mapping[str, Any], values: Mapping[str, Sequence[Any]]) -> None:
     known = _dotted(composition.plain)
     for setting, nodes in composition.swept.items():
         known |= {f"{setting}.{key}" for node in nodes.values() if isinstance(node, dict) for key in _dotted(node)}
@@ -67,7 +67,8 @@ def _check_keys(composition: Composition, keys: Mapping[str, Any]) -> None:
             near = {k for k in known | GROUPS.keys() if k.rpartition(".")[0] == parent and dot in k}
             # optimizer.lr and model.depth are settings of their own here.
             whole = {k for k in known | GROUPS.keys() if "." not in k}
-            raise unknown("setting", key, {last} if dot and last in whole else near or whole)
+            allowed = {last} if dot and last in whole else near or whole
+            raise unknown("setting", key, allowed, habits.setting(key, values.get(key, ())))
 
 
 def _set(cell: Plain, path: Sequence[str], value: Any) -> None:

@@ -1,16 +1,19 @@
 """The override texts of a command line, read by Hydra's grammar: settings and axes of a run, filters of a report."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from initbench.errors import InputError, short
-from initbench.initializers.names import canonical
+from initbench.errors import InputError, folded, short
+from initbench.initializers.names import VIEWS, canonical, in_any_case
+from initbench.settings import habits
 from initbench.settings.options import unprintable
 from initbench.settings.schema import INIT_GROUPS, SETTINGS
 from initbench.values import MOST, whole
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Glob, RangeSweep
+
+NO_GROUPS: Mapping[str, Collection[str]] = {}
 
 # Characters of all settings, and of those with lists, which take the parser longer.
 _MOST, _MOST_LISTED = 100_000, 20_000
@@ -36,8 +39,9 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
     from hydra.core.override_parser.types import Glob
 
     axes: dict[str, Axis] = {}
-    for text in _bounded(overrides):
-        override = _read(text)
+    texts = _bounded(overrides)
+    for place, text in enumerate(texts):
+        override = _read(text, texts[:place], texts[place + 1 :], groups)
         key, value = override.key_or_group, override.value()
         if isinstance(value, Glob):
             values: list[Any] = value.filter(groups.get(key, []))
@@ -52,7 +56,7 @@ def parse(overrides: Iterable[str], groups: Mapping[str, list[str]]) -> dict[str
         of = key.partition(".")[0]
         if len(values) > 1 and of in SETTINGS and SETTINGS[of].single:
             raise InputError(f"'{key}' takes one value, got {len(values)}")
-        axes[key] = Axis(_canonical(key, values), isinstance(value, Glob))
+        axes[key] = Axis(_canonical(key, values, groups.get(key, ())), isinstance(value, Glob))
     return axes
 
 
@@ -114,8 +118,17 @@ def _bounded(overrides: Iterable[str]) -> list[str]:
     return texts
 
 
-def _read(text: str) -> Any:
-    """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own."""
+def _read(
+    text: str, before: Sequence[str] = (), after: Sequence[str] = (), groups: Mapping[str, Collection[str]] = NO_GROUPS
+) -> Any:
+    """One override, parsed by Hydra; only setting a value is allowed, on a key that is not Hydra's own.
+
+    Args:
+        text: the override.
+        before: the words before it, which tell what was meant where it cannot be read.
+        after: the words after it, for the same.
+        groups: the names of every setting that names an option, for the same.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
@@ -126,6 +139,9 @@ def _read(text: str) -> Any:
         (override,) = OverridesParser.create().parse_overrides([text])
     # Python reads no whole number of more than 4,300 digits, and the parser calls itself at every bracket.
     except (HydraException, ValueError, RecursionError) as error:
+        meant = habits.word(text, before, after, groups)
+        if meant:
+            raise InputError(f"cannot read '{short(text)}'; write {short(meant)}") from error
         raise InputError(
             f"cannot read '{short(text)}'; write KEY=VALUE, e.g. init=he or depth=2,10, and a value with spaces, "
             "brackets or accents in quotes of its own: \"dataset.path='my data.csv'\""
@@ -163,9 +179,19 @@ def _values(override: Any) -> list[Any]:
     return [override.value()]
 
 
-def _canonical(key: str, values: list[Any]) -> list[Any]:
-    """An initializer may be named by an alias."""
-    return [canonical(name) if key in INIT_GROUPS and isinstance(name, str) else name for name in values]
+def _canonical(key: str, values: list[Any], known: Collection[str] = ()) -> list[Any]:
+    """An initializer may be named by an alias, and what is ``known`` in any case."""
+    of_init = key in INIT_GROUPS
+    names = {*known, *(VIEWS if known and of_init else ())}
+
+    def one(name: str) -> str:
+        name = canonical(name) if of_init else name
+        if not names or name in names:
+            return name
+        alike = [other for other in names if folded(other) == folded(name)]
+        return alike[0] if len(alike) == 1 else in_any_case(name) if of_init and not alike else name
+
+    return [one(name) if isinstance(name, str) else name for name in values]
 
 
 def _choices(key: str, groups: Mapping[str, list[str]]) -> str:

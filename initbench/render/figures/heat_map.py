@@ -35,6 +35,8 @@ def heat_map(plot: HeatMap) -> Canvas:
             ax.text(
                 x + 0.5, y + 0.5, "–" if missing else f"{value:.1f}", ha="center", va="center", color=color, fontsize=7
             )
+        told = [f"{plot.rows[y]}, {name}: {value:.2f}" for name, value in zip(plot.columns, row, strict=True)]
+        canvas.mark(ax, [x + 0.5 for x in range(len(row))], [y + 0.5] * len(row), told)
     ax.set_xlim(0, len(plot.columns))
     ax.set_ylim(len(plot.rows), 0)
     ax.set_xticks([x + 0.5 for x in range(len(plot.columns))], [short(name) for name in plot.columns])

@@ -1,5 +1,7 @@
 """A panel per technique on common axes: learning curves, accuracies over a swept setting, performance profiles."""
 
+import math
+
 from matplotlib.axes import Axes
 
 from initbench.render.figures.canvas import Canvas
@@ -49,6 +51,10 @@ def panels(plot: Panels) -> Canvas:
         if panel.theory is not None:
             ax.plot(*panel.theory, color=COLORS["warm"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=4)
         _points(ax, plot, panel)
+        there = [(x, y) for x, y in zip(*panel.middle, strict=True) if math.isfinite(y)]
+        if there:
+            told = [f"{panel.name}, {plot.x} {x:g}: {y:.4g}" for x, y in there]
+            canvas.mark(ax, [x for x, _ in there], [y for _, y in there], told)
         if place + across >= len(plot.panels):
             ax.tick_params(labelbottom=True)
     for ax in axes[len(plot.panels) :]:
@@ -95,9 +101,9 @@ def _scale(plot: Panels, ax: Axes) -> None:
         ax.set_xscale("log")
         if plot.steps:
             ax.xaxis.set_major_locator(FixedLocator([2**i for i in range(20) if 2**i <= x[-1]]))
-            ax.xaxis.set_minor_locator(NullLocator())
+        # Minor ticks have no numbers here, and take as long to place as all the rest.
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
     else:
         x = sorted({value for panel in plot.panels for value in panel.middle[0]})
         ax.xaxis.set_major_locator(FixedLocator(x) if len(x) <= 6 else MaxNLocator(4, integer=True))

@@ -54,4 +54,6 @@ def ranking(plot: Ranking) -> Canvas:
             va="center",
             fontsize=8,
         )
+    told = [f"{name}: mean rank {rank:.2f}" for name, rank in zip(plot.names, plot.ranks, strict=True)]
+    canvas.mark(ax, plot.ranks, [0.0] * k, told)
     return canvas

@@ -27,6 +27,9 @@ def strips(plot: Strips) -> Canvas:
         ax.grid(axis="x", color=COLORS["faint"], linewidth=0.4, alpha=0.6)
         for row, strip in enumerate(plot.strips):
             _strip(ax, row, strip)
+            if strip.values:
+                runs = [f"{strip.name}, run {run}: {value:.2f}" for run, value in enumerate(strip.values, start=1)]
+                canvas.mark(ax, strip.values, _spread(row, len(strip.values)), runs)
             if strip.failed and ax is axes[-1]:
                 ax.annotate(
                     f"{strip.failed} failed",
@@ -75,12 +78,15 @@ def _close(strips: Sequence[Strip]) -> list[float]:
     return [value for strip in strips if strip.values and strip.mean > best - 3 for value in strip.values]
 
 
+def _spread(row: int, n: int) -> list[float]:
+    """Neighbours in the order of the seeds lie apart, the same way each time."""
+    return [row + 0.2 * ((0.618034 * i) % 1 - 0.5) for i in range(n)]
+
+
 def _strip(ax: Axes, row: int, strip: Strip) -> None:
-    # Neighbours in the order of the seeds lie apart, the same way each time.
-    spread = [row + 0.2 * ((0.618034 * i) % 1 - 0.5) for i in range(len(strip.values))]
     ax.plot(
         strip.values,
-        spread,
+        _spread(row, len(strip.values)),
         linestyle="none",
         marker="o",
         markersize=3.4,
