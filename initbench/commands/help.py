@@ -13,13 +13,15 @@ from initbench.errors import unknown
 # Every command in its section, in this order.
 SECTIONS = {
     "Train and report": ("reproduce", "run", "report", "list"),
+    "A model of your own": ("diagnose", "race"),
     "Look closer": ("probe", "claims", "verify"),
-    "Keep in order": ("doctor", "pack", "unpack"),
+    "Keep in order": ("status", "doctor", "pack", "unpack"),
 }
 _EXAMPLES = (
     ("initbench reproduce", "the articles' ten techniques, ten runs each"),
     ("initbench run init=he,xavier depth=2,10 seeds=5", "a sweep of your own"),
     ("initbench report --out report.html", "all of it, in one file"),
+    ("initbench diagnose model.py:build", "what is wrong with a model's start"),
     ("initbench list he", "what a name stands for"),
     ("initbench help run", "every setting with its default"),
 )
