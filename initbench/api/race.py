@@ -15,7 +15,7 @@ from initbench.api.run import ask
 from initbench.errors import InitbenchError, InputError
 from initbench.experiment.execute import Executed, Say, execute, planned
 from initbench.experiment.progress import say
-from initbench.racing.document import Confirmation, document, in_race
+from initbench.racing.document import Confirmation, document, in_race, recommended
 from initbench.racing.rounds import ROUNDS, Runner, leaving
 from initbench.records import columns, store
 from initbench.records.schema import OUTCOMES
@@ -62,9 +62,7 @@ class Race:
     @property
     def recommended(self) -> str:
         """The name of the initializer to use: the model's own start where nothing is shown to be better."""
-        left = in_race(self.runners)
-        worse = self.confirmation is not None and self.confirmation.verdict == "lower"
-        return OWN if worse or not left else left[0].name
+        return recommended(self.runners, OWN, self.confirmation)
 
     def frame(self) -> "pd.DataFrame":
         """A row for each candidate."""
@@ -189,7 +187,9 @@ class _Track:
             )
         confirmation, results = self.confirmed(best, rates)
         score = results.trials.columns.cells[0].task.score
-        return Race(tuple(runners.values()), confirmation, _code(best, self.model), tuple(self.told), score, results)
+        ended = tuple(runners.values())
+        name = recommended(ended, OWN, confirmation)
+        return Race(ended, confirmation, _code(runners[name], self.model), tuple(self.told), score, results)
 
     def rates(self) -> str:
         """The learning rates that are tried, as the command line has them."""

@@ -40,7 +40,12 @@ def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | Non
         return "No candidate could be trained."
     best = left[0]
     others = [one.name for one in left[1:]]
-    told = f"Use {best.name}" + (f" at lr={best.lr:g}" if best.lr is not None else "") + ". "
+    name = recommended(runners, own, confirmation)
+    lr = next(one.lr for one in runners if one.name == name)
+    told = f"{'Keep the start that the model has' if name == own else f'Use {name}'}"
+    told += (f" at lr={lr:g}" if lr is not None else "") + ". "
+    if name != best.name:
+        told += f"Best on validation data is {best.name}. "
     if others:
         needed = [seeds_needed(best.scores, one.scores) for one in left[1:]]
         known = [n for n in needed if n is not None]
@@ -53,20 +58,17 @@ def answer(runners: Sequence[Runner], own: str, confirmation: Confirmation | Non
     if failed:
         told += "Failed: " + ", ".join(f"{one.name} in {one.failed} of {len(one.scores)} runs" for one in failed) + ". "
     if confirmation is None:
-        return told + ("It is the model's own start: there is nothing to change." if best.name == own else "")
+        return told + ("It is best on validation data: there is nothing to change." if best.name == own else "")
     low, high = sorted((confirmation.low * score.times, confirmation.high * score.times))
     gain = f"{confirmation.mean * score.times:+.{score.places}f} {score.points or score.name}"
     gain += f"{score.less} ({low:+.{score.places}f} to {high:+.{score.places}f})"
     sure = {
         "higher": "which holds",
-        "lower": "so keep the model's own start",
+        "lower": "which is worse",
         "inseparable": "which is no difference that these seeds show",
         "untestable": "too few to test",
     }[confirmation.verdict]
-    return (
-        told
-        + f"On {confirmation.seeds} fresh seeds and the test set it is {gain} against the model's own start, {sure}."
-    )
+    return told + f"On {confirmation.seeds} fresh seeds and the test set {best.name} is {gain} against {own}, {sure}."
 
 
 def document(
@@ -95,6 +97,16 @@ def document(
         Heading("To paste", "paste"),
         Code(tuple(lines)),
     ]
+
+
+def recommended(runners: Sequence[Runner], own: str, confirmation: Confirmation | None) -> str:
+    """The name of the initializer to use: the model's own start unless another one is shown to be better."""
+    left = in_race(runners)
+    if not left or (confirmation is not None and confirmation.verdict != "higher"):
+        return own
+    if confirmation is None and any(one.name == own and one.exit is None for one in runners):
+        return own
+    return left[0].name
 
 
 def in_race(runners: Sequence[Runner]) -> list[Runner]:
