@@ -85,3 +85,17 @@ def test_the_versions_are_one() -> None:
     newest = re.findall(r"^## (.+)$", read("CHANGELOG.md"), re.MULTILINE)
     assert newest[0] == "Unreleased"
     assert newest[1].startswith(initbench.__version__)
+
+
+def test_the_licence_of_every_dependency_is_listed() -> None:
+    import tomllib
+
+    needed = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
+    names = [re.match(r"[\w-]+", one)[0] for one in needed]  # type: ignore[index]
+    assert re.findall(r"^\| ([\w-]+) \| \S", read("docs/licences.md"), re.MULTILINE)[1:] == names
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    from importlib.resources import files
+
+    assert (files("initbench") / "py.typed").is_file()
