@@ -217,9 +217,10 @@ def test_a_damaged_file_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None
 
 # Documents
 @pytest.mark.full
-def test_the_readmes_python_runs() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    blocks = [block for block in re.findall("```python\n(.*?)```", readme, re.DOTALL) if "import initbench" in block]
+def test_the_python_of_the_documents_runs() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    pages = [(docs / page).read_text(encoding="utf-8") for page in ("python.md", "how-to/own-model.md")]
+    blocks = [block for page in pages for block in re.findall("```python\n(.*?)```", page, re.DOTALL)]
     (run,) = [block for block in blocks if "initbench.run(" in block]
     (start,) = [block for block in blocks if "initbench.initialize(" in block]
     # The same, on fewer and smaller networks.

@@ -232,10 +232,12 @@ def test_adam_does_not_train_at_the_learning_rate_of_sgd() -> None:
 
 
 @pytest.mark.full
-def test_every_run_in_the_readme_is_one() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    lines = [shlex.split(line, comments=True) for line in readme.splitlines() if line.startswith("initbench run ")]
-    assert len(lines) >= 4
+def test_every_run_in_the_documents_is_one() -> None:
+    top = Path(__file__).parents[1]
+    pages = [(top / page).read_text(encoding="utf-8") for page in ("README.md", "docs/command-line.md")]
+    told = [line for page in pages for line in page.splitlines() if line.startswith("initbench run ")]
+    lines = [shlex.split(line, comments=True) for line in told]
+    assert len(lines) >= 10
     for line in lines:
         assert ask(*line[2:]).cells
 

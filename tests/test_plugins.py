@@ -259,9 +259,9 @@ def test_a_plugin_that_fails_only_later_fails_its_certificate(initbench: Initben
     assert "the first: mine 128x784: IndexError: pop from empty list" in answer.err
 
 
-def test_the_readmes_plugin_works(initbench: Initbench) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall("```python\n(.*?)```", readme, re.DOTALL)
+def test_the_plugin_of_the_documents_works(initbench: Initbench) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "own-initializer.md").read_text(encoding="utf-8")
+    blocks = re.findall("```python.*?\n(.*?)```", page, re.DOTALL)
     write(next(block for block in blocks if "def triangular" in block))
     assert initbench("list", "--check", "--plugin", "mine.py").code == 0
 

@@ -1,4 +1,4 @@
-"""The published reports are what the published records say, and the README shows what they say."""
+"""The published reports are what the published records say, and the documents show what they say."""
 
 import sys
 from pathlib import Path
@@ -51,16 +51,16 @@ def test_published_reports_are_rendered_from_the_records(page: str) -> None:
         assert report(chosen, HE, "csv") == (PUBLISHED / f"{page}.csv").read_text(encoding="utf-8")
 
 
-def test_the_readme_shows_the_published_mnist_tables() -> None:
-    readme = (TOP / "README.md").read_text(encoding="utf-8")
+def test_what_was_found_shows_the_published_mnist_tables() -> None:
+    shown_there = (TOP / "docs" / "findings.md").read_text(encoding="utf-8")
     tables = [block for block in (PUBLISHED / "mnist.md").read_text(encoding="utf-8").split("\n\n") if block[0] == "|"]
     for column in ("| run |", "| technique | measured |"):
         (table,) = [table for table in tables if table.startswith(column)]
-        assert table in readme
+        assert table in shown_there
 
 
-def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_say() -> None:
-    readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
+def test_what_was_found_says_of_the_tuned_results_and_the_grids_what_their_reports_say() -> None:
+    shown_there = " ".join((TOP / "docs" / "findings.md").read_text(encoding="utf-8").split())
     told = {
         "mnist_tuned": ["95.43 ± 0.34", "55.47", "0.000111", "37.02", "3e-5", "0.33", "+0.20", "+0.32"],
         "fashion_mnist_tuned": ["88.17", "88.03"],
@@ -72,7 +72,7 @@ def test_the_readme_says_of_the_tuned_results_and_the_grids_what_their_reports_s
         report = (PUBLISHED / f"{page}.md").read_text(encoding="utf-8")
         for figure in figures:
             assert figure in report
-            assert figure.replace("0.399", "0.40").removeprefix("+") in readme
+            assert figure.replace("0.399", "0.40").removeprefix("+") in shown_there
 
 
 @pytest.mark.full
@@ -85,8 +85,8 @@ def test_the_ledger_is_what_the_published_records_say() -> None:
     verdicts = [entry.verdict for entry in found.entries]
     assert "unmeasured" not in verdicts
     assert {"supported", "refuted", "mixed", "inconclusive"} <= set(verdicts)
-    readme = (TOP / "README.md").read_text(encoding="utf-8")
-    assert to_markdown([claims_document.short_table(found)]) in readme
+    shown_there = (TOP / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert to_markdown([claims_document.short_table(found)]) in shown_there
     for entry in found.entries:
         if entry.verdict != "supported":
             # Explained, and by words that are for this verdict.
@@ -101,7 +101,7 @@ def test_the_search_for_the_articles_table_is_what_its_pages_say() -> None:
     means = {line["of"]: {name: float(np.mean(runs)) for name, runs in line["runs"].items()} for line in confirmed}
     nearest = min(confirmed, key=lambda line: d4_search.distance(means[line["of"]]))
     its, wide = means[nearest["of"]], d4_search.intervals(nearest["runs"])["distance"]
-    readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
+    shown_there = " ".join((TOP / "docs" / "findings.md").read_text(encoding="utf-8").split())
     for told in (
         f"A search over {len(searched):,} protocols",
         f"It is {d4_search.distance(its):.2f} points away",
@@ -110,12 +110,12 @@ def test_the_search_for_the_articles_table_is_what_its_pages_say() -> None:
         f"**he** ends at {its['he']:.2f}",
         f"**orthogonal** at {its['orthogonal']:.2f}",
     ):
-        assert told in readme
+        assert told in shown_there
     off = {name: abs(mean - float(np.mean(D4[name]))) for name, mean in its.items()}
     assert {name for name, distance in off.items() if distance > 1.3} == {"he", "orthogonal"}
     three = [line["means"] for line in searched if {"he", "xavier", "orthogonal"} <= set(line["means"])]
     worst = [max(abs(some[name] - np.mean(D4[name])) for name in ("he", "xavier", "orthogonal")) for some in three]
-    assert f"Of the {len(three)} protocols in which he, xavier and orthogonal were all trained" in readme
+    assert f"Of the {len(three)} protocols in which he, xavier and orthogonal were all trained" in shown_there
     assert min(worst) > 2.4
     # The preset is this protocol, and the records are these runs.
     frame = to_trials(index.load([PUBLISHED / "d4_closest"])[0]).frame()
