@@ -63,3 +63,39 @@ def test_bad_arguments_are_one_line(tmp_path: Path, initbench: Any, arguments: l
     assert done.code == 2
     assert said in done.err
     assert done.err.count("\n") == 1
+
+
+OTHERS = """
+from torch import nn
+
+def rows(shape, outputs):
+    return nn.Sequential(nn.Linear(shape[0], 32), nn.ReLU(), nn.Linear(32, outputs))
+
+class Text(nn.Module):
+    def __init__(self, characters):
+        super().__init__()
+        self.embed, self.lstm = nn.Embedding(characters, 8), nn.LSTM(8, 16, batch_first=True)
+        self.out = nn.Linear(16, characters)
+
+    def forward(self, x):
+        return self.out(self.lstm(self.embed(x))[0][:, -1])
+
+def text(shape, outputs):
+    return Text(outputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "settings", "found"),
+    [
+        ("rows", ["dataset=diabetes"], set()),
+        ("rows", ["dataset=breast_cancer", "dataset.task=binary"], set()),
+        ("text", ["dataset=text", "dataset.path=text.txt", "dataset.context=32"], {"forgetting"}),
+    ],
+)
+def test_other_tasks(tmp_path: Path, initbench: Any, function: str, settings: list[str], found: set[str]) -> None:
+    (tmp_path / "own.py").write_text(OTHERS)
+    (tmp_path / "text.txt").write_text("a model and what it is trained on, over and over again. " * 40)
+    done = initbench("diagnose", f"own.py:{function}", *settings, "--format", "json")
+    assert done.code == 0, done.err
+    assert {one["check"] for one in json.loads(done.out)} == found

@@ -152,8 +152,13 @@ def _of_dataset(settings: Sequence[str]) -> "tuple[torch.Tensor, torch.Tensor, t
         raise InputError("a diagnosis is of one data set; a comma list is several")
     architecture = architecture_of(cell)
     x, y = first_batch(cell, wanted.seeds[0])
-    batch = torch.tensor(x).view(-1, *architecture.sample_shape)
-    return batch, torch.tensor(y), (architecture.sample_shape, architecture.n_classes)
+    batch, target = torch.tensor(x).view(-1, *architecture.sample_shape), torch.tensor(y)
+    if architecture.task == "binary":
+        # One logit, and whether it is the second class.
+        target = target.bool()
+    if architecture.vocabulary:
+        batch = batch.long()
+    return batch, target, (architecture.sample_shape, architecture.n_classes)
 
 
 def _noise(shape: str) -> "torch.Tensor":
