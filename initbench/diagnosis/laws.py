@@ -35,7 +35,11 @@ def wrong_fans(evidence: Evidence) -> Iterator[Finding]:
         error = _ERRORS * has * math.sqrt(0.5 / weight.tensor.numel())
         if right := _stacked_orthogonal(weight):
             yield _misread(evidence, weight, "orthogonal", right)
-        if of_shape == of_use or any(abs(has - std(*of_use)) < error for std in _LAWS.values()):
+        meant = [std(*of_use) for std in _LAWS.values()]
+        if weight.blocks[0].layer == "recurrent":
+            # Torch's own: U(±1/√hidden), of all of them.
+            meant.append(1 / math.sqrt(3 * weight.blocks[0].shape[0]))
+        if of_shape == of_use or any(abs(has - std) < error for std in meant):
             continue
         law = next((name for name, std in _LAWS.items() if abs(has - std(*of_shape)) < error), None)
         if law is not None:
