@@ -9,8 +9,8 @@ import initbench
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
-    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md", "results/README.md",
-    "benchmarks/README.md",
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md", "docs/executors.md",
+    "results/README.md", "benchmarks/README.md",
 ]  # fmt: skip
 PACKAGES = sorted(folder.parent.name for folder in (ROOT / "initbench").glob("*/__init__.py"))
 
