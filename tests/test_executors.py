@@ -118,6 +118,16 @@ def test_executors_are_listed_and_named(initbench: Initbench) -> None:
         assert told in answer.err
 
 
+def test_an_executor_of_a_users_folder_is_made_of_another(initbench: Initbench, tmp_path: Path) -> None:
+    (tmp_path / "executor").mkdir()
+    (tmp_path / "executor" / "gpu.yaml").write_text("defaults: [slurm, _self_]\npartition: long\n")
+    answer = initbench("list", "executors", "--config-dir", tmp_path)
+    assert "made of slurm" in " ".join(answer.out.split())
+    shown = initbench("run", "--config-dir", tmp_path, "executor=gpu", "seeds=1", "--config").out
+    assert "  name: slurm\n  workers: 8\n" in shown
+    assert "  partition: long\n" in shown
+
+
 @pytest.mark.full
 def test_more_processes_than_are_needed_are_not_kept() -> None:
     process.start(2)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ pytest.importorskip("ray")
 SMALL = ("init=he,xavier", "depth=1,2,3", "seeds=4", "width=16", "epochs=2", "dataset=digits")
 # Six chunks of some seconds.
 LONG = ("init=he,xavier", "depth=2,3,4,5,6,7", "seeds=3", "width=192", "epochs=60", "dataset=digits")
+# In the environment of all that this cluster starts: nothing else is ever killed.
+MARK = uuid.uuid4().hex
 # What only keeps a test that fails from hanging.
 DEADLINE = 120
 
@@ -37,6 +40,7 @@ def cluster() -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("INITBENCH_TESTED_BY", MARK)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         found.add_node(num_cpus=1)
@@ -67,7 +71,15 @@ def until(true: Callable[[], object]) -> None:
 def trainers() -> list[int]:
     """The processes that train, forked from those that the actors have started."""
     found = subprocess.run(["pgrep", "-f", "initbench.experiment.worker"], capture_output=True, text=True).stdout
-    return [pid for pid in map(int, found.split()) if _host(pid)]
+    return [pid for pid in map(int, found.split()) if _ours(pid) and _host(pid)]
+
+
+def _ours(pid: int) -> bool:
+    """Whether this test's cluster has started it."""
+    try:
+        return f"INITBENCH_TESTED_BY={MARK}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _host(pid: int) -> bool:

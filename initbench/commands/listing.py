@@ -211,7 +211,9 @@ def _optimizer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def _executor(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
-    return EXECUTORS[node["name"]].about, _params(node, "name") or "–"
+    # One of the user's may be made of another.
+    about = EXECUTORS[node["name"]].about if "name" in node else f"made of {plain(node['defaults'][0])}"
+    return about, _params(node, "name", "defaults") or "–"
 
 
 def _preset(node: Node, catalogue: Catalogue) -> tuple[str, ...]:

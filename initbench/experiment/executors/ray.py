@@ -7,6 +7,7 @@ folder that all nodes see, and the same command goes on.
 import math
 import os
 import platform
+import socket
 import threading
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ def train(sweep: Sweep) -> None:
     if ours:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
+            _answers(asked["address"] or os.environ.get("RAY_ADDRESS", ""))
             ray.init(asked["address"], log_to_driver=False, logging_level="ERROR", include_dashboard=None)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise InputError(f"cannot join Ray: {' '.join(str(error).split())[:200]}") from error
@@ -53,6 +55,17 @@ def train(sweep: Sweep) -> None:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """See that somebody listens there: Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "/" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 class _Workers:
