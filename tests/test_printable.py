@@ -110,7 +110,7 @@ def test_the_command_line_repeats_what_it_got_and_no_more(
 def test_what_is_printed_of_settings_is_inert_and_still_yaml(initbench: Initbench, tmp_path: Path) -> None:
     import yaml
 
-    table = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40))
+    table = "a,b,y\n" + "".join(f"{3 * i},{i % 3},{i % 2}\n" for i in range(40))
     refused = initbench("run", "dataset.path='x\x9b31m\u202e初.csv'", "dataset=csv", "--config")
     assert (refused.code, refused.out) == (2, "")
     assert not acting(refused.err.replace("\n", ""))

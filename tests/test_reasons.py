@@ -49,7 +49,7 @@ def test_what_is_new_is_said(planned: Callable[..., str], monkeypatch: pytest.Mo
 @pytest.mark.full
 def test_data_that_have_changed_are_said(initbench: Initbench) -> None:
     def write(more: str) -> None:
-        rows = "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40))
+        rows = "".join(f"{3 * i},{i % 7},{i % 2}\n" for i in range(40))
         Path("a.csv").write_text("x,z,label\n" + rows + more, encoding="utf-8")
 
     given = ("run", "dataset=csv", "dataset.path=a.csv", "epochs=1", "width=8", "depth=1", "seeds=1")

@@ -174,3 +174,33 @@ def test_a_users_module_is_given_the_numbers_of_the_characters(
     assert initbench("run", *text, "model=module", f"model.path={tmp_path / 'own.py'}:net", "seeds=2").code == 0
     found = records.load([Path("results")]).records.values()
     assert [record.outcome for record in found] == ["ok", "ok"]
+
+
+@pytest.mark.full
+def test_a_prediction_after_every_character_counts_as_that_after_the_last(
+    initbench: Callable[..., Any], file: Path, tmp_path: Path
+) -> None:
+    found = []
+    for name, states in (("all", "states"), ("last", "states[:, -1]")):
+        (tmp_path / f"{name}.py").write_text(f"""
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.embedding, self.cells = nn.Embedding(n, 8), nn.GRU(8, 8, batch_first=True)
+        self.output = nn.Linear(8, n)
+
+    def forward(self, x):
+        states, last = self.cells(self.embedding(x))
+        return self.output({states}), last
+
+net = lambda shape, n: Net(n)
+""")
+        text = ["dataset=text", f"dataset.path={file}", "optimizer=adam", "seeds=1", f"results={name}"]
+        assert initbench("run", *text, "model=module", f"model.path={tmp_path / name}.py:net").code == 0
+        found += records.load([Path(name)]).records.values()
+    assert found[0].weights.initial == found[1].weights.initial
+    # The same sums in another order.
+    losses = [record.loss.test for record in found if record.loss]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -88,6 +88,8 @@ def _own(
         raise InputError(f"{path}:{function} must return an nn.Module; got {type(module).__name__}")
     if last:
         module.register_forward_pre_hook(_channels_last)
+    if architecture.vocabulary:
+        module.register_forward_hook(_last_position)
     if any(is_lazy(param) for param in module.parameters()):
         # What they draw is theirs, and from the module's own stream.
         with torch.no_grad():
@@ -97,6 +99,12 @@ def _own(
 
 def _channels_last(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (args[0].movedim(1, -1), *args[1:])
+
+
+def _last_position(module: nn.Module, args: tuple[Tensor, ...], result: Any) -> Any:
+    """Of a prediction after every character, as language models have it, that after the last one."""
+    output = output_of(result)
+    return output[:, -1] if isinstance(output, Tensor) and output.dim() == 3 else output
 
 
 def inputs(architecture: Architecture, batch: int) -> Tensor:

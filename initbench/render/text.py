@@ -39,8 +39,8 @@ def interval(low: float, high: float, score: Score = _ACCURACY) -> str:
     if math.isnan(low):
         return NONE
     low, high = (low, high) if score.times > 0 else (high, low)
-    # Beside a minus sign a dash would be read as one.
-    dash = "–" if score.times * low >= 0 else " to "
+    # Beside a minus sign, which no accuracy has, a dash would be read as one.
+    dash = "–" if score.times * low >= 0 or score == _ACCURACY else " to "
     return f"{scored(low, score)}{dash}{scored(high, score)}"
 
 
