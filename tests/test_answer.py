@@ -13,6 +13,7 @@ from test_terminals import in_a_window
 from initbench.analysis.compare import compare
 from initbench.analysis.contrasts import best
 from initbench.render.blocks import Figure, Heading, Paragraph
+from initbench.render.plots import Strips
 from initbench.report.answer import answer
 from initbench.report.document import Options, document
 
@@ -112,6 +113,14 @@ def test_a_report_opens_with_the_answer_and_one_figure(n_settings: int) -> None:
     assert figures[0] == ("runs-1" if n_settings == 1 else "overview")
     assert len(figures) == len(set(figures))
     assert [type(block) for block in blocks].index(Figure) <= 3
+
+
+def test_more_settings_than_a_map_can_have_are_dots() -> None:
+    records = [make_record(init, 0, 50 + n, lr=0.01 * (1 + n)) for init in ("he", "xavier") for n in range(41)]
+    (figure,) = [block for block in document(trials_of(records)) if isinstance(block, Figure)]
+    assert isinstance(figure.plot, Strips)
+    assert [sorted(strip.values) for strip in figure.plot.strips] == [pytest.approx(range(50, 91))] * 2
+    assert len(figure.table.rows) == 41
 
 
 def test_a_plot_of_a_view_is_not_the_first_figure_of_the_report(initbench: Initbench) -> None:

@@ -128,3 +128,13 @@ def test_the_help_of_run_has_every_setting_with_its_default(initbench: Initbench
         assert f" {name}= " in shown
     assert "whole number >= 0 (2)" in shown
     assert "constant, cosine, linear (cosine)" in shown
+
+
+def test_a_filter_that_finds_only_a_part_says_so(initbench: Initbench) -> None:
+    publish(Path("results/run/records"), [make_record(init, 0, 90) for init in ("he", "xavier")])
+    shown = initbench("report", "init=he,lecun,zero", "--format", "markdown")
+    assert shown.code == 0
+    assert shown.err == "initbench: no records with init=lecun,zero; the report is on the others\n"
+    both = initbench("report", "init=he,Xavier", "--format", "markdown")
+    assert both.err == ""
+    assert "| run | xavier | he |" in both.out

@@ -6,15 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from handmade import GOLDEN, csv_of, make_record, odd_records, trials_of
+from conftest import Answer
+from handmade import GOLDEN, csv_of, make_record, odd_records, publish, trials_of
 from rich.console import Console
 
+import initbench as api
+from initbench.analysis.trials import to_table
 from initbench.render import figures
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table, without_figures
 from initbench.render.latex import tex, to_latex
@@ -342,3 +346,17 @@ def test_the_page_in_a_browser(few: list[Block], tmp_path: Path) -> None:
     assert said["rising"] == sorted(said["rising"], key=float)
     assert said["falling"] == said["rising"][::-1]
     assert (said["sort"], said["focused"], said["themes"]) == ("descending", True, True)
+
+
+@pytest.mark.full
+def test_parquet_has_the_rows_and_the_types_of_the_table(initbench: Callable[..., Answer]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    made = [make_record(init, seed, 90 + seed if seed else None) for init in ("he", "b") for seed in range(3)]
+    publish(Path("results/run/records"), made)
+    assert initbench("report", "--out", "trials.parquet").err == "initbench: wrote trials.parquet\n"
+    read, table = parquet.read_table("trials.parquet").to_pandas(), to_table(api.load().trials)
+    assert list(read) == list(table)
+    assert read["test_accuracy"].dropna().tolist() == table["test_accuracy"].dropna().tolist() == [0.91, 0.92] * 2
+    assert read["test_correct"].isna().tolist() == table["test_correct"].isna().tolist()
+    assert read["key"].tolist() == table["key"].tolist()
+    assert initbench("report", "--format", "parquet").code == 2

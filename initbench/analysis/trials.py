@@ -330,11 +330,8 @@ def selected(
         if not present:
             raise unknown("setting", key, {name for identity in identities for name in settings(identity)})
         found = wanted if isinstance(wanted, Sequence) else wanted.filter([str(value) for value in present.values()])
+        found = [_as_there(item, present.values()) for item in found]
         matching = np.array([_matches(value, found) for value in values])
-        if not matching[codes].any() and isinstance(wanted, Sequence):
-            # Names may be in any case; those that are there as they are written come first.
-            plain_names = [folded(canonical(in_any_case(str(item)))) for item in found]
-            matching = np.array([isinstance(value, str) and folded(value) in plain_names for value in values])
         rows = rows[matching[codes]]
         if not len(rows):
             shown = ", ".join(sorted((str(value) for value in present.values()), key=natural))
@@ -376,6 +373,15 @@ def _filtered(identity: Identity, key: str) -> Any:
     value = value_of(identity, key)
     known = (key in identity and key != "chosen") or key in settings(identity)
     return "none" if value is None and known else value
+
+
+def _as_there(item: Any, there: Iterable[Any]) -> Any:
+    """A name that is not there as it is written, in the case in which it is, or what it is an alias of."""
+    names = [value for value in there if isinstance(value, str)]
+    if not isinstance(item, str) or item in names:
+        return item
+    wanted = folded(canonical(in_any_case(item)))
+    return next((name for name in names if folded(name) == wanted), item)
 
 
 def _matches(value: Any, wanted: Sequence[Any]) -> bool:

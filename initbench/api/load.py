@@ -81,7 +81,20 @@ def read(
         columns = exactly(requests if request is None else [request], columns)
         if not len(columns):
             raise InputError("nothing of this is trained yet; 'initbench run' with the same settings trains it")
-    return select(to_trials(columns, target), {key: values for key, values in wanted.items() if key != "name"})
+    trials, filters = to_trials(columns, target), {key: values for key, values in wanted.items() if key != "name"}
+    found = select(trials, filters)
+    for key, values in filters.items():
+        absent = [value for value in values if not _any(trials, key, value)] if isinstance(values, Sequence) else []
+        if absent:
+            tell(f"no records with {key}={','.join(map(str, absent))}; the report is on the others")
+    return found
+
+
+def _any(trials: Trials, key: str, value: Any) -> bool:
+    try:
+        return len(select(trials, {key: [value]})) > 0
+    except InputError:
+        return False
 
 
 def check(folder: Path) -> None:

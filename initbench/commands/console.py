@@ -73,6 +73,7 @@ _FORMATS = {
     ".html": "html",
     ".json": "json",
     ".md": "markdown",
+    ".parquet": "parquet",
     ".markdown": "markdown",
     ".tex": "latex",
 }

@@ -11,7 +11,7 @@ from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Plug
 from initbench.commands.console import format_of, print_brief, print_report
 from initbench.errors import InputError
 
-Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html"])
+Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html", "parquet"])
 View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "article", "all"])
 
 
@@ -26,7 +26,8 @@ def report(
     form: Annotated[
         Format | None,
         typer.Option(
-            "--format", help="Default: what --out ends in, else rich. CSV is one row per trial; HTML has all views."
+            "--format",
+            help="Default: what --out ends in, else rich. CSV and Parquet are one row per trial; HTML has all views.",
         ),
     ] = None,
     out: Out = None,
@@ -104,6 +105,12 @@ def report(
     written = format_of(form, out, Format)
     if open_ and out is None:
         raise InputError("--open opens the file that --out names; write --out report.html --open")
+    if written == Format.parquet:
+        if out is None or other is not None:
+            raise InputError("Parquet is one row per trial in a file; write --out trials.parquet, and one folder")
+        output.write(output.parquet(chosen[0]), out)
+        say(f"wrote {out}")
+        return
     asked_more = full or form or out or by != "init" or baseline or views or other
     if not asked_more:
         print_brief(chosen[0], options, ", ".join(str(folder) for folder in sets[0]), what or [])

@@ -52,7 +52,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Strips:
-    """A row of dots per technique.
+    """A row of dots per technique, each of which is a ``dot``.
 
     ``level`` is a vertical line with a name; ``enlarge`` adds a panel with the best alone where these are close to
     each other.
@@ -63,6 +63,7 @@ class Strips:
     level: float | None = None
     level_name: str = "chance"
     enlarge: bool = True
+    dot: str = "run"
 
 
 @dataclass(frozen=True)

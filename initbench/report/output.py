@@ -1,5 +1,6 @@
 """A report from end to end: trials in, the text of one format and the files of its figures out."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def report(trials: Trials, options: Options, form: str, other: Other | None = No
     return to_latex(content) if form == "latex" else to_markdown(content)
 
 
+def parquet(trials: Trials) -> bytes:
+    """One row per trial, with the columns and types of :func:`initbench.analysis.trials.to_table`, as Parquet.
+
+    Raises:
+        InputError: the package that writes it is not installed.
+    """
+    file = io.BytesIO()
+    try:
+        to_table(trials).to_parquet(file, engine="pyarrow", index=False)
+    except ImportError as error:
+        raise InputError("Parquet needs pyarrow; pip install 'initbench[parquet]'") from error
+    return file.getvalue()
+
+
 def blocks(trials: Trials, options: Options, other: Other | None = None) -> list[Block]:
     """What a report says, in every format but CSV.
 
@@ -59,14 +74,14 @@ def blocks(trials: Trials, options: Options, other: Other | None = None) -> list
     return document(trials, options) if other is None else two_sets(trials, *other, options.by)
 
 
-def write(text: str, out: Path) -> None:
+def write(content: str | bytes, out: Path) -> None:
     """A report into a file, which stays what it was unless the whole report is written.
 
     Raises:
         StorageError: it cannot be written.
     """
     try:
-        replace_file(out, text.encode())
+        replace_file(out, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from initbench.analysis.compare import Comparison
 from initbench.analysis.summaries import STUCK
 from initbench.render.blocks import Block, Figure, Heading, Table
-from initbench.render.plots import HeatMap
+from initbench.render.plots import HeatMap, Strip, Strips
 from initbench.render.text import scored, span
 from initbench.report.glance import apart, told
 
@@ -46,16 +46,24 @@ def overview_table(comparison: Comparison) -> Table:
 
 
 def overview(comparison: Comparison) -> list[Block]:
-    """The table of all settings, and a map of it where one can be read."""
+    """The table of all settings with a map of it, or with a dot for each where they are too many for a map."""
     table, names = overview_table(comparison), tuple(comparison.techniques)
     score = comparison.score_of_all
-    if len(table.rows) > MOST_ROWS or len(names) > MOST_COLUMNS or score is None:
+    if len(names) > MOST_COLUMNS or score is None:
         return [Heading("All settings"), table]
     means = comparison.frame.groupby(["setting", "technique"])["test_score"].mean().to_dict()
     values = tuple(
         tuple(score.times * means.get((setting, technique), math.nan) for technique in range(len(names)))
         for setting in range(len(table.rows))
     )
+    if len(table.rows) > MOST_ROWS:
+        strips = []
+        for name, column in zip(names, zip(*values, strict=True), strict=True):
+            known = [value for value in column if not math.isnan(value)]
+            mean = sum(known) / len(known) if known else math.nan
+            strips.append(Strip(name, tuple(known), mean, math.nan, math.nan, 0))
+        dots = Strips(f"mean {score.axis('test')}; a dot is a setting", tuple(strips), dot="setting")
+        return [Heading("All settings"), Figure("overview", f"Mean test {score.name}", dots, replace(table, title=""))]
     settings = tuple(row[0] for row in table.rows)
     plot = HeatMap(comparison.what, "setting", f"mean {score.axis('test')}", names, settings, values)
     return [Heading("All settings"), Figure("overview", f"Mean test {score.name}", plot, replace(table, title=""))]

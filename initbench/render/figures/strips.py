@@ -28,8 +28,8 @@ def strips(plot: Strips) -> Canvas:
         for row, strip in enumerate(plot.strips):
             _strip(ax, row, strip)
             if strip.values:
-                runs = [f"{strip.name}, run {run}: {value:.2f}" for run, value in enumerate(strip.values, start=1)]
-                canvas.mark(ax, strip.values, _spread(row, len(strip.values)), runs)
+                told = [f"{strip.name}, {plot.dot} {n}: {value:.2f}" for n, value in enumerate(strip.values, start=1)]
+                canvas.mark(ax, strip.values, _spread(row, len(strip.values)), told)
             if strip.failed and ax is axes[-1]:
                 ax.annotate(
                     f"{strip.failed} failed",
