@@ -35,7 +35,12 @@ def test_the_command(tmp_path: Path, initbench: Any) -> None:
     assert "torch.nn.init.normal_(model[2].weight, std=0.177)" in done.out
     as_json = json.loads(initbench("diagnose", f"{file}:small", "--format", "json").out)
     assert [one["where"] for one in as_json if one["severity"] == "wrong"] == ["2.weight"]
-    assert "<pre>torch.nn.init.normal_" in initbench("diagnose", f"{file}:small", "--format", "html").out
+    page = initbench("diagnose", f"{file}:small", "--format", "html").out
+    assert "torch.nn.init.normal_(model[2].weight" in page
+    # The sizes by layer, as a picture and as a table.
+    assert "<svg" in page
+    assert "backward rms" in page
+    assert "backward rms" in initbench("diagnose", f"{file}:small", "--layers").out
     done = initbench("diagnose", f"{file}:healthy", "dataset=digits", "--optimizer", "AdamW", "--loss", f"{file}:loss")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Nothing is wrong")

@@ -42,14 +42,15 @@ class Probed:
     def __repr__(self) -> str:
         from initbench.render.terminal import to_text
 
-        return "\n".join(line.rstrip() for line in to_text([self._table()], 200).strip("\n").splitlines())
+        return "\n".join(line.rstrip() for line in to_text([self.table()], 200).strip("\n").splitlines())
 
     def _repr_html_(self) -> str:
         from initbench.render.fragment import to_fragment
 
-        return to_fragment(self._table(), self._whole())
+        return to_fragment(self.table(), self._whole())
 
-    def _table(self) -> "Table":
+    def table(self) -> "Table":
+        """A row for each layer, with the quantities that tell most."""
         from initbench.render.blocks import Table
         from initbench.render.text import significant
 

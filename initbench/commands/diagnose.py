@@ -24,7 +24,7 @@ def diagnose(
         list[str] | None,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="The data, as of 'run': dataset=mnist, dataset.root=DIR, batch=N.",
+            help="The data, as of 'run': dataset=mnist, dataset.root=DIR, batch_size=N.",
         ),
     ] = None,
     batch: Annotated[
@@ -55,6 +55,9 @@ def diagnose(
     ] = None,
     depth: Annotated[str | None, typer.Option(metavar="2,4,8", help="Likewise for 'depth'.")] = None,
     notes: Annotated[bool, typer.Option("--notes", help="Tell also what is only worth knowing.")] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also what was measured of each layer; a page has it always.")
+    ] = False,
     form: Annotated[Format, typer.Option("--format")] = Format.rich,
     out: Out = None,
     debug: Debug = False,
@@ -65,12 +68,19 @@ def diagnose(
     """
     from initbench.api.diagnose import diagnose as diagnosed
     from initbench.api.subject import Asked, subject, whole_numbers
-    from initbench.diagnosis.document import document, text
+    from initbench.diagnosis.document import document, layers_of, text
 
     given = {"width": width, "depth": depth}
     sizes = {name: whole_numbers(f"--{name}", value) for name, value in given.items() if value is not None}
     of = subject(Asked(model, tuple(settings or ()), batch, shape, loss, optimizer, lr, sizes))
     found = diagnosed(of.build, of.batch, of.target, of.loss, optimizer=of.optimizer, sizes=sizes)
-    print_document(form, out, lambda: document(found.findings, notes), lambda: text(found.findings, notes, form, model))
+    measured = found.layers is not None and (layers or form == "html")
+    more = layers_of(found.layers.table(), found.layers.layers) if found.layers is not None and measured else []
+    print_document(
+        form,
+        out,
+        lambda: [*document(found.findings, notes), *more],
+        lambda: text(found.findings, notes, form, model, more),
+    )
     if found.wrong:
         raise typer.Exit(3)

@@ -1,14 +1,15 @@
 """A diagnosis as a document."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from initbench.diagnosis.findings import SEVERITIES, Finding, compressed, listed
-from initbench.render.blocks import Block, Code, Heading, Paragraph
+from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
 from initbench.render.markdown import to_markdown
 from initbench.render.page import to_html
+from initbench.render.plots import Line, Panel, Panels
 from initbench.render.terminal import to_text
 
 _WIDTH = 120
@@ -43,11 +44,36 @@ def summary(findings: Sequence[Finding], notes: bool = True) -> str:
     return (f"Found: {told}." if told else "Nothing is wrong with this start.") + more
 
 
-def text(findings: Sequence[Finding], notes: bool, form: str, model: str) -> str:
+def layers_of(table: Table, layers: Mapping[str, Sequence[float]]) -> list[Block]:
+    """What was measured of each layer, as a picture of the sizes and as a table.
+
+    Args:
+        table: a row for each layer.
+        layers: quantity to a number for each layer.
+    """
+
+    def line(name: str) -> Line:
+        known = [(float(place), value) for place, value in enumerate(layers[name], 1) if value > 0]
+        return tuple(x for x, _ in known), tuple(y for _, y in known)
+
+    sizes = {
+        "signal forward": "forward_rms",
+        "gradient back": "backward_rms",
+        "weights' gradient": "weight_gradient_rms",
+    }
+    panels = tuple(Panel(name, (), line(of)) for name, of in sizes.items() if line(of)[0])
+    heading = Heading("Layer by layer", "layers")
+    if not panels:
+        return [heading, table]
+    plot = Panels("layer, in the order of the calls", "root mean square", panels, log_y=True)
+    return [heading, Figure("layers", "Sizes by layer", plot, table)]
+
+
+def text(findings: Sequence[Finding], notes: bool, form: str, model: str, more: Sequence[Block] = ()) -> str:
     """The document in one format: ``rich`` (as on a terminal), ``markdown``, ``html`` or ``json``."""
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(findings), indent=2).decode() + "\n"
-    blocks = document(findings, notes)
+    blocks = [*document(findings, notes), *more]
     if form == "html":
         return to_html(blocks[1:], f"Diagnosis of {model}", summary(findings, notes))
     return to_markdown(blocks) if form == "markdown" else to_text(blocks, _WIDTH)
