@@ -15,7 +15,8 @@ from initbench.trial import Cell, Named, Params
 # Where the seeds of the search begin: far from those that anyone lists, since the final seeds must be fresh.
 FIRST_SEARCH_SEED = 2**32
 
-# A cell and a seed to the validation accuracy of that trial, 0 where it did not finish; None where it is not trained.
+# A cell and a seed to the validation score of that trial, the worst there is where it did not finish, 0 of accuracies;
+# None where it is not trained.
 Score = Callable[[Cell, int], float | None]
 # A value of each setting that is searched, in their order.
 Point = tuple[Any, ...]
@@ -81,7 +82,7 @@ class Tuning:
 def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
     """What to train of a cell whose protocol searches, given what is trained.
 
-    All points of the grid are tried with the same seeds. The best mean validation accuracy wins, of equal ones the one
+    All points of the grid are tried with the same seeds. The best mean validation score wins, of equal ones the one
     with the first values. Where the value of a geometric setting is the first or the last and better than its
     neighbour, all else equal, the grid is extended by its own ratio, ``extend`` times at most for each setting.
 
@@ -99,7 +100,7 @@ def tune(cell: Cell, seeds: Sequence[int], score: Score) -> Tuning:
     trials: list[tuple[Cell, int]] = []
 
     def scores(points: Sequence[Point], epochs: int | None = None) -> dict[Point, float] | None:
-        """The mean validation accuracy of each point; None unless all are trained."""
+        """The mean validation score of each point; None unless all are trained."""
         result: dict[Point, float] | None = {}
         for point in points:
             one = replace(cell.with_values(dict(zip(search.paths, point, strict=True))), stage="search")

@@ -47,7 +47,7 @@ class Trials:
         columns: what their records hold.
         cells: one row per cell, with its settings as text and numbers; ``columns.numbers["cell"]`` is its row.
         identities: per cell what a trial's identity says, without the seed, in today's form.
-        target: the validation accuracy that counts as trained, if the user named one.
+        target: the validation score that counts as trained, if the user named one; not of bits per character.
     """
 
     columns: Columns
@@ -110,7 +110,7 @@ def to_trials(columns: Columns, target: float | None = None, once: bool = True) 
 
     Args:
         columns: what records hold.
-        target: the validation accuracy that counts as trained, if the user named one.
+        target: the validation score that counts as trained, if the user named one; not of bits per character.
         once: a trial that was asked for by other words, such as another path to one file, is no further one; False
             keeps all, where two sets of results hold the same trials.
     """

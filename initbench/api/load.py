@@ -25,7 +25,7 @@ def load(*folders: str | Path, filters: str | Iterable[str] = (), target: float 
     Args:
         folders: results folders, merged.
         filters: as on the command line: ``"init=glob(he*)"``.
-        target: the validation accuracy that counts as trained; None: by data set.
+        target: the validation accuracy or R² that counts as trained; None: by data set.
         more: settings, with a value or a list of them for each.
 
     Warns:
@@ -54,7 +54,7 @@ def read(
     Args:
         folders: results folders.
         wanted: the filters; ``name`` stands for what the runs of this name asked for.
-        target: the validation accuracy that counts as trained; None: by data set.
+        target: the validation accuracy or R² that counts as trained; None: by data set.
         request: only what it asks for.
         cached: read the cache where it holds.
         tell: takes a line for everything that is passed over, and for records that disagree.

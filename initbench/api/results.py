@@ -117,9 +117,10 @@ class Results:
     def contrasts(self, baseline: str | None = None, by: str = "init") -> "pd.DataFrame":
         """Techniques against each other, paired by seed, a row each.
 
-        ``mean`` is the mean difference of test accuracy (a fraction) of ``a`` minus ``b``, a failed run scoring as
-        always naming the most frequent class, and ``low`` to ``high`` its 95 % interval; ``p`` is that of the exact
-        sign-flip test, ``adjusted_p`` after Holm within a setting; ``verdict`` is what follows at 5 %: ``a`` is
+        ``mean`` is the mean difference of the test score of ``a`` minus that of ``b``, more being better: accuracy as
+        a fraction, R², or bits per character with a minus sign. A failed run scores as the best constant prediction, or
+        as the worst finished run where that is lower. ``low`` to ``high`` is its 95 % interval; ``p`` is that of the
+        exact sign-flip test, ``adjusted_p`` after Holm within a setting; ``verdict`` is what follows at 5 %: ``a`` is
         ``higher``, ``lower``, ``inseparable``, or ``untestable``, as it takes ``seeds_needed`` seeds to show anything.
 
         Args:

@@ -41,7 +41,7 @@ def report(
     view: Annotated[list[View] | None, typer.Option(help="Show this too; may be repeated.")] = None,
     target: Annotated[
         float | None,
-        typer.Option(help="Validation accuracy that counts as trained (default: by data set).", min=0, max=1),
+        typer.Option(help="Validation accuracy, or R², that counts as trained (default: by data set).", min=0, max=1),
     ] = None,
     figures: FiguresDir = None,
     exact: Annotated[

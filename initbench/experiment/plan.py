@@ -76,7 +76,8 @@ def plan(request: Request, done: Mapping[str, float]) -> Plan:
 
     Args:
         request: what is asked for.
-        done: the key of every trial that has a record, to its validation accuracy; 0 where it did not finish.
+        done: the key of every trial that has a record, to its validation score, as
+            :func:`initbench.records.columns.done` has it.
 
     Raises:
         InputError: a data set without a known content hash cannot be read.
