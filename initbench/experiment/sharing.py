@@ -22,7 +22,9 @@ from types import TracebackType
 import msgspec
 
 from initbench.errors import StorageError
-from initbench.records import TrialRecord, files, read_all
+from initbench.records import TrialRecord, read_all
+from initbench.records.packed import PACKED
+from initbench.records.store import holders
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Sharing:
     something to train, and left when all is trained: the last to leave leaves nothing behind.
     """
 
-    def __init__(self, results: Path, seen: Iterable[Path] | None = None, turn: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, results: Path, seen: Iterable[str] | None = None, turn: tuple[int, int] = (0, 1)) -> None:
         """Takes nothing yet.
 
         Args:
@@ -61,7 +63,7 @@ class Sharing:
         self._path = self._folder / f"{uuid.uuid4().hex}.json"
         self._file: int | None = None
         self._made = False
-        self._seen = set(files([results]) if seen is None else seen)
+        self._seen = _files(results) if seen is None else set(seen)
 
     def __enter__(self) -> "Sharing":
         self._made = not self._results.exists()
@@ -140,10 +142,12 @@ class Sharing:
         self, queue: deque[Sequence[str]], left: set[str], elsewhere: Callable[[Set[str]], None]
     ) -> tuple[list[str], list[Taken]]:
         """Drop what has a record by now, and take of the rest what nobody has."""
+        # Most of them before the lock is ours, so that nobody waits for our reading.
+        before = self.recorded()
         with self._alone() as alone:
             others = self._others() if alone else []
             # After looking who has what: a trial is let go of when its record is there.
-            there = self.recorded() & left
+            there = (before | self.recorded()) & left
             left -= there
             taken = frozenset[str]().union(*(other.keys for other in others))
             while queue and left.isdisjoint(queue[0]):
@@ -177,12 +181,12 @@ class Sharing:
 
     def recorded(self) -> set[str]:
         """The keys in record files that came since the last look."""
-        fresh = [path for path in files([self._results]) if path not in self._seen]
-        self._seen.update(fresh)
+        fresh = _files(self._results) - self._seen
+        self._seen |= fresh
         keys = set()
         for path in fresh:
             with contextlib.suppress(StorageError):
-                for _, lines in read_all(path, lambda unusable: None):
+                for _, lines in read_all(Path(path), lambda unusable: None):
                     keys |= {line.key for line in lines if isinstance(line, TrialRecord)}
         return keys
 
@@ -200,7 +204,7 @@ class Sharing:
 
     def _door(self) -> int:
         """The open file whose lock lets in one process at a time."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline, pause = time.monotonic() + _PATIENCE_SECONDS, 0.01
         while True:
             # Whoever leaves last removes file and folder, perhaps between two of these lines.
             with contextlib.suppress(FileExistsError):
@@ -213,7 +217,9 @@ class Sharing:
                     return file
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self._lock} stays locked")
-            time.sleep(0.005)
+            # Sixty that wait and all look every few milliseconds would keep a machine busy.
+            time.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, _SECONDS_BETWEEN_LOOKS)
 
     def _others(self) -> list[Taken]:
         """What other live processes have taken; the files of dead ones are swept."""
@@ -231,6 +237,15 @@ class Sharing:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, 0)
                 os.pwrite(self._file, content, 0)
+
+
+def _files(results: Path) -> set[str]:
+    """The files of records there; of ten thousand, and for each chunk, names alone are looked at."""
+    found = set[str]()
+    for folder in map(str, holders([results])):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found.update(f"{folder}/{name}" for name in os.listdir(folder) if name.endswith((".jsonl", PACKED)))
+    return found
 
 
 def _in_turn(chunks: Sequence[Sequence[str]], number: int, of: int) -> list[Sequence[str]]:
