@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from initbench.api.own_data import keep
 from initbench.api.race import OWN, race
+from initbench.data import load
 from initbench.errors import InputError
 from initbench.racing.rounds import ROUNDS, better_p, leaving, seeds_needed
+from initbench.settings.compose import compose
+from initbench.settings.request import request
 
 MODEL = """
 import torch
@@ -114,3 +118,25 @@ def test_too_little_time_is_said_before_it_is_spent(tmp_path: Path) -> None:
     file.write_text(MODEL)
     with pytest.raises(InputError, match="takes .* minutes here at least"):
         race(f"{file}:tiny", dataset="digits", epochs=1, minutes=0.001, quiet=True)
+
+
+def test_data_of_ones_own_are_kept_once_whatever_they_come_in(tmp_path: Path) -> None:
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    x, y = torch.randn(40, 3, 8, 8), torch.arange(40) % 5
+    pairs = TensorDataset(x, y)
+    settings = keep((x, y), tmp_path)
+    assert keep((x.numpy(), y.numpy()), tmp_path) == settings
+    assert keep(pairs, tmp_path) == settings
+    assert keep(DataLoader(pairs, batch_size=7), tmp_path) == settings
+    assert keep(lambda: pairs, tmp_path) == settings
+    assert len([*(tmp_path / "data").iterdir()]) == 1
+    (cell,) = request(compose([*settings, "init=he", "model=cnn"])).cells
+    arrays = load(cell.dataset)
+    assert arrays.image == (3, 8, 8)
+    assert np.array_equal(arrays.x, x.numpy().reshape(40, -1))
+    assert keep((x, y.double()), tmp_path)[-1] == "dataset.task=regression"
+    for wrong in (3, [], lambda: 1 / 0, [(x[0], y[0]), (x[1, 0], y[1])]):
+        with pytest.raises(InputError, match="data"):
+            keep(wrong, tmp_path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from initbench.analysis.trials import to_trials
 from initbench.api.keywords import command_lines, one_or_more
+from initbench.api.own_data import keep
 from initbench.api.results import Results
 from initbench.api.run import ask
 from initbench.errors import InitbenchError, InputError
@@ -87,6 +88,7 @@ class Race:
 def race(
     model: str,
     *overrides: str,
+    data: Any = None,
     candidates: Sequence[str] = CANDIDATES,
     minutes: float = 10.0,
     alpha: float = 0.05,
@@ -108,6 +110,8 @@ def race(
     Args:
         model: ``FILE.py:FUNCTION`` of (sample_shape, n_classes).
         overrides: settings of ``run``: data, optimizer, epochs.
+        data: data of yours in place of ``dataset=``: a pair of arrays or tensors, a ``Dataset``, a ``DataLoader``, or a
+            function that gives one of these. They are kept in ``results``, and a float target is a number to predict.
         candidates: names of ``initbench list initializers`` that can draw any module.
         minutes: the time it may take. Rates and rounds are left out where it would take longer, and that is told.
         alpha: see there.
@@ -126,6 +130,9 @@ def race(
     if not minutes > 0:
         raise InputError(f"minutes must be more than 0; got {minutes:g}")
     lines = [*overrides, *(line for group in command_lines(settings or {}, more) for line in group)]
+    if data is not None:
+        results = next((line.partition("=")[2] for line in lines if line.startswith("results=")), "results")
+        lines = [*keep(data, Path(results)), *lines]
     taken = {line.partition("=")[0] for line in lines}
     if names := taken & {"init", "seeds", "model", "model.path", "protocol"}:
         raise InputError(f"a race sets {', '.join(sorted(names))} itself; say what shall race with candidates")

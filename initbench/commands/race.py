@@ -18,6 +18,13 @@ def race(
         str, typer.Argument(metavar="FILE.py:FUNCTION", help="Makes the module from (sample_shape, n_classes).")
     ],
     overrides: Overrides = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="In place of dataset=: a function that gives a pair of arrays, a Dataset or a DataLoader.",
+        ),
+    ] = None,
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -39,13 +46,20 @@ def race(
     """
     from initbench.api.race import CANDIDATES
     from initbench.api.race import race as ran
+    from initbench.api.subject import function
     from initbench.racing.document import text
 
     names = candidates.split(",") if candidates is not None else CANDIDATES
     ended = ran(
-        model, *(overrides or []), candidates=names, minutes=minutes, alpha=alpha, config_dir=config_dir,
+        model,
+        *(overrides or []),
+        data=function(data) if data is not None else None,
+        candidates=names,
+        minutes=minutes,
+        alpha=alpha,
+        config_dir=config_dir,
         plugins=plugin or (),
-    )  # fmt: skip
+    )
     if figures is not None:
         from initbench.render.figures import write
 
