@@ -199,7 +199,7 @@ BAD = [
     ("run --config-dir none", 2, "'none' does not exist"),
     ("run --fast", 2, "No such option: --fast"),
     ("train", 2, "unknown command 'train'; write initbench run."),
-    ("list initialisers", 2, "unknown group 'initialisers', did you mean 'initializers'?"),
+    ("list initialisers", 2, "unknown name or group 'initialisers', did you mean 'initializers'?"),
     ("report", 2, "there is no results folder results; 'initbench reproduce' makes one"),
     ("report --format pdf", 2, "'--format': 'pdf' is not one of 'rich', 'markdown', 'csv', 'latex', 'html'"),
 ]

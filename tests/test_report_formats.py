@@ -360,3 +360,16 @@ def test_parquet_has_the_rows_and_the_types_of_the_table(initbench: Callable[...
     assert read["test_correct"].isna().tolist() == table["test_correct"].isna().tolist()
     assert read["key"].tolist() == table["key"].tolist()
     assert initbench("report", "--format", "parquet").code == 2
+
+
+@pytest.mark.full
+def test_what_a_page_says_of_points_moves_nothing(few: list[Block]) -> None:
+    """With marks and without a figure has the same lines, in the same places."""
+    for figure in few:
+        if isinstance(figure, Figure):
+            plain = figures.render(figure.plot, "svg", salt=figure.name).decode()
+            lines = re.findall(r'<path d="([^"]+)"', plain)
+            assert lines
+            inlined = figures.inline(figure)
+            assert "data-value" in inlined
+            assert set(re.findall(r"<text[^>]*>([^<]+)<", plain)) == set(re.findall(r"<text[^>]*>([^<]+)<", inlined))

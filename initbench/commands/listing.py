@@ -29,7 +29,7 @@ from initbench.values import plain
 Node = dict[str, Any]
 
 # What a narrow window leaves out, in this order: the rest of an option is in ``initbench list NAME``.
-_SPARE = ("tier", "source", "also", "defaults", "gain=critical", "gain=torch")
+_SPARE = ("also", "tier", "source", "defaults", "gain=critical", "gain=torch")
 
 
 def listing(group: str, catalogue: Catalogue) -> Table:

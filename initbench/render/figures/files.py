@@ -107,8 +107,10 @@ def _deaf() -> None:
 def _marked(canvas: Canvas) -> list[Sequence[str]]:
     """Make marks of a figure elements that nobody sees and a pointer finds; what is said of them, in their order."""
     for number, marks in enumerate(canvas.marks):
-        marks.ax.autoscale(False)
+        # Limits are found when they are asked for; what nobody sees has no say in them.
+        x, y = marks.ax.get_xlim(), marks.ax.get_ylim()
         marks.ax.scatter(marks.x, marks.y, s=60, alpha=0, zorder=9, gid=f"marks-{number}")
+        marks.ax.set(xlim=x, ylim=y)
     return [marks.texts for marks in canvas.marks]
 
 
@@ -120,14 +122,15 @@ def _with_values(svg: str, name: str, texts: Sequence[str]) -> str:
     end = svg.find('<g id="', start + 1)
     group = svg[start : end if end >= 0 else len(svg)]
     # One element is a path; several are uses of one that is defined first.
-    head, defined, uses = group.rpartition("</defs>")
+    several = "<use " in group
+    head, defined, elements = group.partition("</defs>") if several else ("", "", group)
     waiting = iter(texts)
 
     def told(tag: re.Match[str]) -> str:
         text = next(waiting, None)
         return tag[0] if text is None else f'{tag[0]} data-value="{escape(shown(text), quote=True)}"'
 
-    marked = head + defined + re.sub("<use(?= )" if defined else "<path(?= )", told, uses, count=len(texts))
+    marked = head + defined + re.sub("<use(?= )" if several else "<path(?= )", told, elements, count=len(texts))
     return svg[:start] + marked + svg[start + len(group) :]
 
 

@@ -20,7 +20,10 @@ def strips(plot: Strips) -> Canvas:
     zoom = bool(close) and (max(whole) - min(whole)) > 4 * max(0.5, max(close) - min(close))
     widest = max(len(strip.name) for strip in plot.strips)
     canvas = Canvas(
-        figsize=(min(3.0, 0.6 + 0.07 * widest) + (3.4 if zoom else 5.2) * (1 + zoom), 0.75 + 0.27 * len(plot.strips))
+        figsize=(
+            min(3.0, 0.6 + 0.07 * widest) + (3.4 if zoom else 5.2) * (1 + zoom),
+            0.75 + 0.27 * max(2, len(plot.strips)),
+        )
     )
     axes = canvas.subplots(1, 1 + zoom, sharey=True, squeeze=False)[0]
     for ax in axes:
