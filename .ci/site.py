@@ -42,6 +42,7 @@ _TITLES = {
     "optimizers": "Optimizers",
     "models": "Models",
     "datasets": "Data sets",
+    "executors": "Executors",
     "experiments": "Presets",
     "frameworks": "What frameworks draw",
     "schemes": "Schemes",

@@ -114,7 +114,7 @@ def test_what_is_done_is_logged(initbench: Initbench) -> None:
         "initbench.settings.compose: 1 cells of dataset=synthetic",
         "initbench.experiment.plan: 1 trials of 1 cells, 1 to do",
         "initbench.data.spec: read synthetic",
-        "initbench.experiment.execute: 1 trials to train",
+        "initbench.experiment.executors.local: 1 trials to train",
         "engine: compiled, products by ",
         f"published {file}: 1 records",
     ):

@@ -152,9 +152,14 @@ def test_the_command_line_shows_all_that_it_can(initbench: Initbench) -> None:
     publish(Path("other/records"), made[:-1])
     plain = initbench("report")
     assert (plain.code, plain.err) == (0, "")
-    assert max(map(len, plain.out.splitlines())) <= 80
+
+    def width(out: str) -> int:
+        """Of the widest line but for commands, which are to be copied."""
+        return max(len(line) for line in out.splitlines() if not line.startswith("initbench "))
+
+    assert width(plain.out) <= 80
     wide = initbench("report", "--view", "all", "--baseline", "he", "lr=0.1")
-    assert max(map(len, wide.out.splitlines())) <= 80
+    assert width(wide.out) <= 80
     for title in ("Against he", "All pairs"):
         assert title in wide.out
     assert "Learning rates" in initbench("report", "--view", "lr").out
