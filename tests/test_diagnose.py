@@ -260,3 +260,108 @@ def test_nan_at_once_names_the_place() -> None:
     with torch.no_grad():
         model[4].weight.fill_(1e38)
     assert ("wrong", "overflow", "4") in found(model, *rows())
+
+
+class Packed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.out = nn.LSTM(5, 8, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x, torch.full((len(x),), x.shape[1]), batch_first=True)
+        return self.out(nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0][:, -1])
+
+
+class Caches(nn.Module):
+    """What it keeps grows with each call, and a buffer comes to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.register_buffer("seen", torch.zeros(0, 64))
+        self.register_buffer("last", None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen, self.last = torch.cat([self.seen, x.detach()]), x.detach()
+        return self.layer(x)
+
+
+def test_what_hides_its_weights_or_its_outputs_is_seen() -> None:
+    torch.manual_seed(0)
+    assert found(Packed(), torch.randn(9, 6, 5), torch.randint(0, 3, (9,))) == []
+    for norm in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm):
+        model = nn.Sequential(norm(nn.Linear(64, 48)), nn.ReLU(), norm(nn.Linear(48, 10)))
+        state = {name: values.clone() for name, values in model.state_dict().items()}
+        diagnosis = initbench.diagnose(model, *rows())
+        assert not diagnosis.wrong
+        assert diagnosis.layers is not None
+        assert diagnosis.layers.names == ["0", "2"]
+        assert all(torch.equal(values, state[name]) for name, values in model.state_dict().items())
+
+
+def test_buffers_that_are_replaced_are_put_back() -> None:
+    model = Caches()
+    assert found(model, *rows()) == []
+    assert model.seen.shape == (0, 64)
+    assert model.last is None
+
+
+def test_losses_that_are_no_plain_mean_are_not_judged_by_it() -> None:
+    model, (x, y) = perceptron(), rows()
+    assert found(model, x, y, nn.CrossEntropyLoss(reduction="sum")) == []
+    assert found(model, x, y, nn.CrossEntropyLoss(weight=torch.full((10,), 9.0))) == []
+    assert found(model, x, torch.softmax(torch.randn(64, 10), 1), "cross_entropy") == []
+    # Within 0 and 1 a target is no far place to begin from 0.
+    assert ("wrong", "output_bias", "6") not in found(model, x, torch.rand(64, 10))
+
+
+def test_a_loss_that_cannot_train() -> None:
+    model, (x, y) = perceptron(), rows()
+    assert ("wrong", "loss_not_finite", "") in found(model, x, y, lambda o, y: (o.mean() - 1e3).log())
+    accuracy = found(model, x, y, lambda o, y: (o.argmax(1) == y).float().mean())
+    assert accuracy == [("wrong", "no_gradient", "")]
+
+
+def test_steps_of_an_lstm_are_not_its_samples() -> None:
+    class Sequence(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.out = nn.LSTM(5, 8), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.lstm(x)[0])
+
+    x = torch.randn(8, 64, 5)
+    assert found(Sequence(), x, torch.randint(0, 3, (8, 64))) == []
+    x = torch.randn(64, 8, 5)
+    assert ("doubtful", "forgetting", "lstm") in found(Sequence(), x, torch.randint(0, 3, (64, 8)))
+
+
+class Raises(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        raise OverflowError("no way back")
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "more", "said"),
+    [
+        (perceptron(), rows(), {"optimizer": lambda p: torch.optim.SGD(p, lr=-1.0)}, "the optimizer's first step"),
+        (perceptron(), rows(), {"optimizer": torch.optim.LBFGS}, "the optimizer's first step"),
+        (perceptron, rows(), {"sizes": {"depth": [3]}}, "needs two sizes or more"),
+        (perceptron, rows(), {"sizes": {"depth": 3}}, "needs two sizes or more"),
+        (perceptron(), (rows()[0], np.zeros(64)), {}, "target must be a tensor"),
+        (perceptron(), (torch.zeros(0, 64), torch.zeros(0, dtype=torch.int64)), {}, "no sample"),
+        (nn.Linear(64, 10, device="meta"), rows(), {}, "meta device"),
+        (nn.Linear(64, 10, dtype=torch.complex64), rows(), {}, "complex"),
+        (nn.Sequential(nn.Linear(64, 10)), rows(), {"loss": lambda o, y: Raises.apply(o).mean()}, "no way back"),
+    ],
+)
+def test_what_cannot_be_diagnosed_is_said_in_one_line(model: Any, batch: Any, more: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said) as raised:
+        initbench.diagnose(model, *batch, **more)
+    assert "\n" not in str(raised.value)

@@ -88,9 +88,13 @@ def diagnose(
     from initbench.diagnosis.findings import sorted_by_severity
     from initbench.diagnosis.objectives import objective
     from initbench.errors import in_one_line
-    from initbench.probing.module import first_step
+    from initbench.probing.module import first_step, untouched
 
     aim = objective(loss, target)
+    for axis, values in (sizes or {}).items():
+        several = isinstance(values, Sequence) and len(set(values)) > 1
+        if not several or not all(isinstance(one, int) and one > 0 for one in values):
+            raise InputError(f"sizes: '{axis}' needs two sizes or more, whole numbers; got {values}")
     found: list[Finding] = []
     of = module
     if not isinstance(module, nn.Module):
@@ -111,7 +115,7 @@ def diagnose(
     found += untrained.not_finite(of, {one.where for one in found})
     if any(one.check == "not_finite" for one in found):
         return Diagnosis(tuple(sorted_by_severity(found)))
-    with untrained.written(of, [one.where for one in found]):
+    with untouched(of), untrained.written(of, [one.where for one in found]), in_one_line(type(of).__name__):
         evidence = gather(of, batch, aim, first_step(optimizer, 0.1))
         found += checks.findings(evidence, with_steps=optimizer is not None)
         seen = evidence.seen

@@ -124,7 +124,7 @@ def scale(parameter: Parameter) -> float:
 
 def _head(seen: Seen) -> int:
     wanted = first(seen.output).numel()
-    found = [row for row, size in enumerate(seen.sizes) if size == wanted]
+    found = [row for row, shape in enumerate(seen.shapes) if math.prod(shape) == wanted]
     return found[-1] if found else len(seen.paths) - 1
 
 

@@ -53,7 +53,9 @@ def half_gpt2(evidence: Evidence) -> Iterator[Finding]:
         one for one in evidence.parameters.values()
         if "weight" in one.roles and "branch_last" not in one.roles and one.blocks[0].layer == "linear"
     ]  # fmt: skip
-    if len(last) < 4 or not others:
+    # It is a law of language models; others are drawn like that on purpose.
+    has_embedding = any("embedding" in one.roles for one in evidence.parameters.values())
+    if len(last) < 4 or not others or not has_embedding:
         return
     if all(_is_close(one, _GPT2) for one in last) and sum(_is_close(one, _GPT2) for one in others) > len(others) / 2:
         factor = 1 / math.sqrt(len(last))
@@ -73,12 +75,11 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
     lstms = [(name, part) for name, part in evidence.module.named_modules() if isinstance(part, nn.LSTM | nn.LSTMCell)]
     for path, part in lstms:
         rows = [row for row, name in enumerate(evidence.seen.paths) if name == path]
-        # A cell is called at each step; a whole layer hands on what all steps give.
+        # A cell is called at each step; a whole layer hands on what all steps give, unless they are packed.
         steps = len(rows)
         if isinstance(part, nn.LSTM) and rows:
-            directions = 2 if part.bidirectional else 1
-            each = (part.proj_size or part.hidden_size) * directions
-            steps = evidence.seen.sizes[rows[0]] // (each * max(1, evidence.n_inputs))
+            shape = evidence.seen.shapes[rows[0]]
+            steps = shape[1 if part.batch_first else 0] if len(shape) == 3 else 0
         biases = [(name, one) for name, one in part.named_parameters() if name.startswith("bias_ih")]
         size = part.hidden_size
         open_by = [

@@ -55,6 +55,8 @@ def objective(loss: str | Callable[..., Tensor] | None, target: Tensor | None) -
     Raises:
         InputError: an unknown name, or a name without a target.
     """
+    if target is not None and not isinstance(target, Tensor):
+        raise InputError(f"target must be a tensor; got {type(target).__name__}")
     if isinstance(loss, str):
         if loss not in LOSSES:
             raise unknown("loss", loss, LOSSES)
@@ -68,12 +70,21 @@ def objective(loss: str | Callable[..., Tensor] | None, target: Tensor | None) -
         return _named(kind, target)
     if not callable(loss):
         raise InputError(f"loss must be a function or one of {', '.join(LOSSES)}; got {type(loss).__name__}")
-    kind = _KNOWN.get(loss) or next((name for of, name in _MODULES.items() if type(loss) is of), "own")
+    kind = _KNOWN.get(loss) or next((name for of, name in _MODULES.items() if _is_plain(loss, of)), "own")
     if target is None:
         return Objective("own", loss)
     if kind == "cross_entropy":
         return Objective(kind, lambda output: loss(_classes_second(first(output), target), target), target)
     return Objective(kind, lambda output: loss(output if kind == "own" else first(output), target), target)
+
+
+def _is_plain(loss: Any, of: type[nn.Module]) -> bool:
+    """Whether a loss is of this type, with nothing set that would change its value."""
+    if type(loss) is not of:
+        return False
+    weights = [getattr(loss, name, None) for name in ("weight", "pos_weight")]
+    plain = getattr(loss, "reduction", "mean") == "mean" and not getattr(loss, "label_smoothing", 0.0)
+    return plain and all(one is None for one in weights)
 
 
 def first(output: Any) -> Tensor:
@@ -98,6 +109,9 @@ def n_classes(output: Tensor, target: Tensor) -> int:
 
 def frequencies(target: Tensor, classes: int) -> Tensor | None:
     """The share of each class; None where too few samples tell."""
+    if target.is_floating_point():
+        # Of probabilities in place of classes.
+        return None
     counted = target.flatten()
     counted = counted[(counted >= 0) & (counted < classes)]
     if len(counted) < _EACH * classes:

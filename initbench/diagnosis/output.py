@@ -49,6 +49,14 @@ def constant(evidence: Evidence) -> Iterator[Finding]:
 def loss(evidence: Evidence) -> Iterator[Finding]:
     """A loss far above that of equal probabilities, of the mean, or of the classes' frequencies."""
     value = evidence.seen.values["loss"]
+    if not math.isfinite(value) and evidence.objective.kind != "none" and _is_finite(evidence.output):
+        yield Finding(
+            "loss_not_finite",
+            "wrong",
+            "",
+            f"the loss before the first step is {number(value)}, and the output is finite",
+            f"the output has size {number(rms(evidence.output))}; the loss itself leaves its domain or overflows",
+        )
     if not evidence.objective.is_known or not math.isfinite(value):
         return
     yield from {"cross_entropy": _classes, "bce": _binary, "mse": _regression}[evidence.objective.kind](evidence, value)
@@ -63,7 +71,7 @@ def _classes(evidence: Evidence, value: float) -> Iterator[Finding]:
         severity = "wrong" if value > uniform + _TOO_HIGH else "doubtful"
         yield from _too_large(
             evidence, severity, f"the loss before the first step is {number(value)}; that of equal probabilities over "
-            f"{classes} classes is {number(uniform)}", rms(evidence.output),
+            f"{classes} classes is {number(uniform)}",
         )  # fmt: skip
         return
     shares = objectives.frequencies(target, classes)
@@ -76,7 +84,7 @@ def _classes(evidence: Evidence, value: float) -> Iterator[Finding]:
             f"the loss before the first step is {number(value)}; knowing only how frequent the classes are, it would "
             f"be {number(objectives.entropy(shares))}",
             "the first steps are spent on the output bias: begin it with the logarithm of the classes' frequencies",
-            (f"{spelled(bias[0])}.data.copy_((torch.bincount(target.flatten(), minlength={classes}) + 1).log())",),
+            (f"{spelled(bias[0])}.data.copy_((torch.bincount(target[target >= 0], minlength={classes}) + 1).log())",),
         )
 
 
@@ -88,7 +96,6 @@ def _binary(evidence: Evidence, value: float) -> Iterator[Finding]:
         yield from _too_large(
             evidence, "wrong" if value > math.log(2) + _TOO_HIGH else "doubtful",
             f"the loss before the first step is {number(value)}; that of probabilities 0.5 is 0.693",
-            rms(evidence.output),
         )  # fmt: skip
         return
     least = objectives.binary_entropy(rate)
@@ -123,7 +130,6 @@ def _regression(evidence: Evidence, value: float) -> Iterator[Finding]:
         yield from _too_large(
             evidence, "wrong" if value > 30 * spread else "doubtful",
             f"the loss before the first step is {number(value)}; predicting the mean it would be {number(spread)}",
-            math.sqrt(of_output / max(spread, 1e-30)),
         )  # fmt: skip
     elif from_mean > spread:
         bias = evidence.bias(evidence.head)
@@ -135,7 +141,7 @@ def _regression(evidence: Evidence, value: float) -> Iterator[Finding]:
         fits = bias is not None and bias[1].numel() == len(mean)
         yield Finding(
             "output_bias",
-            "wrong",
+            "wrong" if value > 10 * spread else "doubtful",
             evidence.seen.paths[evidence.head],
             f"the loss before the first step is {number(value)}; predicting the mean it would be {number(spread)}",
             f"the output begins near 0 and the target lies around {told}: begin the output bias there, or "
@@ -144,7 +150,7 @@ def _regression(evidence: Evidence, value: float) -> Iterator[Finding]:
         )
 
 
-def _too_large(evidence: Evidence, severity: str, what: str, size: float) -> Iterator[Finding]:
+def _too_large(evidence: Evidence, severity: str, what: str) -> Iterator[Finding]:
     """Outputs that are far too large, and whose fault that is: the head, what comes into it, or its bias."""
     row = evidence.head
     where, weight = evidence.seen.paths[row], evidence.weight(row)
@@ -163,14 +169,14 @@ def _too_large(evidence: Evidence, severity: str, what: str, size: float) -> Ite
             f"the output bias has a root mean square of {number(rms(bias[1]))}",
             (f"torch.nn.init.zeros_({spelled(bias[0])})",),
         )
-    else:
+    elif (of_output := rms(evidence.output)) > 2 * (of_layer := evidence.seen.layers["output_rms"][row]):
         yield Finding(
             "output_scale",
             severity,
             where,
             what,
-            f"{where} gives numbers of size {number(evidence.seen.layers['output_rms'][row])}, and the output has "
-            f"{number(size)}: what comes behind the last layer makes it larger",
+            f"{where} gives numbers of size {number(of_layer)}, and the output has {number(of_output)}: what comes "
+            "behind the last layer makes it larger",
         )
 
 

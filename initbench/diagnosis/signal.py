@@ -12,6 +12,7 @@ from initbench.diagnosis.findings import Finding, compressed, number, spelled
 
 # From the first to the last layer, by the trend over all of them.
 _DRIFT, _GREAT_DRIFT = 1e2, 1e3
+_NORMED_DRIFT = 1e4
 # A layer by itself, beside its neighbours.
 _ALONE = 8.0
 # Fewer layers show no trend.
@@ -58,7 +59,9 @@ def drift(evidence: Evidence) -> Iterator[Finding]:
     for what, by_layer in (("gradient", 1 / _trend(back)), ("signal", _trend(forth))):
         total = by_layer ** (len(rows) - 1)
         extent = max(total, 1 / total)
-        if extent < _DRIFT:
+        # Behind norms the size of a gradient is a learning rate only, and deep networks of them train.
+        normed = 2 * sum(evidence.is_normed(row) for row in rows) > len(rows)
+        if extent < (_NORMED_DRIFT if normed else _DRIFT):
             continue
         first, last = seen.paths[rows[0]], seen.paths[rows[-1]]
         grows = total > 1
@@ -66,7 +69,7 @@ def drift(evidence: Evidence) -> Iterator[Finding]:
         factor = by_layer if grows else 1 / by_layer
         yield Finding(
             f"{what}_{'grows' if grows else 'shrinks'}",
-            "wrong" if extent > _GREAT_DRIFT else "doubtful",
+            "wrong" if extent > _GREAT_DRIFT and not normed else "doubtful",
             first if what == "gradient" else last,
             f"the {what} {'grows' if grows else 'shrinks'} {number(factor)} times a layer, {number(extent)} times "
             f"{way}",

@@ -9,7 +9,7 @@ from torch import nn
 
 from initbench.diagnosis.evidence import Evidence
 from initbench.diagnosis.findings import Finding, listed, spelled
-from initbench.errors import in_one_line
+from initbench.errors import InputError, in_one_line
 from initbench.probing.module import called, untouched
 
 
@@ -57,6 +57,13 @@ def settle(module: nn.Module, batch: Any) -> None:
     Raises:
         InputError: the module fails.
     """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError("a scripted module shows nothing of its layers; give the module that it was made of")
+    for name, one in module.named_parameters():
+        if one.is_meta:
+            raise InputError(f"{name} is on the meta device and holds nothing; materialise the module first")
+        if one.is_complex():
+            raise InputError(f"{name} holds complex numbers, which no check knows")
     if any(nn.parameter.is_lazy(one) for one in (*module.parameters(), *module.buffers())):
         with in_one_line(f"{type(module).__name__} on this batch"), untouched(module), torch.no_grad():
             called(module, batch)
@@ -98,6 +105,15 @@ def not_finite(module: nn.Module, known: set[str]) -> Iterator[Finding]:
 def unused(evidence: Evidence) -> Iterator[Finding]:
     """Trained parameters on which the loss does not depend, those of one module together."""
     names = [name for name, grad in evidence.seen.gradients.items() if grad is None]
+    if names and len(names) == len(evidence.seen.gradients):
+        yield Finding(
+            "no_gradient",
+            "wrong",
+            "",
+            "the loss has no gradient in any parameter",
+            "it is computed from what has none, as classes, counts or detached tensors, or in no_grad",
+        )
+        return
     for owner, own in _by_owner(names).items():
         yield Finding(
             "unused",

@@ -72,7 +72,7 @@ class Seen:
         layers: quantity to a number for each layer; ``normed`` is 1 where a norm gets just what the layer puts out.
         values: numbers of the whole.
         paths: of the layers in the module, without numbers.
-        sizes: how many numbers each put out.
+        shapes: of what each put out.
         behind: of each layer, the norms and activations that were called behind it, in small letters.
         gradients: of every trained parameter the root mean square of its gradient; None where none came back.
         output: what the module gave.
@@ -82,7 +82,7 @@ class Seen:
     layers: dict[str, list[float]]
     values: dict[str, float]
     paths: list[str]
-    sizes: list[int]
+    shapes: list[tuple[int, ...]]
     behind: list[tuple[str, ...]]
     gradients: dict[str, float | None]
     output: Any
@@ -117,6 +117,8 @@ def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step, jacobi
     calls: list[_Call] = []
     inputs = [one.detach().clone().requires_grad_() if one.is_floating_point() else one for one in tensors(batch)]
     n_inputs = len(inputs[0]) if inputs and inputs[0].dim() else 0
+    if inputs and not inputs[0].numel():
+        raise InputError("the batch has no sample")
     parameters = {name: one for name, one in module.named_parameters() if one.requires_grad}
     with untouched(module), torch.enable_grad():
         with _hooked(module, calls, n_inputs), in_one_line(f"{type(module).__name__} on this batch"):
@@ -131,9 +133,13 @@ def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step, jacobi
         value = value.reshape(())
         grads: Sequence[Tensor | None] = [None] * (len(calls) + len(parameters))
         if value.requires_grad:
-            grads = torch.autograd.grad(
-                value, [*(call.output for call in calls), *parameters.values()], allow_unused=True, retain_graph=True
-            )
+            with in_one_line(f"the gradient of {type(module).__name__}"):
+                grads = torch.autograd.grad(
+                    value,
+                    [*(call.output for call in calls), *parameters.values()],
+                    allow_unused=True,
+                    retain_graph=True,
+                )
         of_weight = {name: grad for name, grad in zip(parameters, grads[len(calls) :], strict=True) if grad is not None}
         numbers = _jacobian(output, inputs) if jacobian else {}
     with torch.no_grad():
@@ -150,7 +156,7 @@ def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step, jacobi
         {name: [call.numbers.get(name, math.nan) for call in calls] for name in QUANTITIES},
         numbers,
         [call.path for call in calls],
-        [call.output.numel() for call in calls],
+        [tuple(call.output.shape) for call in calls],
         [tuple(call.behind) for call in calls],
         {name: _one(measures.rms(_flat([of_weight[name]]))) if name in of_weight else None for name in parameters},
         output,
@@ -166,7 +172,8 @@ def first_step(optimizer: Callable[[Any], torch.optim.Optimizer] | None, lr: flo
         copies = {name: nn.Parameter(values.clone()) for name, values in params.items()}
         for name, copy in copies.items():
             copy.grad = grads[name].clone()
-        optimizer(list(copies.values())).step()
+        with in_one_line("the optimizer's first step"):
+            optimizer(list(copies.values())).step()
         return {name: copy.detach() - params[name] for name, copy in copies.items()}
 
     return step
@@ -196,9 +203,14 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([(one.to_dense() if one.is_sparse else one).flatten() for one in tensors])[None]
 
 
+def _is_whole(module: nn.Module) -> bool:
+    """Whether it has no parts of its own but what computes its parameters."""
+    return all(name == "parametrizations" for name, _ in module.named_children())
+
+
 def _weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """The weights of a layer, by their own names; those of the parts of an attention, which are never called, too."""
-    recurse = isinstance(module, nn.MultiheadAttention)
+    recurse = isinstance(module, nn.MultiheadAttention) or nn.utils.parametrize.is_parametrized(module)
     return [(name, one) for name, one in module.named_parameters(recurse=recurse) if one.dim() >= 2]
 
 
@@ -270,7 +282,7 @@ def _hooked(module: nn.Module, calls: list[_Call], n_inputs: int) -> Iterator[No
             handles.append(part.register_forward_hook(behind))
         elif isinstance(part, _NORMS):
             handles.append(part.register_forward_hook(behind))
-        elif isinstance(part, nn.MultiheadAttention) or (not list(part.children()) and _weights(part)):
+        elif isinstance(part, nn.MultiheadAttention) or (_is_whole(part) and _weights(part)):
             handles.append(part.register_forward_hook(layer(name)))
     try:
         with _Functions(function):
@@ -413,13 +425,23 @@ def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
 
 
 def _with_first(output: Any, first: Tensor) -> Any:
-    return first if isinstance(output, Tensor) else (first, *output[1:]) if isinstance(output, tuple) else None
+    """The same with another first tensor; None where that cannot be."""
+    if isinstance(output, Tensor):
+        return first
+    if not isinstance(output, tuple) or not output:
+        return None
+    head = _with_first(output[0], first)
+    if head is None:
+        return None
+    # A named tuple, as a packed sequence, is made of its fields.
+    return type(output)(head, *output[1:]) if hasattr(output, "_fields") else (head, *output[1:])
 
 
 @contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
     """Buffers, modes and all generators of random numbers as they were, whatever is done meanwhile."""
-    buffers = {name: one.detach().clone() for name, one in module.named_buffers()}
+    held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
+    values = [None if one is None else one.detach().clone() for _, _, one in held]
     modes = {name: part.training for name, part in module.named_modules()}
     states = np.random.get_state(), random.getstate()  # noqa: NPY002
     gpus = sorted({one.device.index or 0 for one in module.parameters() if one.device.type == "cuda"})
@@ -429,9 +451,11 @@ def untouched(module: nn.Module) -> Iterator[None]:
     finally:
         np.random.set_state(states[0])  # noqa: NPY002
         random.setstate(states[1])
+        # The buffers themselves too: a module may put others in their places.
         with torch.no_grad():
-            for name, one in module.named_buffers():
-                if name in buffers:
-                    one.copy_(buffers[name])
+            for (part, name, one), value in zip(held, values, strict=True):
+                if one is not None and value is not None:
+                    one.copy_(value)
+                part._buffers[name] = one
         for name, part in module.named_modules():
-            part.training = modes[name]
+            part.training = modes.get(name, part.training)
