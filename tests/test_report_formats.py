@@ -373,3 +373,20 @@ def test_what_a_page_says_of_points_moves_nothing(few: list[Block]) -> None:
             inlined = figures.inline(figure)
             assert "data-value" in inlined
             assert set(re.findall(r"<text[^>]*>([^<]+)<", plain)) == set(re.findall(r"<text[^>]*>([^<]+)<", inlined))
+
+
+@pytest.mark.full
+def test_processes_that_draw_end_without_a_word() -> None:
+    # Twelve figures, as many as are drawn by several processes where there are several cores.
+    made = [
+        make_record(init, seed, 60 + 5 * seed, depth=depth)
+        for init in ("he", "xavier", "zero") for seed in range(3) for depth in range(1, 13)
+    ]  # fmt: skip
+    publish(Path("results/run/records"), made)
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-m", "initbench", "report", "--view", "strips", "--format", "html", "--out", "r.html"],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "initbench: wrote r.html\n")
+    assert Path("r.html").read_text().count("<figure>") >= 12

@@ -96,12 +96,18 @@ def inline_all(figures: Sequence[Figure]) -> list[str]:
         # Those of libraries that only multiply wait, and hold nothing that drawing needs.
         warnings.simplefilter("ignore", DeprecationWarning)
         with multiprocessing.get_context("fork").Pool(n, _deaf) as pool:
-            return pool.map(inline, figures, chunksize=1)
+            drawn = pool.map(inline, figures, chunksize=1)
+            # They end by themselves: leaving the block would end them by a signal.
+            pool.close()
+            pool.join()
+            return drawn
 
 
 def _deaf() -> None:
     """Whoever is interrupted ends its helpers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # By which a pool ends its processes; what the command does then is the command's own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _marked(canvas: Canvas) -> list[Sequence[str]]:
