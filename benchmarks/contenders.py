@@ -22,6 +22,7 @@ from initbench.engine.job import Job, Networks, Orders, Schedule
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.stacked.perceptrons import MLP, parameters
 from initbench.initializers import draw
+from initbench.processors import processors
 from initbench.seeding import permutation, stream
 
 LR, MOMENTUM = 0.01, 0.9
@@ -174,7 +175,7 @@ def initbench(problem: Problem) -> Run:
         orders = Orders(np.arange(n_trials), order)
         history = compiled.train(Job(samples, networks, "sgd", hyper, schedule, orders))
         seconds = sum(started[trial, 1] - started[trial, 0] for trial in range(n_trials))
-        at_once = min(compiled.n_threads(), n_trials)
+        at_once = min(processors(), n_trials)
         return seconds / at_once, n_trials * problem.steps, [float(history.train_loss[0, 0])]
 
     def on_gpu() -> tuple[float, int, list[float]]:

@@ -12,7 +12,7 @@ from initbench.analysis.trials import to_trials
 from initbench.api.keywords import command_lines, one_or_more
 from initbench.api.own_data import keep
 from initbench.api.results import Results
-from initbench.api.run import ask
+from initbench.api.run import ask, silent
 from initbench.errors import InitbenchError, InputError
 from initbench.experiment.execute import Executed, Say, execute, planned
 from initbench.experiment.progress import say
@@ -20,6 +20,7 @@ from initbench.racing.document import Confirmation, document, in_race, recommend
 from initbench.racing.rounds import ROUNDS, Runner, leaving
 from initbench.records import columns, store
 from initbench.records.schema import OUTCOMES
+from initbench.search import rounds
 from initbench.settings.request import Request
 from initbench.tasks import Score
 
@@ -80,9 +81,9 @@ class Race:
         return document(self.runners, OWN, self.confirmation, self.score, self.lines, self.told)
 
     def __repr__(self) -> str:
-        from initbench.render.terminal import to_text
+        from initbench.render.terminal import to_lines
 
-        return "\n".join(line.rstrip() for line in to_text(self.document(), 120).strip("\n").splitlines())
+        return to_lines(self.document(), 120)
 
 
 def race(
@@ -140,10 +141,6 @@ def race(
     return track.run([OWN, *(name for name in dict.fromkeys(candidates) if name != OWN)], alpha)
 
 
-def _silent(line: str) -> None:
-    """Says nothing."""
-
-
 @dataclass
 class _Track:
     """What all rounds of a race have in common."""
@@ -160,7 +157,7 @@ class _Track:
 
     @property
     def tell(self) -> Say:
-        return _silent if self.quiet else say
+        return silent if self.quiet else say
 
     def run(self, names: list[str], alpha: float) -> Race:
         rates = self.rates()
@@ -266,7 +263,7 @@ class _Track:
 
     def train(self, names: Sequence[str], rates: str, seeds: Sequence[int]) -> Executed:
         request = self.asked(names, rates, seeds)
-        there = planned(request, lambda line: None)[0].done
+        there = planned(request, silent)[0].done
         executed = execute(request, self.tell, quiet=self.quiet)
         new = executed.plan.done - there
         if new or not self.seconds_each:
@@ -300,7 +297,7 @@ class _Track:
         seeds = range(FRESH, FRESH + N_FRESH)
         if best.name != OWN and not self.in_time(len(names) * len(seeds), "the confirmation on fresh seeds"):
             return None, Results(
-                to_trials(execute(self.asked(names, rates, range(ROUNDS[0])), _silent, quiet=True).columns)
+                to_trials(execute(self.asked(names, rates, range(ROUNDS[0])), silent, quiet=True).columns)
             )
         results = Results(to_trials(self.train(names, rates, seeds).columns))
         if best.name == OWN:
@@ -334,8 +331,6 @@ def _seconds_each(request: Request, keys: Set[str]) -> float:
 
 def _full_trainings(n_rates: int) -> float:
     """How many whole trainings successive halving over so many rates amounts to, for one seed."""
-    from initbench.search import rounds
-
     epochs = 1024
     return sum(n * part for n, part in rounds(n_rates, epochs, halving=True)) / epochs
 

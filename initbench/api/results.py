@@ -48,11 +48,10 @@ class Results:
     def __repr__(self) -> str:
         if not len(self):
             return self._count()
-        from initbench.render.terminal import to_text
+        from initbench.render.terminal import to_lines
 
         # Never folded or cut into parts.
-        lines = [line.rstrip() for line in to_text([self._table()], 200).strip("\n").splitlines()]
-        return "\n".join([self._count(), *lines])
+        return f"{self._count()}\n{to_lines([self._table()], 200)}"
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -57,7 +57,7 @@ def run(
             raise InputError(f"an override must be a text such as 'init=he'; got {type(text).__name__}")
     lines = [[*overrides, *line] for line in command_lines(settings or {}, more)]
     _, wanted = ask(lines, config_dir, one_or_more(plugins))
-    tell: Say = _silent if quiet else say
+    tell: Say = silent if quiet else say
     results = train(wanted, tell, quiet=quiet, retry=retry)
     for line in failures(results):
         tell(line)
@@ -105,5 +105,5 @@ def failures(results: Results) -> list[str]:
     return [f"{len(errors)} of {len(results)} trials failed; the first: {errors[0]}"] if errors else []
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     """Says nothing."""

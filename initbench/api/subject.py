@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench import code
-from initbench.errors import InputError, in_one_line
+from initbench.errors import InputError, in_one_line, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -192,8 +192,6 @@ def _optimizer(asked: Asked) -> "Callable[[Any], torch.optim.Optimizer] | None":
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
     }
     if asked.optimizer.lower() not in names:
-        from initbench.errors import unknown
-
         raise unknown("optimizer", asked.optimizer.lower(), names)
     return partial(names[asked.optimizer.lower()], lr=asked.lr)
 

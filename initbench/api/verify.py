@@ -7,6 +7,7 @@ from typing import Any
 from initbench.analysis.trials import Wanted
 from initbench.api.keywords import filters_of, one_or_more
 from initbench.api.load import read
+from initbench.api.run import silent
 from initbench.errors import InputError
 from initbench.experiment.execute import Say
 from initbench.experiment.progress import say
@@ -54,7 +55,7 @@ def verify(
     texts = list(one_or_more(filters))
     places, rest = divided(texts)
     wanted = {**parse_filters(rest), **filters_of((), more)}
-    tell: Say = (lambda line: None) if quiet else say
+    tell: Say = silent if quiet else say
     paths = [Path(folder) for folder in folders or ("results",)]
     return verified(paths, wanted, places, sample, Catalogue.of(one_or_more(plugins), config_dir), tell, quiet)
 

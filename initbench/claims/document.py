@@ -12,10 +12,8 @@ from initbench.claims.ledger import Entry, Ledger, Measured
 from initbench.claims.values import OF_TRIALS, is_ratio
 from initbench.claims.verdicts import MOST_SEEDS
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
-from initbench.render.markdown import to_markdown
-from initbench.render.page import to_html
+from initbench.render.formats import to_format
 from initbench.render.plots import Strip, Strips
-from initbench.render.terminal import to_text
 from initbench.render.text import NONE, counted, listed, points, probability, significant
 
 FORMATS = ("rich", "markdown", "html", "json")
@@ -264,9 +262,8 @@ def text(ledger: Ledger, preset: str, form: str, detailed: bool) -> str:
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(plain(ledger)), indent=2).decode() + "\n"
     blocks = document(ledger, preset, detailed)
-    if form == "html":
-        return to_html(blocks[1:], *headline(ledger))
-    return to_markdown(blocks) if form == "markdown" else to_text(blocks, _WIDTH)
+    # A page has its first block above all others.
+    return to_format(form, blocks[form == "html" :], headline(ledger), _WIDTH)
 
 
 def plain(ledger: Ledger) -> dict[str, Any]:

@@ -7,10 +7,8 @@ import msgspec
 
 from initbench.diagnosis.findings import SEVERITIES, Finding, compressed, listed
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
-from initbench.render.markdown import to_markdown
-from initbench.render.page import to_html
+from initbench.render.formats import to_format
 from initbench.render.plots import Line, Panel, Panels
-from initbench.render.terminal import to_text
 
 _WIDTH = 120
 
@@ -74,9 +72,8 @@ def text(findings: Sequence[Finding], notes: bool, form: str, model: str, more: 
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(findings), indent=2).decode() + "\n"
     blocks = [*document(findings, notes), *more]
-    if form == "html":
-        return to_html(blocks[1:], f"Diagnosis of {model}", summary(findings, notes))
-    return to_markdown(blocks) if form == "markdown" else to_text(blocks, _WIDTH)
+    # A page has its first block above all others.
+    return to_format(form, blocks[form == "html" :], (f"Diagnosis of {model}", summary(findings, notes)), _WIDTH)
 
 
 def _sentence(one: Finding) -> str:

@@ -11,11 +11,6 @@ from initbench.processors import processors
 _SECONDS_BETWEEN_PROGRESS = 0.05
 
 
-def n_threads() -> int:
-    """The processors this process may use."""
-    return processors()
-
-
 def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progress, threads: int | None = None) -> None:
     """Do one piece of work for every trial, as many at once as there are threads.
 
@@ -32,7 +27,7 @@ def each(work: Callable[[int], None], steps: Ints, stop: Ints, progress: Progres
     # Of the threads that start from here on.
     torch.set_num_threads(1)
     try:
-        _each(work, steps, stop, progress, min(threads or n_threads(), len(steps)))
+        _each(work, steps, stop, progress, min(threads or processors(), len(steps)))
     finally:
         torch.set_num_threads(before)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 
 from initbench.data import samples
-from initbench.engine import compiled
 from initbench.engine.choose import choose
 from initbench.experiment import start
 from initbench.experiment.plan import Trial
 from initbench.models import modules
+from initbench.processors import processors
 from initbench.trial import Cell, Init, Named
 
 # A chunk on a CPU is about this much work of its threads: what a kill may cost.
@@ -37,7 +37,7 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
         trials.sort(key=lambda trial: trial.seed)
         size, work = chunk_size(cell, device), 0.0
         # No thread is without work.
-        least = compiled.n_threads() if device.type == "cpu" else 1
+        least = processors() if device.type == "cpu" else 1
         chunk: list[Trial] = []
         for trial in trials:
             # An initializer that trains makes a trial longer; in a stack on a GPU it makes it no larger.
@@ -65,7 +65,7 @@ def chunk_size(cell: Cell, device: torch.device) -> int:
         flops *= 3 * len(samples(cell.dataset).train) * cell.epochs
         rate = choose(architecture, cell.optimizer.name, device).flops_per_second
         each = max(1, round(_CHUNK_SECONDS * rate / flops))
-        return min(_CHUNK_TRIALS, each * compiled.n_threads())
+        return min(_CHUNK_TRIALS, each * processors())
     # Parameters with the most state an optimizer keeps, and inputs, outputs and gradients of a batch.
     numbers = 4 * n_weights + cell.batch_size * (2 * samples(cell.dataset).x.shape[1] + 4 * n_outputs)
     free, _ = torch.cuda.mem_get_info(device)

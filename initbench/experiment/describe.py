@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
-from initbench.engine import compiled
 from initbench.engine.compiled.blas import chosen, processor
 from initbench.engine.job import History
 from initbench.errors import readable
@@ -22,6 +21,7 @@ from initbench.experiment.plan import Trial
 from initbench.experiment.start import ParamArrays, Start, certificate
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import SCHEMES
+from initbench.processors import processors
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
 from initbench.tasks import TASKS
 from initbench.trial import Init
@@ -47,7 +47,7 @@ def environment(device: torch.device, blas: str = "auto", engine: str = "compile
         device=device.type,
         processor=name,
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        threads=compiled.n_threads() if on_cpu else None,
+        threads=processors() if on_cpu else None,
         blas=(chosen(blas).name if engine == "compiled" else "torch's own") if on_cpu else None,
         scipy=scipy.__version__,
         numba=numba.__version__,

@@ -57,10 +57,10 @@ def installation() -> Iterator[Finding]:
 
 
 def _products() -> Iterator[Finding]:
-    from initbench.engine import compiled
     from initbench.engine.compiled import blas
+    from initbench.processors import processors
 
-    yield Finding("processor", f"{blas.processor()}, {compiled.n_threads()} threads: a network each")
+    yield Finding("processor", f"{blas.processor()}, {processors()} threads: a network each")
     accurate = []
     for route in blas.routes():
         if blas.is_accurate(route):

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from initbench.data import Samples, samples
-from initbench.engine import compiled
 from initbench.engine.checkpoints import Checkpoints
 from initbench.engine.choose import choose
 from initbench.engine.compiled.blas import chosen, reason
@@ -20,6 +19,7 @@ from initbench.experiment.describe import computed_by, described, failed
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import Start, architecture_of, starts
 from initbench.models import modules
+from initbench.processors import processors
 from initbench.records.schema import TrialRecord
 from initbench.seeding import permutation, stream
 from initbench.trial import RECIPE
@@ -48,7 +48,7 @@ def how(todo: Sequence[Sequence[Trial]], device: torch.device, blas: str = "auto
     lines = [f"{len(todo)} chunk{'s' * (len(todo) > 1)} of {' or '.join(map(str, sizes))} trials"]
     if device.type == "cpu":
         product = f"products by {chosen(blas).name} ({reason(blas)})"
-        lines.append(f"{compiled.n_threads()} threads, a network each; {product}")
+        lines.append(f"{processors()} threads, a network each; {product}")
         cells = [chunk[0].cell for chunk in todo]
         reasons = [choose(architecture_of(cell), cell.optimizer.name, device).why for cell in cells]
         lines += [f"trained by torch: {why}" for why in dict.fromkeys(reasons) if why]

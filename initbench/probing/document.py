@@ -19,10 +19,8 @@ from initbench.probing.plane import plane
 from initbench.probing.theory import Field
 from initbench.render.blocks import Block, Figure, Heading, Paragraph, Table
 from initbench.render.csv import to_csv
-from initbench.render.markdown import to_markdown
-from initbench.render.page import to_html
+from initbench.render.formats import to_format
 from initbench.render.plots import Line, Panel, Panels
-from initbench.render.terminal import to_text
 from initbench.render.text import NONE, counted, number, significant, span
 from initbench.trial import START_GROUPS
 
@@ -97,12 +95,7 @@ def text(probes: Probes, form: str) -> str:
     """The document in one format: ``rich`` (as on a terminal), ``markdown``, ``html``; ``csv`` is a row per number."""
     if form == "csv":
         return to_csv(table(probes))
-    blocks = document(probes)
-    if form == "html":
-        return to_html(blocks, *headline(probes))
-    if form == "markdown":
-        return to_markdown(blocks)
-    return to_text(blocks, _WIDTH)
+    return to_format(form, document(probes), headline(probes), _WIDTH)
 
 
 def table(probes: Probes) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from initbench.racing.rounds import Runner, seeds_needed
 from initbench.render.blocks import Block, Code, Figure, Heading, Paragraph, Table
-from initbench.render.markdown import to_markdown
-from initbench.render.page import to_html
+from initbench.render.formats import to_format
 from initbench.render.plots import Strip, Strips
-from initbench.render.terminal import to_text
 from initbench.tasks import Score
 
 NONE = "–"
@@ -139,10 +139,9 @@ def table(runners: Sequence[Runner], score: Score) -> Table:
 
 def text(blocks: Sequence[Block], form: str, model: str) -> str:
     """The document in one format: ``rich`` (as on a terminal), ``markdown`` or ``html``."""
-    if form == "html":
-        lead = blocks[0].text if isinstance(blocks[0], Paragraph) else ""
-        return to_html(blocks[1:], f"A race of initializers on {model}", lead)
-    return to_markdown(blocks) if form == "markdown" else to_text(blocks, _WIDTH)
+    lead = blocks[0].text if isinstance(blocks[0], Paragraph) else ""
+    # A page has its first block above all others.
+    return to_format(form, blocks[form == "html" :], (f"A race of initializers on {model}", lead), _WIDTH)
 
 
 def _figure(runners: Sequence[Runner], told: Score) -> Figure:
@@ -158,7 +157,4 @@ def _shown(value: float, times: float, places: int) -> str:
 
 
 def _sd(scores: Sequence[float]) -> float:
-    if len(scores) < 2:
-        return math.nan
-    mean = sum(scores) / len(scores)
-    return math.sqrt(sum((one - mean) ** 2 for one in scores) / (len(scores) - 1))
+    return float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan

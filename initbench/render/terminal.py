@@ -49,6 +49,11 @@ def to_text(blocks: Iterable[Block], width: int) -> str:
     return page.getvalue()
 
 
+def to_lines(blocks: Iterable[Block], width: int) -> str:
+    """As :func:`to_text`, for a prompt: no empty lines around it, nothing behind the last word of a line."""
+    return "\n".join(line.rstrip() for line in to_text(blocks, width).strip("\n").splitlines())
+
+
 def to_terminal(blocks: Iterable[Block], console: Console) -> None:
     """Print a document; a table too wide is cut into blocks of columns or listed, a caption is printed once."""
     captions: set[str] = set()

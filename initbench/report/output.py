@@ -9,10 +9,7 @@ from initbench.errors import InputError, StorageError
 from initbench.render.blocks import Block
 from initbench.render.csv import to_csv
 from initbench.render.files import replace_file
-from initbench.render.latex import to_latex
-from initbench.render.markdown import to_markdown
-from initbench.render.page import to_html
-from initbench.render.terminal import to_text
+from initbench.render.formats import to_format
 from initbench.report.document import VIEWS, Options, document, headline
 from initbench.report.drift_tables import two_sets
 
@@ -41,14 +38,13 @@ def report(trials: Trials, options: Options, form: str, other: Other | None = No
     if form == "html":
         options = replace(options, views=options.views or VIEWS)
     content = blocks(trials, options, other)
+    # What it costs to say is for pages only.
+    title = ("", "")
     if form == "html":
         title = (
             headline(trials, options.by) if other is None else (" and ".join(other[1]), "Two result sets, compared.")
         )
-        return to_html(content, *title)
-    if form == "rich":
-        return to_text(content, _WIDTH)
-    return to_latex(content) if form == "latex" else to_markdown(content)
+    return to_format(form, content, title, _WIDTH)
 
 
 def parquet(trials: Trials) -> bytes:

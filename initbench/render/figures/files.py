@@ -2,7 +2,6 @@
 
 import io
 import multiprocessing
-import os
 import re
 import signal
 import textwrap
@@ -17,6 +16,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from initbench.errors import StorageError
+from initbench.processors import processors
 from initbench.render.blocks import Block, Figure, shown
 from initbench.render.figures.canvas import Canvas
 from initbench.render.figures.heat_map import heat_map
@@ -88,7 +88,7 @@ def _of_page(tag: str) -> str:
 
 def inline_all(figures: Sequence[Figure]) -> list[str]:
     """Figures for a page, drawn by as many processes as there are cores where they are many."""
-    n = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, len(figures) // _WORTH_A_PROCESS)
+    n = min(processors(), len(figures) // _WORTH_A_PROCESS)
     # Threads of ours would not be there in a process that is forked from this one.
     if n < 2 or threading.active_count() > 1:
         return list(map(inline, figures))
