@@ -42,9 +42,9 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         from initbench.diagnosis.document import document
-        from initbench.render.terminal import to_text
+        from initbench.render.terminal import to_lines
 
-        return "\n".join(line.rstrip() for line in to_text(document(self.findings), 120).strip("\n").splitlines())
+        return to_lines(document(self.findings), 120)
 
 
 def diagnose(
@@ -88,7 +88,8 @@ def diagnose(
     from initbench.diagnosis.findings import sorted_by_severity
     from initbench.diagnosis.objectives import objective
     from initbench.errors import in_one_line
-    from initbench.probing.module import first_step, untouched
+    from initbench.probing.calls import untouched
+    from initbench.probing.module import first_step
 
     aim = objective(loss, target)
     for axis, values in (sizes or {}).items():

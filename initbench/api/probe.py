@@ -40,9 +40,9 @@ class Probed:
         return pd.DataFrame({"layer": self.names, **self.layers})
 
     def __repr__(self) -> str:
-        from initbench.render.terminal import to_text
+        from initbench.render.terminal import to_lines
 
-        return "\n".join(line.rstrip() for line in to_text([self.table()], 200).strip("\n").splitlines())
+        return to_lines([self.table()], 200)
 
     def _repr_html_(self) -> str:
         from initbench.render.fragment import to_fragment
@@ -89,8 +89,8 @@ def probe(
         module: any ``nn.Module``.
         batch: what it is called with: a tensor, a tuple or list of arguments, a mapping of keywords.
         loss: a number from its output, or from output and ``target`` where there is one. None: cross-entropy where the
-            target is of whole numbers, mean squared error where it is not; without a target a fixed random direction
-            of the output stands for the gradient that comes back.
+            target is of whole numbers, binary cross-entropy where it is of truth values, else mean squared error;
+            without a target a fixed random direction of the output stands for the gradient that comes back.
         target: what the loss compares the output with.
         optimizer: from parameters to an optimizer, ``lambda p: torch.optim.AdamW(p, lr=1e-3)``, whose first step is
             looked at, on copies; None: gradient descent with ``lr``.
@@ -99,32 +99,18 @@ def probe(
     Raises:
         InputError: the module or the loss fails, or no layer is found.
     """
-    import torch
     from torch import nn
-    from torch.nn.functional import cross_entropy, mse_loss
 
     from initbench.analysis.probes import LAYERS
+    from initbench.diagnosis.objectives import first, n_classes, objective
     from initbench.probing.measures import uniform_loss
     from initbench.probing.module import first_step, observe
 
     if not isinstance(module, nn.Module):
         raise InputError(f"probe needs an nn.Module; got {type(module).__name__}")
-    classes = loss is None and target is not None and not target.is_floating_point()
-    n_classes: list[int] = []
-
-    def value(output: Any) -> torch.Tensor:
-        if target is None:
-            assert loss is not None
-            return loss(output)
-        if loss is not None:
-            return loss(output, target)
-        if not isinstance(output, torch.Tensor):
-            raise InputError(f"the module's output is a {type(output).__name__}, for which a loss must be given")
-        if classes:
-            n_classes.append(output.shape[1])
-            return cross_entropy(output, target)
-        return mse_loss(output, target)
-
-    seen = observe(module, batch, value if loss is not None or target is not None else None, first_step(optimizer, lr))
-    uniform = {"loss_uniform": uniform_loss(n_classes[0])} if n_classes else {}
+    aim = objective(loss, target)
+    seen = observe(module, batch, aim.value if aim.kind != "none" else None, first_step(optimizer, lr))
+    uniform = {}
+    if loss is None and aim.kind == "cross_entropy" and target is not None:
+        uniform = {"loss_uniform": uniform_loss(n_classes(first(seen.output), target))}
     return Probed(seen.names, {name: seen.layers[name] for name in LAYERS}, seen.values | uniform)

@@ -18,7 +18,9 @@ from initbench.errors import in_one_line
 from initbench.initializers.fans import fans
 from initbench.initializers.parameters import Parameter
 from initbench.models.roles import parameters
-from initbench.probing.module import Seen, Step, called, observe, untouched
+from initbench.probing import measures
+from initbench.probing.calls import called, untouched
+from initbench.probing.module import Seen, Step, observe
 
 # After so many steps whatever waits for a layer of zeros to be filled has got a gradient.
 _STEPS, _STEP = 3, 1e-2
@@ -95,7 +97,9 @@ def gather(module: nn.Module, batch: Any, objective: Objective, step: Step) -> E
     empty = _empty_head(module, seen)
     if empty is not None:
         with restored(module), torch.no_grad():
-            values = torch.randn(empty.shape, generator=torch.Generator().manual_seed(0)) / math.sqrt(_fan_in(empty))
+            values = torch.randn(empty.shape, generator=torch.Generator().manual_seed(0)) / math.sqrt(
+                fans(empty.shape)[0]
+            )
             empty.copy_(values.to(empty.dtype))
             filled = observe(module, batch, objective.value, step, jacobian=False)
     unmoved = {name for name, grad in seen.gradients.items() if grad == 0}
@@ -108,8 +112,7 @@ def gather(module: nn.Module, batch: Any, objective: Objective, step: Step) -> E
 def rms(tensor: Tensor) -> float:
     """The root mean square of all entries, summed up in float64."""
     values = tensor.detach()
-    values = values.to_dense() if values.is_sparse else values
-    return float(values.double().square().mean().sqrt()) if values.numel() else math.nan
+    return float(measures.rms((values.to_dense() if values.is_sparse else values).reshape(1, -1)))
 
 
 def true_fans(parameter: Parameter) -> tuple[int, int]:
@@ -133,10 +136,6 @@ def _empty_head(module: nn.Module, seen: Seen) -> nn.Parameter | None:
     layer = module.get_submodule(seen.paths[_head(seen)])
     weight = next((one for one in layer.parameters() if one.dim() > 1), None)
     return weight if weight is not None and not bool(weight.detach().any()) else None
-
-
-def _fan_in(weight: Tensor) -> int:
-    return math.prod(weight.shape[1:])
 
 
 def _unmoved(module: nn.Module, batch: Any, value: Callable[[Any], Tensor]) -> set[str]:

@@ -1,7 +1,6 @@
 """What a module is trained for, as far as a diagnosis knows it: the loss, and what a constant answer would lose."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from initbench.errors import InputError, unknown
-from initbench.probing.module import random_direction, tensors
+from initbench.models.modules import output_of
+from initbench.probing.calls import random_direction, tensors
 
 LOSSES = ("cross_entropy", "mse", "bce")
 _KNOWN: dict[Any, str] = {
@@ -88,15 +88,13 @@ def _is_plain(loss: Any, of: type[nn.Module]) -> bool:
 
 
 def first(output: Any) -> Tensor:
-    """The logits of a mapping that has them, else the first floating-point tensor of an output.
+    """The logits of what has some by that name, else the first floating-point tensor of an output.
 
     Raises:
         InputError: there is none.
     """
-    logits = output.get("logits") if isinstance(output, Mapping) else None
-    if isinstance(logits, Tensor):
-        return logits
-    for one in tensors(output):
+    named = output_of(output)
+    for one in tensors(named if isinstance(named, Tensor) and named.is_floating_point() else output):
         if one.is_floating_point():
             return one
     raise InputError(f"the module's output, a {type(output).__name__}, holds no floating-point tensor; give a loss")
@@ -124,16 +122,11 @@ def entropy(shares: Tensor) -> float:
     return float(-(shares * shares.clamp(min=torch.finfo(torch.float64).tiny).log()).sum())
 
 
-def binary_entropy(rate: float) -> float:
-    """Of one event with this probability, in nats."""
-    return -sum(p * math.log(p) for p in (rate, 1 - rate) if p > 0)
-
-
 def _named(kind: str, target: Tensor) -> Objective:
     if kind == "cross_entropy":
 
         def value(output: Any) -> Tensor:
-            return functional.cross_entropy(_classes_second(first(output), target).float(), target)
+            return functional.cross_entropy(_precise(_classes_second(first(output), target)), target)
     else:
         of = functional.mse_loss if kind == "mse" else functional.binary_cross_entropy_with_logits
 
@@ -141,9 +134,15 @@ def _named(kind: str, target: Tensor) -> Objective:
             given = first(output)
             if given.numel() != target.numel():
                 raise InputError(f"an output of shape {tuple(given.shape)} and a target of shape {tuple(target.shape)}")
-            return of(given.reshape(target.shape).float(), target.float())
+            given = _precise(given.reshape(target.shape))
+            return of(given, target.to(given.dtype))
 
     return Objective(kind, value, target)
+
+
+def _precise(output: Tensor) -> Tensor:
+    """An output in float32 at least."""
+    return output if output.dtype == torch.float64 else output.float()
 
 
 def _classes_second(output: Tensor, target: Tensor) -> Tensor:

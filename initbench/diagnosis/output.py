@@ -98,7 +98,7 @@ def _binary(evidence: Evidence, value: float) -> Iterator[Finding]:
             f"the loss before the first step is {number(value)}; that of probabilities 0.5 is 0.693",
         )  # fmt: skip
         return
-    least = objectives.binary_entropy(rate)
+    least = objectives.entropy(torch.tensor([rate, 1 - rate], dtype=torch.float64))
     if 0 < rate < 1 and value > 4 * least and value - least > 0.2:
         bias = evidence.bias(evidence.head)
         logit = math.log(rate / (1 - rate))

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from initbench.diagnosis.evidence import Evidence, restored
+from initbench.diagnosis.evidence import Evidence, restored, rms
 from initbench.diagnosis.findings import Finding, number
 from initbench.diagnosis.objectives import Objective
 from initbench.errors import InputError, in_one_line
-from initbench.probing.module import called, observe
+from initbench.probing.calls import called
+from initbench.probing.module import observe
 
 # A step of a tenth of a weight's size undoes its start; one of a millionth does nothing.
 _LARGE, _SMALL = 0.1, 1e-6
@@ -121,8 +122,7 @@ def _before_and_after(
             objective.value(called(module, batch)).backward()  # type: ignore[no-untyped-call]
             rule.step()
         last = outputs()
-    size = {path: float(one.double().square().mean().sqrt()) for path, one in first.items()}
-    return size, {path: float((last[path] - one).double().square().mean().sqrt()) for path, one in first.items()}
+    return {path: rms(one) for path, one in first.items()}, {path: rms(last[path] - one) for path, one in first.items()}
 
 
 def _slope(sizes: Sequence[int], values: Sequence[float]) -> float:

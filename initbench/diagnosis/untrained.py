@@ -10,7 +10,7 @@ from torch import nn
 from initbench.diagnosis.evidence import Evidence
 from initbench.diagnosis.findings import Finding, listed, spelled
 from initbench.errors import InputError, in_one_line
-from initbench.probing.module import called, untouched
+from initbench.probing.calls import called, untouched
 
 
 def unwritten(build: Callable[[], nn.Module]) -> list[str]:
@@ -71,7 +71,7 @@ def settle(module: nn.Module, batch: Any) -> None:
 
 @contextmanager
 def written(module: nn.Module, names: list[str]) -> Iterator[None]:
-    """While it lasts, what nobody wrote holds zeros, so that the rest can be looked at."""
+    """While it lasts, what nobody wrote holds what its finding proposes, so that the rest can be looked at."""
     kept = {name: one for name, one in (*module.named_parameters(), *module.named_buffers()) if name in names}
     values = {name: one.detach().clone() for name, one in kept.items()}
     with torch.no_grad():

@@ -7,19 +7,18 @@ nobody can tell, and what a layer hands on is then the layer's own output.
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from initbench.errors import InputError, in_one_line
 from initbench.probing import measures
+from initbench.probing.calls import called, random_direction, replaced, tensors, untouched, with_first
 
 ACTIVATIONS = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid,
@@ -122,7 +121,7 @@ def observe(module: nn.Module, batch: Any, loss: Loss | None, step: Step, jacobi
     parameters = {name: one for name, one in module.named_parameters() if one.requires_grad}
     with untouched(module), torch.enable_grad():
         with _hooked(module, calls, n_inputs), in_one_line(f"{type(module).__name__} on this batch"):
-            output = called(module, _replaced(batch, iter(inputs)))
+            output = called(module, replaced(batch, iter(inputs)))
         if not calls:
             raise InputError(f"{type(module).__name__} called no module that has a weight: there is nothing to probe")
         with in_one_line("the loss"):
@@ -244,7 +243,7 @@ def _hooked(module: nn.Module, calls: list[_Call], n_inputs: int) -> Iterator[No
                 calls[-1].numbers |= _forward(kept.detach(), n_inputs)
                 if by_unit is not None:
                     calls[-1].numbers["correlation"] = _one(measures.correlation(by_unit[None].float()))
-            return _with_first(output, handed)
+            return with_first(output, handed)
 
         return hook
 
@@ -378,84 +377,3 @@ def _jacobian(output: Any, inputs: Sequence[Tensor]) -> dict[str, float]:
         return undefined
     found = measures.jacobian(torch.linalg.svdvals(matrix)[None])
     return {name: _one(value) for name, value in found.items()}
-
-
-def random_direction(output: Any) -> Tensor:
-    """The sum of an output times fixed standard normal numbers, over the root of how many they are.
-
-    Raises:
-        InputError: the output holds no floating-point tensor.
-    """
-    out = next((one for one in tensors(output) if one.is_floating_point()), None)
-    if out is None:
-        raise InputError("the module's output holds no floating-point tensor; give a loss")
-    direction = np.random.default_rng(0).standard_normal(tuple(out.shape))
-    weights = torch.tensor(direction, dtype=out.dtype, device=out.device)
-    return (out * weights).sum() / math.sqrt(out.numel())
-
-
-def called(module: nn.Module, batch: Any) -> Any:
-    """The module's output for a tensor, a tuple or list of arguments, or a mapping of keywords."""
-    if isinstance(batch, Mapping):
-        return module(**batch)
-    return module(*batch) if isinstance(batch, tuple | list) else module(batch)
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested tuples, lists and mappings, as those of an output."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from tensors(one)
-    elif isinstance(value, tuple | list):
-        for one in value:
-            yield from tensors(one)
-
-
-def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
-    """The same with other tensors, in the order of :func:`tensors`."""
-    if isinstance(value, Tensor):
-        return next(tensors)
-    if isinstance(value, Mapping):
-        return {key: _replaced(one, tensors) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [_replaced(one, tensors) for one in value]
-    return value
-
-
-def _with_first(output: Any, first: Tensor) -> Any:
-    """The same with another first tensor; None where that cannot be."""
-    if isinstance(output, Tensor):
-        return first
-    if not isinstance(output, tuple) or not output:
-        return None
-    head = _with_first(output[0], first)
-    if head is None:
-        return None
-    # A named tuple, as a packed sequence, is made of its fields.
-    return type(output)(head, *output[1:]) if hasattr(output, "_fields") else (head, *output[1:])
-
-
-@contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Buffers, modes and all generators of random numbers as they were, whatever is done meanwhile."""
-    held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
-    values = [None if one is None else one.detach().clone() for _, _, one in held]
-    modes = {name: part.training for name, part in module.named_modules()}
-    states = np.random.get_state(), random.getstate()  # noqa: NPY002
-    gpus = sorted({one.device.index or 0 for one in module.parameters() if one.device.type == "cuda"})
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        np.random.set_state(states[0])  # noqa: NPY002
-        random.setstate(states[1])
-        # The buffers themselves too: a module may put others in their places.
-        with torch.no_grad():
-            for (part, name, one), value in zip(held, values, strict=True):
-                if one is not None and value is not None:
-                    one.copy_(value)
-                part._buffers[name] = one
-        for name, part in module.named_modules():
-            part.training = modes.get(name, part.training)
