@@ -173,7 +173,7 @@ def initbench(problem: Problem) -> Run:
         # The second epoch, which is not counted, tells when the first ended.
         schedule = Schedule(np.full(n_trials, LR), np.full(n_trials, 2), problem.batch)
         orders = Orders(np.arange(n_trials), order)
-        history = compiled.train(Job(samples, networks, "sgd", hyper, schedule, orders))
+        history = compiled.train(Job([samples] * n_trials, networks, "sgd", hyper, schedule, orders))
         seconds = sum(started[trial, 1] - started[trial, 0] for trial in range(n_trials))
         at_once = min(processors(), n_trials)
         return seconds / at_once, n_trials * problem.steps, [float(history.train_loss[0, 0])]
@@ -182,7 +182,7 @@ def initbench(problem: Problem) -> Run:
         schedule = Schedule(np.full(n_trials, LR), np.ones(n_trials, int), problem.batch)
         orders = Orders(np.arange(n_trials), lambda trial, epoch: rows[trial])
         start = time.perf_counter()
-        job = Job(samples, networks, "sgd", hyper, schedule, orders)
+        job = Job([samples] * n_trials, networks, "sgd", hyper, schedule, orders)
         history = stacked.train(job, partial(MLP, activation="relu"), device=device)
         _wait(device)
         return time.perf_counter() - start, n_trials * problem.steps, [float(history.train_loss[0, 0])]

@@ -199,6 +199,7 @@ def overrides(protocol: Protocol, root: str = "") -> list[str]:
         "dataset=mnist",
         *([f"dataset.root={root}"] if root else []),
         f"dataset.train={protocol['train']}",
+        "dataset.split=fixed",
         f"dataset.standardize={protocol['standardize']}",
         f"optimizer={optimizer}",
         *([f"optimizer.{momentum}"] if momentum else []),

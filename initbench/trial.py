@@ -193,6 +193,7 @@ class Cell:
                 "standardize": self.dataset.standardize,
                 **({} if self.dataset.train is None else {"train": self.dataset.train}),
                 **({} if self.dataset.task == USUAL else {"task": self.dataset.task}),
+                **({} if self.dataset.split == "fixed" else {"split": self.dataset.split}),
             },
             # A user's module is what its code says, wherever the file lies.
             "model": {"name": self.model.name, **{k: v for k, v in self.model.params if k != "path"}},

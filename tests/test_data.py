@@ -1,5 +1,6 @@
 """Splitting and checking data."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,30 @@ def test_splits_are_disjoint_whole_and_stratified() -> None:
     share = np.bincount(arrays.y) / len(arrays.y)
     for rows in (parts.train, parts.val, parts.test):
         assert np.abs(np.bincount(arrays.y[rows], minlength=10) - share * len(rows)).max() <= 1
+
+
+@pytest.mark.parametrize("train", [None, 300])
+def test_each_seed_has_other_training_samples_and_the_same_test_samples(train: float | None) -> None:
+    spec = DatasetSpec("digits", "digits", val=0.25, train=train)
+    first, second = samples(spec, 0), samples(spec, 1)
+    assert (first.x is second.x, first.y is second.y) == (True, True)
+    assert (first.test == second.test).all()
+    assert first.frequencies.tolist() == second.frequencies.tolist()
+    whole = [np.concatenate([one.train, one.val, one.test]) for one in (first, second)]
+    assert all(len(np.unique(rows)) == len(rows) for rows in whole)
+    assert train is not None or (np.sort(whole[0]) == np.sort(whole[1])).all()
+    for name in ("train", "val"):
+        one, other = getattr(first, name), getattr(second, name)
+        # By chance two draws of the 1,437 share this many.
+        drawn, among = len(one), len(load(spec).y) - len(first.test)
+        expected, sd = drawn**2 / among, drawn / among * (among - drawn) / math.sqrt(among - 1)
+        assert abs(len(np.intersect1d(one, other)) - expected) < 5 * sd
+    for one in (first, second):
+        assert one.mean[0] == pytest.approx(load(spec).x[one.train].mean(dtype=np.float64), rel=1e-6)
+    assert first.mean[0] != second.mean[0]
+    fixed = replace(spec, split="fixed")
+    assert (samples(fixed, 1).train == first.train).all()
+    assert samples(fixed, 1) is samples(fixed, 0)
 
 
 def test_the_only_sample_of_a_class_is_trained_on() -> None:

@@ -85,10 +85,8 @@ def test_labels_and_other_rows_change_no_weight(monkeypatch: pytest.MonkeyPatch)
     x, others = data.x.copy(), np.concatenate([data.val, data.test])
     x[others] = rng.integers(0, 255, x[others].shape)
     # The rows stay the same: which are for training is decided by class.
-    monkeypatch.setattr(drawing, "samples", lambda spec: replace(data, x=x, y=rng.permutation(data.y)))
-    drawing._inputs.cache_clear()
+    monkeypatch.setattr(drawing, "samples", lambda spec, seed: replace(data, x=x, y=rng.permutation(data.y)))
     after = drawing.starts(trials)
-    drawing._inputs.cache_clear()
     assert len(before) == len(DATA_LAWS)
     for one, two in zip(before, after, strict=True):
         assert isinstance(one, drawing.Start)

@@ -4,6 +4,7 @@ import math
 import threading
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 from training import (
+    ENGINES,
     RULES,
     TORCH,
     assert_equal_to_plain,
@@ -125,6 +127,22 @@ def test_divergence_ends_one_trial_and_touches_no_other(engine: Callable[..., Hi
         if engine is compiled.train:
             assert_same_trial(alone, 0, history, slot)
         np.testing.assert_allclose(alone.train_loss[0], history.train_loss[slot], rtol=1e-10)
+
+
+@pytest.mark.parametrize("engine", [*ENGINES.values(), partial(train_stacked, each=True)], ids=[*ENGINES, "each"])
+def test_every_seed_has_a_split_of_its_own(engine: Callable[..., History]) -> None:
+    one, rng = make_samples(dtype=np.float64), np.random.default_rng(5)
+    splits = [one]
+    for shift in (0.5, -0.25):
+        rows = rng.permutation(len(one.train) + len(one.val))
+        own = {"train": np.sort(rows[: len(one.train)]), "val": np.sort(rows[len(one.train) :])}
+        splits.append(replace(one, mean=one.mean + shift, std=one.std * 2, y=(one.y + 1) % 7, **own))
+    seeds = [3, 0, 8]
+    history = train_many(engine, splits, (16,), seeds)
+    for slot, seed in enumerate(seeds):
+        alone = train_many(engine, [splits[slot]], (16,), [seed])
+        for name in ("train_loss", "val_loss", "test_loss", "val_correct", "test_correct"):
+            np.testing.assert_allclose(getattr(alone, name)[0], getattr(history, name)[slot], rtol=1e-10, err_msg=name)
 
 
 @engines

@@ -92,7 +92,7 @@ def train(
     rows = samples.train
     hyper = {"momentum": momentum, "nesterov": False, "weight_decay": 1e-3}
     job = Job(
-        samples,
+        [samples] * len(seeds),
         Networks(initial(of, seeds, samples.mean.dtype), of.activation, {}),
         "sgd",
         {name: np.full(len(seeds), value) for name, value in hyper.items()},

@@ -89,7 +89,7 @@ def train_dropping(seeds: list[int], dtype: Any = np.float32, **options: Any) ->
         for name, param in module.named_parameters()
     }
     job = Job(
-        samples,
+        [samples] * len(seeds),
         Networks(params, "relu", {}),
         "sgd",
         {

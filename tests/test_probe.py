@@ -44,7 +44,7 @@ def by_autograd(overrides: list[str], seed: int) -> tuple[dict[str, list[float]]
     module = modules.build(architecture).double()
     params = {name: torch.tensor(values).double() for name, values in initial(trial_of(cell, seed)).items()}
     module.load_state_dict(params)
-    data = samples(cell.dataset)
+    data = samples(cell.dataset, seed)
     rows = data.train[permutation(len(data.train), seed, "order", "epoch.0")][: cell.batch_size]
     x, y = torch.tensor((data.x[rows] - data.mean) / data.std).double(), torch.tensor(data.y[rows])
     x.requires_grad_()

@@ -56,10 +56,10 @@ RULES: dict[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def train_stacked(job: Job, **options: Any) -> History:
+def train_stacked(job: Job, each: bool = False, **options: Any) -> History:
     networks = job.networks
     build = partial(MLP, activation=networks.activation, activation_params=networks.activation_params)
-    return stacked.train(job, build, **options)
+    return (stacked.train_each if each else stacked.train)(job, build, **options)
 
 
 ENGINES: dict[str, Callable[..., History]] = {"compiled": compiled.train, "stacked": train_stacked}
@@ -102,7 +102,7 @@ def hyper(rule: str, n_trials: int) -> dict[str, Any]:
 
 def train_many(
     engine: Callable[..., History],
-    samples: Samples,
+    samples: Samples | Sequence[Samples],
     width: Sequence[int],
     seeds: Sequence[int],
     *,
@@ -116,12 +116,13 @@ def train_many(
     params: dict[str, Any] | None = None,
     **options: Any,
 ) -> History:
-    """Train one trial per seed, each in its own data order."""
+    """Train one trial per seed, each in its own data order and, where there are several, on its own samples."""
     distinct = list(dict.fromkeys(seeds))
-    n_train = len(samples.train)
+    of_seed = [samples] * len(distinct) if isinstance(samples, Samples) else list(samples)
+    n_train = len(of_seed[0].train)
     job = Job(
-        samples,
-        Networks(params or initial(samples, width, seeds, law), activation, {}),
+        of_seed,
+        Networks(params or initial(of_seed[0], width, seeds, law), activation, {}),
         RULES[rule][0],
         hyper(rule, len(seeds)),
         Schedule(
@@ -132,7 +133,7 @@ def train_many(
         ),
         Orders(
             np.array([distinct.index(seed) for seed in seeds]),
-            lambda order, epoch: samples.train[permutation(n_train, distinct[order], "order", str(epoch))],
+            lambda order, epoch: of_seed[order].train[permutation(n_train, distinct[order], "order", str(epoch))],
         ),
     )
     return engine(job, **options)

@@ -5,11 +5,12 @@ A new data set is one function returning :class:`~initbench.data.arrays.Arrays`,
 """
 
 from initbench.data.arrays import Arrays
-from initbench.data.spec import SOURCES, STANDARDIZE, TOLD, DatasetSpec, load, pinned, tasks_of
+from initbench.data.spec import SOURCES, SPLITTING, STANDARDIZE, TOLD, DatasetSpec, load, pinned, tasks_of
 from initbench.data.split import Samples, Split, samples, split, statistics
 
 __all__ = [
     "SOURCES",
+    "SPLITTING",
     "STANDARDIZE",
     "TOLD",
     "Arrays",

@@ -44,6 +44,8 @@ def tasks_of(source: str) -> tuple[str, ...]:
 
 
 STANDARDIZE = ("global", "feature", "unit", "none")
+# Which samples are trained on: others for each seed, or the same for all.
+SPLITTING = ("seed", "fixed")
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class DatasetSpec:
         content: the content hash they had when the work was planned, from :func:`pinned`; None before.
         train: how many of the samples that are left, or which fraction, are trained on; None: all of them.
         task: what is learned, a key of :data:`initbench.tasks.TASKS`.
+        split: ``seed`` draws validation and training samples anew for each seed, ``fixed`` once for all; the test
+            samples never change.
     """
 
     name: str
@@ -79,6 +83,7 @@ class DatasetSpec:
     content: str | None = None
     train: float | None = None
     task: str = USUAL
+    split: str = "seed"
 
 
 def load(spec: DatasetSpec) -> Arrays:

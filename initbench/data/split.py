@@ -68,22 +68,26 @@ class Samples:
         return of_split(self.y[self.train]), of_split(self.y[self.val]), of_split(self.y[self.test])
 
 
-def samples(spec: DatasetSpec) -> Samples:
-    """A data set as networks are trained on it, in float32; the same object for the same :func:`load`.
+def samples(spec: DatasetSpec, seed: int = 0) -> Samples:
+    """A data set as the networks of a seed are trained on it, in float32; the same object for the same :func:`load`.
+
+    How many samples there are of each split and class, and the test samples, are the same for all seeds; so is
+    everything where the split is fixed, which is that of seed 0.
 
     Raises:
         InputError: as :func:`load` and :func:`split`, or the data are not for the task.
     """
-    return _samples(load(spec), spec)
+    return _samples(load(spec), spec, seed if spec.split == "seed" else 0)
 
 
-@lru_cache(maxsize=4)
-def _samples(arrays: Arrays, spec: DatasetSpec) -> Samples:
+# As many as the seeds that are trained side by side: all have one ``x``, and 8 bytes a sample of their own.
+@lru_cache(maxsize=64)
+def _samples(arrays: Arrays, spec: DatasetSpec, seed: int) -> Samples:
     if spec.task == "binary" and arrays.n_classes != 2:
         raise InputError(f"dataset.task=binary needs two classes, and data set '{spec.name}' has {arrays.n_classes}")
     if arrays.vocabulary and spec.standardize != "none":
         raise InputError(f"dataset.standardize must be none for text; got '{spec.standardize}'")
-    parts = split(arrays, spec)
+    parts = split(arrays, spec, seed)
     mean, std = statistics(arrays.x, parts.train, spec.standardize)
     return Samples(
         arrays.x,
@@ -118,10 +122,11 @@ class Split:
     test: NDArray[np.int64]
 
 
-def split(arrays: Arrays, spec: DatasetSpec) -> Split:
-    """Split the rows, stratified by class where there are any, by the stream ``(0, "split")``, whatever the seed.
+def split(arrays: Arrays, spec: DatasetSpec, seed: int = 0) -> Split:
+    """Split the rows, stratified by class where there are any, by the stream ``(seed, "split")``.
 
-    Of a text the end is the test set, and what comes before that the validation set.
+    Test samples that the source does not set apart are those of seed 0, whatever the seed. Of a text the end is the
+    test set, and what comes before that the validation set.
 
     Raises:
         InputError: a split would be empty, or a class would be missing from the training samples.
@@ -133,12 +138,12 @@ def split(arrays: Arrays, spec: DatasetSpec) -> Split:
     rows = np.arange(n - arrays.n_test)
     test = np.arange(n - arrays.n_test, n)
     if not arrays.n_test:
-        rows, test = take(rows, y, spec.test, "test")
-    train, val = take(rows, y, spec.val, "val")
+        rows, test = take(rows, y, spec.test, 0, "test")
+    train, val = take(rows, y, spec.val, seed, "val")
     if spec.train is not None:
         if spec.train > len(train):
             raise InputError(f"data set '{spec.name}': {len(train)} samples are left to train on, not {spec.train:g}")
-        train = _take(train, y, spec.train, "train")[1]
+        train = _take(train, y, spec.train, seed, "train")[1]
     for name, part in (("train", train), ("val", val), ("test", test)):
         if not len(part):
             raise InputError(f"data set '{spec.name}' ({n} samples): the {name} split is empty")
@@ -150,11 +155,11 @@ def split(arrays: Arrays, spec: DatasetSpec) -> Split:
 
 
 def _take(
-    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, name: str
+    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, seed: int, name: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """``(rest, taken)``, both sorted: ``size`` rows in equal proportion from every class."""
     n_taken = round(size * len(rows)) if size < 1 else int(size)
-    order = rows[permutation(len(rows), 0, "split", name)]
+    order = rows[permutation(len(rows), seed, "split", name)]
     by_class = order[np.argsort(y[order], kind="stable")]
     # Rank of each row within its class, as a fraction: taking the smallest ranks takes every class alike.
     counts = np.bincount(y[by_class])
@@ -165,7 +170,7 @@ def _take(
 
 
 def _last(
-    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, name: str
+    rows: NDArray[np.int64], y: NDArray[np.int64], size: float, seed: int, name: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """As :func:`_take`, the rows at the end."""
     n_left = len(rows) - (round(size * len(rows)) if size < 1 else min(int(size), len(rows)))

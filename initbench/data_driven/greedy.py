@@ -106,7 +106,7 @@ def _greedy(
         raise ValueError("it trains hidden layers; there are none at depth=0")
     route = blas.chosen(problem.blas)
     route.enter_thread()
-    given, seed, n = problem.inputs, problem.seed, len(problem.inputs.x)
+    given, seed, n = problem.inputs, problem.seed, len(problem.inputs)
     by_std = (1 / given.std.astype(np.float64)).astype(np.float32)
     inputs, signals = Inputs(given.x, given.mean.astype(np.float32), by_std), Signals(problem.steps, problem.stop)
     fill, below = given.moments

@@ -71,6 +71,6 @@ def _run(task: Task, **changed: Any) -> Prepared:
 
 def _warm_up(task: Task) -> None:
     """Load, and where it is new compile, what a law calls, so that no task's seconds include that."""
-    few = replace(task.problem.inputs, x=task.problem.inputs.x[:8])
+    few = replace(task.problem.inputs, source=task.problem.inputs.x[:8], rows=None)
     with suppress(ValueError):
         _run(replace(task, problem=replace(task.problem, inputs=few)), **DATA_LAWS[task.law].shortest)

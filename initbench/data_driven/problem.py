@@ -34,17 +34,27 @@ class Inputs:
     """Training inputs: no label, and no validation or test sample.
 
     Attributes:
-        x: ``[n, features]``, uint8 or float; the networks see ``(x - mean) / std``.
-        mean: ``[features]``; ``std`` likewise.
+        source: ``[all, features]``, uint8 or float, of which ``rows`` are the training inputs; shared by all problems.
+        mean: ``[features]``; ``std`` likewise: the networks see ``(x - mean) / std``.
+        rows: ``[n]``; None where all are.
     """
 
-    x: NDArray[Any]
+    source: NDArray[Any]
     mean: Floats
     std: Floats
+    rows: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.x):
+        if not len(self):
             raise ValueError("it needs training inputs; there are none")
+
+    def __len__(self) -> int:
+        return len(self.source if self.rows is None else self.rows)
+
+    @property
+    def x(self) -> NDArray[Any]:
+        """``[n, features]``, a copy that nobody keeps where they are not all there are."""
+        return self.source if self.rows is None else self.source[self.rows]
 
     @cached_property
     def moments(self) -> tuple[NDArray[np.float32], float]:
@@ -53,8 +63,9 @@ class Inputs:
 
     def batch(self, size: int, seed: int) -> NDArray[np.float64]:
         """``[size, features]`` standardised inputs, or all where there are fewer, chosen by the seed's stream."""
-        rows = np.sort(permutation(len(self.x), seed, "pretrain-order", "batch")[:size])
-        return (self.x[rows].astype(np.float64) - self.mean) / self.std
+        chosen = np.sort(permutation(len(self), seed, "pretrain-order", "batch")[:size])
+        rows = chosen if self.rows is None else self.rows[chosen]
+        return (self.source[rows].astype(np.float64) - self.mean) / self.std
 
 
 class Kept:

@@ -1,7 +1,7 @@
 """What an engine is given and what it gives back: arrays and numbers, whichever engine does the work."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ class Job:
     """All that an engine is given to train some networks; it modifies none of it.
 
     Attributes:
-        samples: the data, with the task.
+        samples: the data as the trials of each order see them, ``[order]``: of one ``x``, one task, and equal sizes.
         networks: with their initial parameters.
         optimizer: a name of :data:`initbench.engine.optimizers.OPTIMIZERS`.
         hyper: each of its hyperparameters, ``[trial]``; one that is no float is the same for all trials.
@@ -96,7 +96,7 @@ class Job:
             networks draw nothing. With it each is trained by itself.
     """
 
-    samples: Samples
+    samples: Sequence[Samples]
     networks: Networks
     optimizer: str
     hyper: Mapping[str, NDArray[Any]]
@@ -108,9 +108,19 @@ class Job:
     def __len__(self) -> int:
         return len(self.networks)
 
+    @property
+    def splits(self) -> tuple[Samples, ...]:
+        """The different ones among the samples."""
+        return tuple(dict.fromkeys(self.samples))
+
+    def of(self, trial: int) -> Samples:
+        """The data as a trial sees them."""
+        order: int = self.orders.of[trial]
+        return self.samples[order]
+
     def lrs(self, trial: int) -> Floats:
         """The learning rates of a trial, ``[epoch, step]``."""
-        factors = self.schedule.factors(len(self.samples.train), int(self.schedule.epochs[trial]))
+        factors = self.schedule.factors(len(self.of(trial).train), int(self.schedule.epochs[trial]))
         return np.asarray(self.schedule.lr[trial] * factors)
 
 

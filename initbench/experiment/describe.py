@@ -93,7 +93,7 @@ def described(chunk: Sequence[Trial], initial: Sequence[Start], history: History
 
 def _about(trial: Trial) -> dict[str, Any]:
     """What is known of a trial before it starts."""
-    data = samples(trial.cell.dataset)
+    data = samples(trial.cell.dataset, trial.seed)
     return {
         "key": trial.key,
         "trial": trial.identity,

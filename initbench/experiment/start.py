@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initbench.data import Samples, load, samples
+from initbench.data import load, samples
 from initbench.data_driven import DATA_LAWS, Inputs, Problem, Task, prepare
 from initbench.engine.checkpoints import NONE, Checkpoints
 from initbench.errors import InputError
@@ -107,7 +107,8 @@ def starts(
         found.append(Start(params))
         init, activation = trial.cell.init, trial.cell.activation
         if init.law in DATA_LAWS:
-            inputs = _inputs(samples(trial.cell.dataset))
+            data = samples(trial.cell.dataset, trial.seed)
+            inputs = Inputs(data.x, data.mean, data.std, data.train)
             problem = Problem(params, inputs, activation.name, dict(activation.params), trial.seed, blas=blas)
             tasks[i] = Task(init.law, dict(init.params), problem)
     if not tasks:
@@ -189,7 +190,7 @@ def _rules(cell: Cell, n_classes: int) -> list[Rule]:
     if bias.name == "log_prior":
         if cell.dataset.task in ("regression", "binary"):
             raise InputError(f"bias=log_prior needs an output for each class; dataset.task={cell.dataset.task} has one")
-        # Where the units of the output layer are the classes.
+        # Where the units of the output layer are the classes. They are as frequent in the splits of all seeds.
         informed = replace(bias, frequencies=tuple(samples(cell.dataset).frequencies.tolist()))
         rules.append(Rule("output_bias", lambda block: informed if block.shape[0] == n_classes else bias))
     return [*rules, *scheme_rules(_draw(init), bias, SCHEMES.get(init.scheme))]
@@ -201,9 +202,3 @@ def _draw(init: Init) -> Draw:
         return Draw(init.name, law_of(init.law, init.code, init.file), init.params)
     base = law_of(dict(init.params)["base"], init.code, init.file)
     return Draw(init.name, base, tuple(base.defaults.items()))
-
-
-@lru_cache(maxsize=2)
-def _inputs(data: Samples) -> Inputs:
-    """The training inputs: all that initializers of whole networks see of a data set."""
-    return Inputs(data.x[data.train], data.mean, data.std)

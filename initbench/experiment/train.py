@@ -105,7 +105,6 @@ def _train_from(
     blas: str,
 ) -> list[TrialRecord]:
     cell, n_trials = chunk[0].cell, len(chunk)
-    data = samples(cell.dataset)
     networks = Networks(
         # A law may give a transposed view, and a stack of those alone would be one too.
         {name: np.ascontiguousarray(np.stack([start.params[name] for start in initial])) for name in initial[0].params},
@@ -120,6 +119,7 @@ def _train_from(
         warmup=cell.warmup,
     )
     seeds = list(dict.fromkeys(trial.seed for trial in chunk))
+    data = [samples(cell.dataset, seed) for seed in seeds]
     orders = Orders(np.array([seeds.index(trial.seed) for trial in chunk]), _order(data, seeds))
     hyper = {name: np.full(n_trials, value) for name, value in cell.optimizer.params}
     architecture = architecture_of(cell)
@@ -139,10 +139,11 @@ def _draws(chunk: Sequence[Trial], trial: int, step: int) -> np.random.Generator
     return stream(chunk[trial].seed, "dropout", f"step.{step}")
 
 
-def _order(data: Samples, seeds: Sequence[int]) -> Callable[[int, int], Any]:
+def _order(data: Sequence[Samples], seeds: Sequence[int]) -> Callable[[int, int], Any]:
     # All initializers of a seed follow one order, at about the same time.
     @lru_cache(maxsize=64)
     def rows(order: int, epoch: int) -> Any:
-        return data.train[permutation(len(data.train), seeds[order], "order", f"epoch.{epoch}")]
+        train = data[order].train
+        return train[permutation(len(train), seeds[order], "order", f"epoch.{epoch}")]
 
     return rows

@@ -116,7 +116,7 @@ def _one_by_one(seen: Sequence[Seen], n_classes: int) -> Measured:
 
 def first_batch(cell: Cell, seed: int) -> tuple[Any, Any]:
     """The first batch of the training, standardised, and its classes."""
-    data = samples(cell.dataset)
+    data = samples(cell.dataset, seed)
     rows = data.train[permutation(len(data.train), seed, "order", "epoch.0")][: cell.batch_size]
     return (data.x[rows] - data.mean) / data.std, data.y[rows]
 

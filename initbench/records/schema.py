@@ -296,6 +296,8 @@ def settings(trial: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
             # Of others' records, which may not say how they were asked for, what is known.
             law = found[group].get("law") or str(found[group].get("sha256", ""))[:12]
             found[group] = {"name": getattr(asked, group) or law, **found[group]}
+    if isinstance(found.get("dataset"), dict):
+        found["dataset"].setdefault("split", "fixed")
     activation = found.get("activation")
     if isinstance(activation, Mapping) and activation.get("name") == "tat" and _follows(asked):
         # One setting at all depths, whatever the slope that follows from each.

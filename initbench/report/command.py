@@ -62,7 +62,9 @@ def overrides(asked: Asked, identity: Identity) -> dict[str, str]:
     Of a record that does not say how, every parameter is spelled out, under the names that it has.
     """
     if asked.settings:
-        return dict(asked.settings)
+        # Before there was a choice all splits were fixed, and nobody asked for it.
+        fixed = identity["dataset"].get("split") == "fixed" and "dataset.split" not in asked.settings
+        return dict(asked.settings) | ({"dataset.split": "fixed"} if fixed else {})
     own, found = searched(identity), dict[str, str]()
     for key in SETTINGS:
         node = identity.get(key)

@@ -14,6 +14,8 @@ from initbench.render.text import counted, listed, scored
 from initbench.tasks import TASKS, USUAL
 from initbench.values import exact
 
+_SPLIT = {"seed": "split anew for each seed", "fixed": "split once for all seeds"}
+
 
 def protocol(comparison: Comparison, setting: int) -> str:
     """What was equal for all trials of a setting, and what was compared."""
@@ -32,7 +34,10 @@ def protocol(comparison: Comparison, setting: int) -> str:
     epochs = "the epochs compared" if by == "epochs" else _own("epochs", counted(row["epochs"], "epoch"), tuned)
     batches = "the sizes compared" if by == "batch_size" else _own("batch_size", str(row["batch_size"]), tuned)
     data = identity.get("dataset")
-    content = f" (content {data['sha256'][:12]}), inputs standardised ({data['standardize']})" if data else ""
+    content = ""
+    if data:
+        split = _SPLIT.get(data["split"], data["split"])
+        content = f" (content {data['sha256'][:12]}), {split}, inputs standardised ({data['standardize']})"
     task, score = comparison.task(setting), comparison.score(setting)
     # No class is empty: a majority of none is one that nobody recorded.
     known = row["test_majority"] if task.of_loss is None else row["test_total"]

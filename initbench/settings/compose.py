@@ -157,7 +157,7 @@ def _composition(
 
 
 # Few options say these, and every one of their group can be given them.
-_SELDOM: dict[str, Plain] = {"init": {"scheme": None}, "dataset": {"train": None, "task": None}}
+_SELDOM: dict[str, Plain] = {"init": {"scheme": None}, "dataset": {"train": None, "task": None, "split": "seed"}}
 
 
 def _whole(group: str, node: Any) -> Any:

@@ -44,7 +44,7 @@ def request_of(
     plain["dataset"] = base["dataset"] | {
         key: value for key, value in trial["dataset"].items() if key in base["dataset"]
     }
-    plain["dataset"]["sha256"] = trial["dataset"]["sha256"]
+    plain["dataset"] |= {"sha256": trial["dataset"]["sha256"], "split": trial["dataset"].get("split", "fixed")}
     if trial["model"]["name"] != "module":
         plain["model"] = trial["model"]
     elif "channels" in trial["model"]:

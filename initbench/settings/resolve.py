@@ -186,6 +186,7 @@ def dataset(option: Option) -> DatasetSpec:
         standardize=common["standardize"],
         sha256=common.get("sha256"),
         train=common.get("train"),
+        split=common["split"],
         task=told or allowed[0],
     )
 

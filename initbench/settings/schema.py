@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from initbench.activations import ACTIVATIONS
-from initbench.data import SOURCES, STANDARDIZE
+from initbench.data import SOURCES, SPLITTING, STANDARDIZE
 from initbench.data_driven import DataLaw
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.initializers import BIASES, Law
@@ -202,6 +202,9 @@ _DATASET = (
         "standardize", None, str, choices=STANDARDIZE, required=True, help="what has mean 0 and variance 1; unit: 0..1"
     ),
     Parameter("train", None, optional=True, **_SPLIT),
+    Parameter(
+        "split", "seed", str, choices=SPLITTING, help="seed: other training samples for each seed; fixed: the same"
+    ),
     Parameter("sha256", None, str, optional=True, help="the content hash that the data must have"),
     Parameter("task", None, str, choices=tuple(TASKS), optional=True, help="what is learned; none: what the data say"),
     Parameter("epochs", None, int, least=1, required=True, help="where the setting epochs is null"),

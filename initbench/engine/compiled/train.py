@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from initbench.activations import ACTIVATIONS
+from initbench.data import Samples
 from initbench.engine.checkpoints import NONE, Checkpoints, State
 from initbench.engine.compiled import blas
 from initbench.engine.compiled.activations import KERNELS
@@ -56,11 +57,10 @@ def train(
         The histories and final parameters, in the order of the given networks.
     """
     history = History.empty(job)
-    samples, networks = job.samples, job.networks
+    networks = job.networks
     steps = np.zeros(len(job), np.int64)
     stop = np.zeros(1, np.int64)
-    dtype = samples.mean.dtype
-    inputs = Inputs(samples.x, samples.mean, (1 / samples.std.astype(np.float64)).astype(samples.std.dtype))
+    dtype = job.samples[0].mean.dtype
     route, n_buffers = blas.chosen(job.blas), OPTIMIZERS[job.optimizer].n_buffers
     parameter = ACTIVATIONS[networks.activation].parameter(networks.activation_params)
 
@@ -71,7 +71,8 @@ def train(
         torch.set_flush_denormal(True)
         initial, size = {name: values[trial] for name, values in networks.params.items()}, job.schedule.batch_size
         net = workspace(initial, networks.activation, parameter, size, n_buffers, route.product(dtype))
-        _Training(job, trial, net, inputs, history, Signals(steps[trial : trial + 1], stop)).run(checkpoints)
+        inputs, signals = _inputs(job.of(trial)), Signals(steps[trial : trial + 1], stop)
+        _Training(job, trial, net, inputs, history, signals).run(checkpoints)
 
     with blas.single_threaded():
         each(train_one, steps, stop, progress, threads)
@@ -106,7 +107,7 @@ class _Training:
 
     def run(self, checkpoints: Checkpoints) -> None:
         """Train from the beginning, or from where a checkpoint is, to the end; less if it is to end early."""
-        here, history, samples = np.array([self.trial]), self.history, self.job.samples
+        here, history, samples = np.array([self.trial]), self.history, self.job.of(self.trial)
         lrs = self.job.lrs(self.trial)
         found = checkpoints.find(here, self.state)
         if found is None:
@@ -134,7 +135,7 @@ class _Training:
             lrs: ``[step]``, of the whole epoch.
             between: called now and then between two steps.
         """
-        job, trial, size, y = self.job, self.trial, self.job.schedule.batch_size, self.job.samples.y
+        job, trial, size, y = self.job, self.trial, self.job.schedule.batch_size, self.job.of(self.trial).y
         order, hyper = job.orders.rows(int(job.orders.of[trial]), self.epoch), _hyper(job, trial)
         before, together = self.epoch * len(lrs), max(1, int(_CALL_FLOPS / (6 * size * len(self.net.params))))
         while self.at < len(lrs):
@@ -160,7 +161,7 @@ class _Training:
 
     def validate(self, epoch: int) -> bool:
         """Record the validation after ``epoch`` epochs; whether the loss is finite."""
-        samples = self.job.samples
+        samples = self.job.of(self.trial)
         loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.val)
         if np.isfinite(loss):
             self.history.val_loss[self.trial, epoch] = loss / len(samples.val)
@@ -183,6 +184,10 @@ class _Training:
         self.epoch, self.at, self.n_correct = map(int, state["position"])
         self.loss = float(state["loss"][0])
         self.history.fill(np.array([self.trial]), state)
+
+
+def _inputs(samples: Samples) -> Inputs:
+    return Inputs(samples.x, samples.mean, (1 / samples.std.astype(np.float64)).astype(samples.std.dtype))
 
 
 def _hyper(job: Job, trial: int) -> Any:

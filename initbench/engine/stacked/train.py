@@ -94,7 +94,7 @@ def train_each(
     """
     history = History.empty(job)
     device = device or torch.device("cpu")
-    on_device(device, job.samples)
+    on_device(device, job.splits)
     steps, stop = np.zeros(len(job), np.int64), np.zeros(1, np.int64)
 
     def train_one(trial: int) -> None:
@@ -155,11 +155,11 @@ def _train(
     history: History,
 ) -> None:
     """Train the given trials in one stack, and fill in their part of the history."""
-    samples, schedule, orders = job.samples, job.schedule, job.orders
-    data, n_train, batch = on_device(device, samples), len(samples.train), schedule.batch_size
+    splits, schedule, orders = job.splits, job.schedule, job.orders
+    data, samples = on_device(device, splits), splits[0]
+    n_train, batch = len(samples.train), schedule.batch_size
     kind = data.mean.dtype
     epochs, n_steps = int(schedule.epochs[trials].max()), -(-n_train // batch)
-    val, test = (torch.tensor(rows, device=device) for rows in (samples.val, samples.test))
     params = {name: torch.tensor(values[trials], device=device) for name, values in job.networks.params.items()}
     used, order_of = np.unique(orders.of[trials], return_inverse=True)
     lrs = np.zeros((len(trials), epochs, n_steps))
@@ -168,6 +168,7 @@ def _train(
     training = Training(
         trials,
         torch.tensor(order_of, device=device),
+        torch.tensor([splits.index(job.samples[order]) for order in used], device=device),
         build(params),
         OptimizerState(job.optimizer, {name: values[trials] for name, values in job.hyper.items()}, kind, device),
         TASKS[samples.task],
@@ -178,7 +179,7 @@ def _train(
 
     def validate(epoch: int) -> NDArray[np.bool_]:
         """Record the validation after ``epoch`` epochs; which trials' losses are finite."""
-        loss, correct = (values.cpu().numpy() for values in training.evaluate(data, val, progress))
+        loss, correct = (values.cpu().numpy() for values in training.evaluate(data, data.val, progress))
         finite: NDArray[np.bool_] = np.isfinite(loss)
         history.val_loss[training.trials[finite], epoch] = loss[finite] / len(samples.val)
         if training.task.counts:
@@ -200,7 +201,7 @@ def _train(
         if finished.all():
             checkpoints.offer(trials, state, finished=True)
         if finished.any():
-            _finish(training, np.flatnonzero(finished), data, test, progress, history)
+            _finish(training, np.flatnonzero(finished), data, progress, history)
             training.keep(np.flatnonzero(~finished))
         if not len(training):
             return
@@ -233,11 +234,11 @@ def _train(
             training.keep(np.flatnonzero(~diverged))
 
 
-def _finish(training: Training, rows: Ints, data: Data, test: Tensor, progress: Progress, history: History) -> None:
+def _finish(training: Training, rows: Ints, data: Data, progress: Progress, history: History) -> None:
     """Record the end of the trials at these positions of the stack."""
     trials = training.trials[rows]
-    loss, correct = training.evaluate(data, test, progress)
-    history.test_loss[trials] = loss.cpu().numpy()[rows] / len(test)
+    loss, correct = training.evaluate(data, data.test, progress)
+    history.test_loss[trials] = loss.cpu().numpy()[rows] / data.test.shape[1]
     if training.task.counts:
         history.test_correct[trials] = correct.cpu().numpy()[rows]
     for name, values in training.stack.params.items():

@@ -24,29 +24,59 @@ _EVAL_ROWS = 1024
 
 @dataclass(frozen=True)
 class Data:
-    """The samples on the device; ``codes`` are the numbers of characters, and no quantities."""
+    """The samples on the device, as one or several splits have them.
+
+    Attributes:
+        x: ``[n, features]``.
+        y: ``[split, n]``.
+        mean: ``[split, 1, features]``; ``std`` likewise.
+        val: ``[split, n_val]``, row numbers; ``test`` likewise.
+        codes: whether ``x`` are the numbers of characters, and no quantities.
+    """
 
     x: Tensor
     y: Tensor
     mean: Tensor
     std: Tensor
+    val: Tensor
+    test: Tensor
     codes: bool = False
 
-    def gather(self, rows: Tensor) -> Tensor:
-        """The standardised samples of ``rows``, of shape ``[*rows.shape, features]``; codes as int64."""
-        x = self.x.index_select(0, rows.reshape(-1))
+    def gather(self, rows: Tensor, splits: Tensor) -> tuple[Tensor, Tensor]:
+        """The standardised samples of some rows, codes as int64, and what is to be said of them.
+
+        Args:
+            rows: ``[some, batch]``.
+            splits: ``[some]``, whose rows these are.
+
+        Returns:
+            ``[some, batch, features]`` and ``[some, batch]``.
+        """
+        x, y = self.x.index_select(0, rows.reshape(-1)).view(*rows.shape, -1), self.y[splits[:, None], rows]
         if self.codes:
-            return x.long().view(*rows.shape, -1)
-        return torch.sub(x, self.mean).div_(self.std).view(*rows.shape, -1)
+            return x.long(), y
+        return torch.sub(x, self.mean[splits]).div_(self.std[splits]), y
 
 
 @lru_cache(maxsize=1)
-def on_device(device: torch.device, samples: Samples) -> Data:
-    """The samples on a device; the last ones that were asked for stay there."""
+def on_device(device: torch.device, splits: tuple[Samples, ...]) -> Data:
+    """The samples on a device, of which there is one ``x``; the last ones that were asked for stay there."""
+    first = splits[0]
     # Torch has little that works on uint16.
-    numbers = samples.x.astype(np.int32) if samples.x.dtype == np.uint16 else samples.x
-    x, y, mean, std = (torch.tensor(a, device=device) for a in (numbers, samples.y, samples.mean, samples.std))
-    return Data(x, y, mean, std, samples.vocabulary > 0)
+    numbers = first.x.astype(np.int32) if first.x.dtype == np.uint16 else first.x
+
+    def of_all(name: str) -> Tensor:
+        return torch.tensor(np.stack([getattr(split, name) for split in splits]), device=device)
+
+    return Data(
+        torch.tensor(numbers, device=device),
+        of_all("y"),
+        of_all("mean")[:, None],
+        of_all("std")[:, None],
+        of_all("val"),
+        of_all("test"),
+        first.vocabulary > 0,
+    )
 
 
 @dataclass
@@ -56,6 +86,7 @@ class Training:
     Attributes:
         trials: which of the given ones they are.
         order_of: which of the orders each follows.
+        split_of: which of the splits each order is of.
         stack: the networks.
         optimizer: of all of them.
         task: what they learn.
@@ -68,6 +99,7 @@ class Training:
 
     trials: Ints
     order_of: Tensor
+    split_of: Tensor
     stack: Stack
     optimizer: OptimizerState
     task: Task
@@ -145,11 +177,7 @@ class Training:
             log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples, 0 where
                 the task has none.
         """
-        x, y = data.gather(rows), data.y[rows]
-        if len(rows) == 1:
-            x, y = x.expand(len(self), -1, -1), y.expand(len(self), -1)
-        else:
-            x, y = x[self.order_of], y[self.order_of]
+        x, y = _each(data.gather(rows, self.split_of), self.order_of)
         step = self.epoch * len(self.log) + self.at
         # What a network draws in its forward pass it may draw again in the other.
         with own_generators(self.draws(step)) if self.draws else nullcontext():
@@ -159,16 +187,25 @@ class Training:
                 self.optimizer.update(name, param, add_gradient, lr)
 
     def evaluate(self, data: Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
-        """Summed loss (float64) and number of correct samples over ``rows``, each ``[trial]``.
+        """Summed loss (float64) and number of correct samples, each ``[trial]``, over the rows of its split.
 
-        ``progress`` is told of no step now and then: it may be there to stop the work.
+        ``rows`` are ``[split, n]``. ``progress`` is told of no step now and then: it may be there to stop the work.
         """
         loss = torch.zeros(len(self), dtype=torch.float64, device=rows.device)
         correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
-        for part in torch.split(rows, _EVAL_ROWS):
+        splits, split_of = torch.unique(self.split_of[self.order_of], return_inverse=True)
+        for part in torch.split(rows[splits], _EVAL_ROWS, dim=1):
             progress(0)
-            outputs = self.stack.forward(data.gather(part).expand(len(self), -1, -1))
-            lost, right = self.task.measure(outputs, data.y[part].expand(len(self), -1))
+            x, y = _each(data.gather(part, splits), split_of)
+            lost, right = self.task.measure(self.stack.forward(x), y)
             loss += lost
             correct += right
         return loss, correct
+
+
+def _each(some: tuple[Tensor, Tensor], of: Tensor) -> tuple[Tensor, Tensor]:
+    """What some have, for each that is ``of`` one of them; no copy where there is but one."""
+    x, y = some
+    if len(x) == 1:
+        return x.expand(len(of), -1, -1), y.expand(len(of), -1)
+    return x[of], y[of]
