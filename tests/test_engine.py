@@ -94,6 +94,7 @@ def assert_same_trial(a: History, i: int, b: History, j: int) -> None:
         assert np.array_equal(mine, theirs[: len(mine)], equal_nan=True)
     assert a.test_loss[i] == b.test_loss[j]
     assert a.test_correct[i] == b.test_correct[j]
+    assert a.test_answers[i] == b.test_answers[j]
 
 
 def test_no_global_setting_is_left_changed() -> None:

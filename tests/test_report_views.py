@@ -1,6 +1,7 @@
 """What is compared and scored, on hand-made records whose answers one can do by head."""
 
 import io
+import math
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,7 @@ def with_curve(record: dict[str, Any], *counts: int | None) -> dict[str, Any]:
     return record | {"history": {"val_correct": list(counts)}}
 
 
-def test_the_five_outcomes() -> None:
+def test_the_six_outcomes() -> None:
     made = [
         with_curve(make_record(seed=0, correct=95), 20, 100, 190),
         with_curve(make_record(seed=1, correct=95), 20, 100, 170),
@@ -34,10 +35,33 @@ def test_the_five_outcomes() -> None:
         with_curve(make_record(seed=3, correct=20), 20, 20, 20),
         with_curve(make_record(seed=4, correct=None), 20, None, None),
         failed_record("he", 5),
+        with_curve(make_record(seed=6, correct=95), 20, 99, 99),
     ]
-    # Chance is 10 of 100, and its standard error 3: up to 19 correct answers are at chance.
-    assert outcomes(made) == ["ok", "slow", "stuck", "slow", "diverged", "failed"]
+    # Chance is 10 of 100, and its standard error 3: up to 19 correct answers are at chance. The target is 180 of the
+    # 200 validation samples, chance 20, and 100 half the way.
+    assert outcomes(made) == ["ok", "slow", "stuck", "poor", "diverged", "poor", "failed"]
     assert outcomes(made, target=0.85)[:2] == ["ok", "ok"]
+
+
+def test_one_answer_and_a_flat_loss_are_told_of_those_that_say_so() -> None:
+    about = {"constant": {"train": 2.3, "val": 2.3, "test": 2.3}}
+    made = [
+        make_record(seed=0) | about | {"n_answers": 10},
+        make_record(seed=1, correct=10) | about | {"n_answers": 1, "loss": {"train": 2.301, "val": 2.3, "test": 2.3}},
+        # Two classes by accuracy at chance, and still it has learned something of the training samples.
+        make_record(seed=2, correct=10) | about | {"n_answers": 2, "loss": {"train": 2.2, "val": 2.3, "test": 2.3}},
+        make_record(seed=3, correct=None) | about,
+        make_record("xavier", seed=0),
+    ]
+    frame = trials_of(made).frame()
+    told = {name: frame[name].tolist() for name in ("one_answer", "flat")}
+    # Nobody knows it of the last two.
+    assert str(told) == str(
+        {"one_answer": [0.0, 1.0, 0.0, math.nan, math.nan], "flat": [0.0, 1.0, 0.0, math.nan, math.nan]}
+    )
+    shown = table(document(trials_of(made), Options()), "What became of the runs")
+    rows = {name: [row[column] for column in ("chance", "failed", "one answer", "flat")] for name, row in shown.items()}
+    assert rows == {"he": ["2", "1", "1", "1"], "xavier": ["0", "0", "–", "–"]}
 
 
 def test_scores_of_a_curve_by_head() -> None:

@@ -97,6 +97,8 @@ def test_a_task_is_trained_as_a_plain_loop_with_torchs_own_loss_trains_it(task: 
             "regression": lambda y, out: -1,
         }.get(task, lambda y, out: int((y == out.argmax(1)).sum()))(data.y[data.test], outputs)
         assert history.test_correct[i] == expected
+        named = {"binary": outputs[:, 0] > 0}.get(task, outputs.argmax(1))
+        assert history.test_answers[i] == (-1 if task == "regression" else len(np.unique(named)))
         if task == "regression":
             assert (history.val_correct == -1).all()
             assert (history.train_correct == -1).all()

@@ -148,8 +148,12 @@ def train_plainly(
     lr: float,
     batch: int,
     epochs: int,
-) -> tuple[dict[str, Tensor], list[list[float]]]:
-    """The same training as anyone would write it: nn.Module, autograd, torch.optim, one network."""
+) -> tuple[dict[str, Tensor], list[list[float]], int]:
+    """The same training as anyone would write it: nn.Module, autograd, torch.optim, one network.
+
+    Returns:
+        The parameters, the curves, and how many classes it names of the test samples.
+    """
     params = initial(samples, width, [seed])
     layers = []
     for i in range(len(width) + 1):
@@ -186,7 +190,9 @@ def train_plainly(
             val_correct = int((logits.argmax(1) == y[samples.val]).sum())
         curves.append([loss_sum / len(order), n_correct, val_loss, val_correct])
     final = {f"layers.{i}.{k}": p.data for i, layer in enumerate(layers) for k, p in layer.named_parameters()}
-    return final, curves
+    with torch.no_grad():
+        named = forward(x[samples.test]).argmax(1).unique()
+    return final, curves, len(named)
 
 
 def assert_equal_to_plain(
@@ -204,11 +210,12 @@ def assert_equal_to_plain(
         engine, samples, width, seeds, activation=activation, rule=rule, lr=lr, batch=batch, epochs=epochs
     )
     for i, seed in enumerate(seeds):
-        final, curves = train_plainly(samples, width, seed, activation, rule, lr, batch, epochs)
+        final, curves, n_answers = train_plainly(samples, width, seed, activation, rule, lr, batch, epochs)
         for name, values in final.items():
             np.testing.assert_allclose(history.params[name][i], values, rtol=1e-10, atol=1e-12)
         train_loss, train_correct, val_loss, val_correct = map(list, zip(*curves, strict=True))
         np.testing.assert_allclose(history.train_loss[i], train_loss, rtol=1e-10)
         np.testing.assert_allclose(history.val_loss[i, 1:], val_loss, rtol=1e-10)
+        assert history.test_answers[i] == n_answers
         assert history.train_correct[i].tolist() == train_correct
         assert history.val_correct[i, 1:].tolist() == val_correct

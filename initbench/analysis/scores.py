@@ -4,10 +4,13 @@ Pure functions of one trial, so that they never change with the company it is re
 
 A score is what the task says: an accuracy, R², or bits per character with a minus sign, so that more is better.
 
-A trial's outcome is one of five. ``failed``: its initializer raised. ``diverged``: a loss became NaN or infinite.
+A trial's outcome is one of six. ``failed``: its initializer raised. ``diverged``: a loss became NaN or infinite.
 ``stuck``: its test accuracy is within three binomial standard errors of always naming the most frequent class, or its
-score is no better than that of the best constant prediction, but for luck.
-``slow``: it left chance but never reached the target on the validation split. ``ok``: the rest.
+score is no better than that of the best constant prediction, but for luck. Of the others that never reached the target
+on the validation split ``poor``: never half the way from chance to it; ``slow``: at least that. ``ok``: the rest.
+
+Chance by accuracy is not the only sign that a network learned nothing: it may name one class whatever the sample, and
+its training loss may be no lower than that of the best constant prediction. Both are told beside the outcome.
 """
 
 from collections.abc import Sequence
@@ -20,13 +23,15 @@ from numpy.typing import NDArray
 from initbench.records.columns import Columns
 from initbench.tasks import TASKS, USUAL, Task
 
-OUTCOMES = ("ok", "slow", "stuck", "diverged", "failed")
+OUTCOMES = ("ok", "slow", "poor", "stuck", "diverged", "failed")
 # Validation score that counts as trained. A data set not listed here: halfway from chance to perfect.
 TARGETS = {
     **{"digits": 0.9, "mnist": 0.95, "fashion_mnist": 0.8, "kmnist": 0.8, "cifar10": 0.4},
     **{"breast_cancer": 0.95, "wine": 0.95, "iris": 0.9, "diabetes": 0.35},
 }
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+# A training loss above this share of the best constant prediction's is flat: what a few samples may do by chance.
+_FLAT = 0.99
 
 
 def target_of(dataset: str, chance: float, task: Task = TASKS[USUAL]) -> float:
@@ -48,13 +53,16 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
     Args:
         columns: the trials.
         about: one row per trial with ``target``, ``train_total``, ``val_total``, ``test_total``, ``test_majority``,
-            ``batch_size``, ``task``, ``chance``, ``val_constant`` and ``test_score``.
+            ``batch_size``, ``task``, ``chance``, ``train_constant``, ``val_constant``, ``test_score``, ``train_loss``
+            and ``n_answers``.
 
     Returns:
-        ``outcome`` (code into ``OUTCOMES``), ``best_val_epoch`` (0 is before training), ``auc`` (mean validation
-        score over the epochs, by the trapezoid rule; what is no accuracy counts as chance where it is below, as an R²
-        has no least value), ``epochs_to_target`` and, for each of ``LEVELS``, ``epochs_to_NN``:
-        the first epoch whose end is at or above it. NaN where there is none; a trial that did not finish has none.
+        ``outcome`` (code into ``OUTCOMES``), ``one_answer`` (1 where it names one class whatever the sample, else 0),
+        ``flat`` (1 where the training loss is no lower than that of the best constant prediction), ``best_val_epoch``
+        (0 is before training), ``auc`` (mean validation score over the epochs, by the trapezoid rule; what is no
+        accuracy counts as chance where it is below, as an R² has no least value), ``epochs_to_target`` and, for each
+        of ``LEVELS``, ``epochs_to_NN``: the first epoch whose end is at or above it. NaN where there is none or nobody
+        knows; a trial that did not finish has none.
     """
     recorded = columns.numbers["outcome"]
     finished = recorded == 0
@@ -66,7 +74,8 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
     def needed_for(level: Any) -> NDArray[np.float64]:
         return np.asarray(np.where(counted, np.ceil(level * val_total - 1e-9), level))
 
-    wanted = {"epochs_to_target": needed_for(about["target"].to_numpy(float))}
+    target, chance = about["target"].to_numpy(float), about["chance"].to_numpy(float)
+    wanted = {"epochs_to_target": needed_for(target), "halfway": needed_for((target + chance) / 2)}
     wanted |= {f"epochs_to_{round(100 * level)}": needed_for(level) for level in LEVELS}
     result = {name: np.full(len(columns), np.nan) for name in ("best_val_epoch", "auc", *wanted)}
     starts = np.concatenate([[0], columns.ends[:-1]]).astype(np.int64)[: len(columns)]
@@ -79,7 +88,7 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
         result["best_val_epoch"][best] = counts[measured].argmax(axis=1)
         rows, counts, there = rows[finished[rows]], counts[finished[rows]], there[finished[rows]]
         if size > 1:
-            least = np.where(counted[rows], 0.0, about["chance"].to_numpy(float)[rows])
+            least = np.where(counted[rows], 0.0, chance[rows])
             area = np.trapezoid(np.maximum(counts, least[:, None]), axis=1) / (size - 1) / val_total[rows]
             result["auc"][rows] = np.where(there.all(axis=1), area, np.nan)
         for name, needed in wanted.items():
@@ -89,16 +98,27 @@ def scores(columns: Columns, about: pd.DataFrame) -> pd.DataFrame:
     correct = columns.numbers["test_correct"]
     limit = chance_limit(about["test_majority"].to_numpy(float), about["test_total"].to_numpy(float))
     missed = np.isnan(result["epochs_to_target"]) & (sizes > 0)
+    halfway = result.pop("halfway")
     outcome = np.where(missed, OUTCOMES.index("slow"), OUTCOMES.index("ok"))
+    outcome = np.where(missed & np.isnan(halfway), OUTCOMES.index("poor"), outcome)
     score = about["test_score"].to_numpy(float)
-    luck = about["chance"].to_numpy(float) + _luck(about, tasks)
+    luck = chance + _luck(about, tasks)
     stuck = np.where(counted, correct <= limit, score <= luck)
     outcome = np.where(stuck, OUTCOMES.index("stuck"), outcome)
     # A loss on the test samples that is not finite.
     outcome = np.where(~counted & np.isnan(score), OUTCOMES.index("diverged"), outcome)
     for code, name in ((1, "diverged"), (2, "failed")):
         outcome = np.where(recorded == code, OUTCOMES.index(name), outcome)
-    return pd.DataFrame({"outcome": outcome.astype(np.int8), **result})
+    signs = {
+        "one_answer": about["n_answers"] == 1,
+        "flat": about["train_loss"] > _FLAT * about["train_constant"],
+    }
+    known = {
+        "one_answer": finished & about["n_answers"].notna(),
+        "flat": finished & about["train_constant"].notna() & about["train_loss"].notna(),
+    }
+    told = {name: np.where(known[name], sign, np.nan) for name, sign in signs.items()}
+    return pd.DataFrame({"outcome": outcome.astype(np.int8), **told, **result})
 
 
 def _curves(

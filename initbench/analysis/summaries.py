@@ -17,7 +17,7 @@ from initbench.analysis import statistics
 from initbench.analysis.compare import Comparison
 from initbench.analysis.scores import OUTCOMES
 
-OK, SLOW, STUCK, DIVERGED, FAILED = range(len(OUTCOMES))
+OK, SLOW, POOR, STUCK, DIVERGED, FAILED = range(len(OUTCOMES))
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Summary:
     Attributes:
         technique: its code in the comparison.
         counts: how many runs ended in each of ``OUTCOMES``.
+        one_answer: how many of those that finished name one class whatever the sample; None where that is not known.
+        flat: how many of them have a training loss no lower than that of the best constant prediction; None likewise.
         mean: of the runs that finished, as are ``sd`` (n − 1), the 95 % t interval from ``low`` to ``high``,
             ``median``, ``least`` and ``greatest``.
         score: the mean over all runs, a failed one scoring as :func:`failed_count` says.
@@ -38,6 +40,8 @@ class Summary:
 
     technique: int
     counts: tuple[int, ...]
+    one_answer: int | None
+    flat: int | None
     mean: float
     sd: float
     low: float
@@ -75,7 +79,7 @@ class Summary:
 def summaries(comparison: Comparison, setting: int) -> list[Summary]:
     """The techniques that have runs in a setting, in the order of the comparison."""
     measured = grid(comparison, setting, "test_score")
-    outcome = grid(comparison, setting, "outcome")
+    outcome, one_answer, flat = (grid(comparison, setting, name) for name in ("outcome", "one_answer", "flat"))
     score = scores(comparison, setting)
     rank = ranks(score)
     codes = comparison.column(setting, "technique")
@@ -85,6 +89,7 @@ def summaries(comparison: Comparison, setting: int) -> list[Summary]:
     for technique in comparison.present(setting):
         values = measured[technique].dropna().to_numpy(float)
         ends = outcome[technique].dropna().to_numpy(int)
+        finished = outcome.index[outcome[technique] < DIVERGED]
         low, high = statistics.t_interval(values)
         counts = np.bincount(ends, minlength=len(OUTCOMES))
         own = codes == technique
@@ -93,6 +98,8 @@ def summaries(comparison: Comparison, setting: int) -> list[Summary]:
             Summary(
                 technique=technique,
                 counts=tuple(map(int, counts)),
+                one_answer=_count(one_answer.loc[finished, technique]),
+                flat=_count(flat.loc[finished, technique]),
                 mean=float(np.mean(values)) if some else math.nan,
                 sd=float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
                 low=low,
@@ -108,6 +115,11 @@ def summaries(comparison: Comparison, setting: int) -> list[Summary]:
             )
         )
     return found
+
+
+def _count(signs: pd.Series) -> int | None:
+    """How many there are, None if of one nobody knows."""
+    return None if signs.isna().any() else int(signs.sum())
 
 
 def _median(values: statistics.Floats) -> float:

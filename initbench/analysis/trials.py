@@ -69,7 +69,7 @@ class Trials:
         """
         numbers = self.columns.numbers
         totals = ["train_total", "val_total", "test_total", "test_majority", "batch_size", "target"]
-        totals += ["task", "chance", "val_constant"]
+        totals += ["task", "chance", "train_constant", "val_constant"]
         frame = pd.DataFrame({name: numbers[name] for name in ("cell", "seed", "diverged_at")})
         cells = self.cells[totals].astype({"task": "category"})
         frame = frame.join(cells.iloc[numbers["cell"]].reset_index(drop=True))
@@ -79,6 +79,7 @@ class Trials:
             frame[f"{split}_accuracy"] = frame[f"{split}_correct"] / frame[f"{split}_total"]
             frame[f"{split}_score"] = score_of(self.columns, split)
             frame[f"{split}_loss"] = numbers[f"{split}_loss"]
+        frame["n_answers"] = np.where(numbers["n_answers"] < 0, np.nan, numbers["n_answers"])
         for what in ("samples", "steps", "seconds"):
             frame[f"init_{what}"] = numbers[f"init_{what}"]
         return frame.join(scores(self.columns, frame))
@@ -173,8 +174,9 @@ def cell_of(
     """The row of a cell in the table of cells: its settings as text and numbers."""
     init, width = identity["init"], cell.trial["width"]
     dataset = identity["dataset"]["name"]
-    # A failed trial may not know how large its data set is.
+    # A failed trial may not know how large its data set is. Each seed has its own samples, and what suits them best.
     total, majority, constant = totals.get(json.dumps(identity["dataset"]), (Counts(), 0, Losses()))
+    constant = cell.constant or constant
     task = cell.task
     if task.of_loss is None:
         chance = majority / total.test if total.test else 0.0
@@ -209,6 +211,7 @@ def cell_of(
         "test_majority": majority,
         "task": identity["dataset"].get("task", USUAL),
         "chance": chance,
+        "train_constant": real(constant.train),
         "val_constant": real(constant.val),
         "target": target_of(dataset, chance, task) if given is None else given,
         "setting": json.dumps({key: value for key, value in identity.items() if key not in START_GROUPS}),
@@ -243,7 +246,7 @@ def to_table(trials: Trials) -> pd.DataFrame:
     settings = trials.cells.drop(
         columns=[
             *("setting", "whole", "train_total", "val_total", "test_total", "test_majority", "target"),
-            *("task", "chance", "val_constant"),
+            *("task", "chance", "train_constant", "val_constant"),
         ]
     )
     table = {name: _spread(settings[name], cell) for name in settings}
@@ -259,6 +262,7 @@ def to_table(trials: Trials) -> pd.DataFrame:
         table["score"] = _spread(pd.Series([score.name for score in told]), cell)
         table |= {f"{split}_score": frame[f"{split}_score"] * sign for split in reversed(SPLITS)}
     table["test_majority"] = frame["test_majority"]
+    table["n_answers"] = _whole(frame["n_answers"])
     table["best_val_epoch"] = _whole(frame["best_val_epoch"])
     table["auc"] = frame["auc"]
     table["target"] = frame["target"]

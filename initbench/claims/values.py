@@ -58,7 +58,7 @@ def of_trials(trials: Trials) -> pd.DataFrame:
     """The quantities of :data:`OF_TRIALS`, a row per trial, and ``n_test``, by the trial's key."""
     frame = trials.frame()
     correct, total = frame["test_correct"], frame["test_total"].replace(0, np.nan)
-    finished = frame["outcome"].isin([OUTCOMES.index(name) for name in ("ok", "slow", "stuck")])
+    finished = frame["outcome"].isin([OUTCOMES.index(name) for name in ("ok", "slow", "poor", "stuck")])
     chance = frame["test_majority"] / total
     found = pd.DataFrame(
         {
@@ -68,7 +68,7 @@ def of_trials(trials: Trials) -> pd.DataFrame:
             "first_epoch": pd.Series([_first(trials, row) for row in range(len(trials))], dtype=float)
             .div(frame["val_total"].replace(0, np.nan))
             .where(finished, chance),
-            "stuck": (~frame["outcome"].isin([OUTCOMES.index(name) for name in ("ok", "slow")])).astype(float),
+            "stuck": (~frame["outcome"].isin([OUTCOMES.index(name) for name in ("ok", "slow", "poor")])).astype(float),
             "lost": (~finished).astype(float),
             "n_test": frame["test_total"],
         }

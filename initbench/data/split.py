@@ -60,11 +60,9 @@ class Samples:
         return int(np.bincount(self.y[self.test]).max()) if self.n_classes else None
 
     @cached_property
-    def constant(self) -> tuple[float, float, float] | None:
+    def constant(self) -> tuple[float, float, float]:
         """The mean loss of the best constant prediction on the training, validation and test samples, by the task."""
         of_split = TASKS[self.task].constant
-        if of_split is None:
-            return None
         return of_split(self.y[self.train]), of_split(self.y[self.val]), of_split(self.y[self.test])
 
 

@@ -135,7 +135,8 @@ class History:
         diverged_at: ``[trial]``, the step whose loss was first NaN or infinite, -1 if none.
         train_loss: ``[trial, epoch]``, over the batches of the epoch as they were seen; ``train_correct`` likewise.
         val_loss: ``[trial, epoch + 1]``, before training and after each epoch; ``val_correct`` likewise.
-        test_loss: ``[trial]``, with the final weights; ``test_correct`` likewise.
+        test_loss: ``[trial]``, with the final weights; ``test_correct`` likewise, and ``test_answers``: how many
+            different classes are predicted.
         params: name to ``[trial, …]``, final; of a diverged trial as they were given.
     """
 
@@ -146,6 +147,7 @@ class History:
     val_correct: Ints
     test_loss: Floats
     test_correct: Ints
+    test_answers: Ints
     params: dict[str, Floats]
 
     @classmethod
@@ -160,6 +162,7 @@ class History:
             val_correct=np.full((n, epochs + 1), -1),
             test_loss=np.full(n, np.nan),
             test_correct=np.full(n, -1),
+            test_answers=np.full(n, -1),
             params={name: np.array(values) for name, values in job.networks.params.items()},
         )
 

@@ -81,6 +81,7 @@ def described(chunk: Sequence[Trial], initial: Sequence[Start], history: History
             outcome="ok" if ok else "diverged",
             diverged_at=None if ok else at,
             n_correct=Counts(*(int(values[i]) for values in n_correct)) if ok and counts else None,
+            n_answers=int(history.test_answers[i]) if ok and counts else None,
             loss=Losses(*(_number(float(values[i])) for values in loss)) if ok else None,
             history=Curves(**{name: list(map(_number, curve[i])) for name, curve in curves.items()}),
             weights=Weights(_hash(begun.params), _hash(end) if ok else None),
@@ -101,7 +102,7 @@ def _about(trial: Trial) -> dict[str, Any]:
         "formula": formula(trial.cell.init),
         "n_total": Counts(*(len(getattr(data, name)) for name in SPLITS)),
         "n_majority": data.n_majority,
-        "constant": data.constant and Losses(*data.constant),
+        "constant": Losses(*data.constant),
     }
 
 

@@ -28,6 +28,7 @@ from initbench.trial import Asked
 FIELDS = {
     **{"cell": "i", "chunk": "i", "seed": "Q", "outcome": "b", "error": "i", "diverged_at": "q"},
     **{f"{split}_correct": "q" for split in SPLITS},
+    "n_answers": "q",
     **{f"{split}_loss": "d" for split in SPLITS},
     **{f"init_{what}": "d" for what in ("samples", "steps", "seconds")},
 }
@@ -284,6 +285,7 @@ class Builder:
             error = record.error
             append["error"](-1 if error is None else self.errors.setdefault(error, len(self.errors)))
             append["diverged_at"](_count(record.diverged_at))
+            append["n_answers"](_count(record.n_answers))
             for split in SPLITS:
                 append[f"{split}_correct"](_count(getattr(record.n_correct, split, None)))
                 append[f"{split}_loss"](real(getattr(record.loss, split, None)))

@@ -34,7 +34,7 @@ from initbench.records.schema import OUTCOMES, Labels, TrialRecord
 
 _log = logging.getLogger(__name__)
 _ARRAYS = ("keys", "final", "curve", "ends")
-_VERSION = 5
+_VERSION = 6
 # Below this a cache is no faster than the files.
 _WORTH_CACHING = 2_000
 

@@ -155,9 +155,10 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
         diverged_at: optimizer steps made before the loss was not finite.
         error: why it failed, in one line.
         n_total: samples of each split; ``n_majority`` test samples of the most frequent class.
-        constant: the mean loss over each split of the one prediction that suits it best, where the score follows from
-            it and the loss: of regression the variance of the targets.
+        constant: the mean loss over each split of the one prediction that suits it best: of regression the variance
+            of the targets, of classes the entropy of how frequent they are.
         n_correct: with the final weights; on the training samples as they were seen in the last epoch. ``loss`` too.
+        n_answers: how many different classes the network names, of all test samples.
         history: what was measured on the way.
         weights: hashes of the parameters.
         certificate: per weight the standard deviation that its law promises, if it does, and the one it has.
@@ -175,6 +176,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     n_majority: Count | None = None
     constant: Losses | None = None
     n_correct: Counts | None = None
+    n_answers: Count | None = None
     loss: Losses | None = None
     history: Curves = Curves()
     weights: Weights = Weights()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from initbench.analysis.compare import Comparison
-from initbench.analysis.summaries import OK, SLOW, STUCK, Summary
+from initbench.analysis.summaries import OK, POOR, SLOW, STUCK, Summary
 from initbench.render.blocks import Table
 from initbench.render.text import interval, scored, spread, whole
 from initbench.tasks import Score
@@ -17,22 +17,36 @@ def failed_score(score: Score) -> str:
 def outcomes(comparison: Comparison, setting: int, found: Sequence[Summary]) -> Table:
     """What became of the trials of each technique, and how soon they were at the target."""
     score = comparison.score(setting)
+    # Old records do not say it, and regression has no classes to name.
+    signs = {
+        "one answer": [one.one_answer for one in found],
+        "flat": [one.flat for one in found],
+    }
+    signs = {name: counts for name, counts in signs.items() if any(count is not None for count in counts)}
     rows = tuple(
         (
             comparison.techniques[one.technique],
             str(one.n),
-            *(str(one.counts[outcome]) for outcome in (OK, SLOW, STUCK)),
+            *(str(one.counts[outcome]) for outcome in (OK, SLOW, POOR, STUCK)),
             str(one.failed),
+            *("–" if counts[row] is None else str(counts[row]) for counts in signs.values()),
             f"{100 * one.lost[0]:.0f}–{100 * one.lost[1]:.0f}",
             whole(one.epochs),
             scored(one.area, score),
         )
-        for one in found
+        for row, one in enumerate(found)
     )
-    header = (comparison.what, "n", "ok", "slow", "chance", "failed", "lost, %", "epochs", "area")
+    header = (comparison.what, "n", "ok", "slow", "poor", "chance", "failed", *signs, "lost, %", "epochs", "area")
+    told = {
+        "one answer": "One answer: of those that finished the ones that name one class whatever the sample. ",
+        "flat": f"Flat: those whose {comparison.task(setting).loss} over the training samples is no lower than that of "
+        "the best constant prediction. ",
+    }
     caption = (
-        "The n runs end ok, slow (never at the target on the validation split), at chance, or failed (diverged or not "
-        "started). Lost are the last two: 95 % Wilson interval of their rate. Epochs: until the target, median over "
+        "The n runs end ok, slow (never at the target on the validation split), poor (never half the way to it), at "
+        "chance, or failed (diverged or not started). Lost are the last two: 95 % Wilson interval of their rate. "
+        f"{''.join(told[name] for name in signs)}"
+        "Epochs: until the target, median over "
         f"all runs, ∞ if half of them miss it. Area: the {score.of('validation')} averaged over the epochs"
         f"{'' if comparison.task(setting).of_loss is None else ', each at least as good as chance'}."
     )

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from initbench.tasks.classification import ACCURACY
+from initbench.tasks.classification import ACCURACY, entropy
 from initbench.tasks.declaration import Task
 
 if TYPE_CHECKING:
@@ -21,13 +21,18 @@ def gradient(outputs: "Tensor", targets: "Tensor", log: "Tensor") -> "Tensor":
     return torch.sigmoid(logit).sub_(target).div_(outputs.shape[1]).unsqueeze(2)
 
 
+def answer(outputs: "Tensor") -> "Tensor":
+    """See :class:`initbench.tasks.declaration.Task`."""
+    return (outputs.squeeze(2) > 0).long()
+
+
 def measure(outputs: "Tensor", targets: "Tensor") -> tuple["Tensor", "Tensor"]:
     """See :class:`initbench.tasks.declaration.Task`."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     logit = outputs.squeeze(2)
     loss = binary_cross_entropy_with_logits(logit, targets.to(outputs.dtype), reduction="none").sum(1).double()
-    return loss, ((logit > 0) == (targets == 1)).sum(1)
+    return loss, (answer(outputs) == targets).sum(1)
 
 
 TASK = Task(
@@ -37,4 +42,6 @@ TASK = Task(
     n_outputs=lambda n_classes: 1,
     gradient=gradient,
     measure=measure,
+    constant=entropy,
+    answer=answer,
 )

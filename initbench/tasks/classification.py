@@ -1,6 +1,9 @@
 """Classification: one logit for each class, softmax cross-entropy, the share of samples whose largest is right."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from initbench.tasks.declaration import Score, Task
 
@@ -24,12 +27,24 @@ def gradient(outputs: "Tensor", targets: "Tensor", log: "Tensor") -> "Tensor":
     return log_p.exp_().scatter_add_(2, target, minus_one).div_(outputs.shape[1])
 
 
+def answer(outputs: "Tensor") -> "Tensor":
+    """See :class:`initbench.tasks.declaration.Task`: the first of the largest."""
+    return outputs.max(2).indices
+
+
+def entropy(targets: NDArray[Any]) -> float:
+    """The mean cross-entropy of predicting every class as often as it is there."""
+    counts = np.unique(targets, return_counts=True)[1]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
 def measure(outputs: "Tensor", targets: "Tensor") -> tuple["Tensor", "Tensor"]:
     """See :class:`initbench.tasks.declaration.Task`."""
     from torch.nn.functional import log_softmax
 
     loss = log_softmax(outputs, 2).gather(2, targets.unsqueeze(2)).squeeze(2).sum(1).double().neg_()
-    return loss, (outputs.max(2).indices == targets).sum(1)
+    return loss, (answer(outputs) == targets).sum(1)
 
 
 TASK = Task(
@@ -39,4 +54,6 @@ TASK = Task(
     n_outputs=lambda n_classes: n_classes,
     gradient=gradient,
     measure=measure,
+    constant=entropy,
+    answer=answer,
 )

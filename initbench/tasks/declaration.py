@@ -60,15 +60,15 @@ class Task:
         about: what the networks learn.
         loss: the name of what they minimise, the mean over the samples.
         score: what their results are told by.
-        counts: whether a prediction is right or wrong, so that records count correct ones.
+        answer: outputs to the classes they name, int64, ``[trial, batch]``; None where they name none.
         n_outputs: how many numbers a network puts out, of the number of classes.
         gradient: (outputs, targets, log) to the gradient of the mean loss, ``[trial, batch, output]`` like the outputs,
             which may be overwritten. Targets are ``[trial, batch]``; ``log`` is ``[2, trial]`` and filled with the
             summed loss and the number of correct predictions.
         measure: (outputs, targets) to the summed loss, float64, and the number of correct predictions, ``[trial]``.
-        constant: of the targets of a split the mean loss of the one prediction that suits them best; None where the
-            score is the share of correct predictions, of which the most frequent class is the constant one.
-        of_loss: (mean loss, that of the constant prediction) to the score, elementwise; None likewise.
+        constant: of the targets of a split the mean loss of the one prediction that suits them best.
+        of_loss: (mean loss, that of the constant prediction) to the score, elementwise; None where the score is the
+            share of correct predictions, of which the most frequent class is the constant one.
         luck: of a number of samples, how far above the constant prediction's a score may be by luck; None likewise.
     """
 
@@ -78,7 +78,12 @@ class Task:
     n_outputs: Callable[[int], int]
     gradient: Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
     measure: Callable[["Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
-    counts: bool = True
-    constant: Callable[[NDArray[Any]], float] | None = None
+    constant: Callable[[NDArray[Any]], float]
+    answer: Callable[["Tensor"], "Tensor"] | None = None
     of_loss: Callable[[Any, Any], Any] | None = None
     luck: Callable[[Any], Any] | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether a prediction is right or wrong, so that records count correct ones."""
+        return self.answer is not None

@@ -48,7 +48,6 @@ TASK = Task(
     n_outputs=lambda n_classes: 1,
     gradient=gradient,
     measure=measure,
-    counts=False,
     constant=variance,
     of_loss=r_squared,
     # The correlation with n numbers that have nothing to do with it has a standard error of 1/√n: three of them.

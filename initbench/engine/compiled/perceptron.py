@@ -209,9 +209,10 @@ def train_steps(net, hyper, inputs, y, order, batch_size, lrs, steps_before, los
 
 @compiled
 def evaluate(net, inputs, y, rows):
-    """The loss summed over the samples ``rows`` (NaN if a logit is not finite), and the number of correct ones."""
+    """The summed loss of the samples ``rows``, NaN if a logit is not finite, the correct ones, the classes named."""
     loss, n_correct = 0.0, 0
     n_classes, at = net.sizes[-1], net.out_at[len(net.sizes) - 2]
+    answered = np.zeros(n_classes, np.bool_)
     for start in range(0, len(rows), len(net.x)):
         part = rows[start : start + len(net.x)]
         n = len(part)
@@ -221,4 +222,6 @@ def evaluate(net, inputs, y, rows):
         part_loss, part_correct = cross_entropy(logits, y[part], grad)
         loss += part_loss
         n_correct += part_correct
-    return loss, n_correct
+        for i in range(n):
+            answered[np.argmax(logits[i])] = True
+    return loss, n_correct, answered.sum()

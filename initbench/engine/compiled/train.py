@@ -122,9 +122,9 @@ class _Training:
         checkpoints.offer(here, self.state, finished=True)
         if history.diverged_at[self.trial] >= 0:
             return
-        loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.test)
+        loss, n_correct, n_answers = evaluate(self.net, self.inputs, samples.y, samples.test)
         history.test_loss[self.trial] = loss / len(samples.test)
-        history.test_correct[self.trial] = n_correct
+        history.test_correct[self.trial], history.test_answers[self.trial] = n_correct, n_answers
         for name, values in parameters(self.net).items():
             history.params[name][self.trial] = values
 
@@ -162,7 +162,7 @@ class _Training:
     def validate(self, epoch: int) -> bool:
         """Record the validation after ``epoch`` epochs; whether the loss is finite."""
         samples = self.job.of(self.trial)
-        loss, n_correct = evaluate(self.net, self.inputs, samples.y, samples.val)
+        loss, n_correct, _ = evaluate(self.net, self.inputs, samples.y, samples.val)
         if np.isfinite(loss):
             self.history.val_loss[self.trial, epoch] = loss / len(samples.val)
             self.history.val_correct[self.trial, epoch] = n_correct

@@ -179,7 +179,7 @@ def _train(
 
     def validate(epoch: int) -> NDArray[np.bool_]:
         """Record the validation after ``epoch`` epochs; which trials' losses are finite."""
-        loss, correct = (values.cpu().numpy() for values in training.evaluate(data, data.val, progress))
+        loss, correct, _ = (values.cpu().numpy() for values in training.evaluate(data, data.val, progress))
         finite: NDArray[np.bool_] = np.isfinite(loss)
         history.val_loss[training.trials[finite], epoch] = loss[finite] / len(samples.val)
         if training.task.counts:
@@ -237,9 +237,10 @@ def _train(
 def _finish(training: Training, rows: Ints, data: Data, progress: Progress, history: History) -> None:
     """Record the end of the trials at these positions of the stack."""
     trials = training.trials[rows]
-    loss, correct = training.evaluate(data, data.test, progress)
+    loss, correct, n_answers = training.evaluate(data, data.test, progress)
     history.test_loss[trials] = loss.cpu().numpy()[rows] / data.test.shape[1]
     if training.task.counts:
         history.test_correct[trials] = correct.cpu().numpy()[rows]
+        history.test_answers[trials] = n_answers.cpu().numpy()[rows]
     for name, values in training.stack.params.items():
         history.params[name][trials] = values.cpu().numpy()[rows]

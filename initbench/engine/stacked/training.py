@@ -31,6 +31,7 @@ class Data:
         y: ``[split, n]``.
         mean: ``[split, 1, features]``; ``std`` likewise.
         val: ``[split, n_val]``, row numbers; ``test`` likewise.
+        n_outputs: how many numbers a network puts out.
         codes: whether ``x`` are the numbers of characters, and no quantities.
     """
 
@@ -40,6 +41,7 @@ class Data:
     std: Tensor
     val: Tensor
     test: Tensor
+    n_outputs: int
     codes: bool = False
 
     def gather(self, rows: Tensor, splits: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +77,7 @@ def on_device(device: torch.device, splits: tuple[Samples, ...]) -> Data:
         of_all("std")[:, None],
         of_all("val"),
         of_all("test"),
+        first.n_outputs,
         first.vocabulary > 0,
     )
 
@@ -186,21 +189,26 @@ class Training:
             for name, param, add_gradient in self.stack.backward(grad):
                 self.optimizer.update(name, param, add_gradient, lr)
 
-    def evaluate(self, data: Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor]:
-        """Summed loss (float64) and number of correct samples, each ``[trial]``, over the rows of its split.
+    def evaluate(self, data: Data, rows: Tensor, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed loss (float64), number of correct samples and of classes answered, each ``[trial]``, over its rows.
 
         ``rows`` are ``[split, n]``. ``progress`` is told of no step now and then: it may be there to stop the work.
         """
         loss = torch.zeros(len(self), dtype=torch.float64, device=rows.device)
         correct = torch.zeros(len(self), dtype=torch.int64, device=rows.device)
+        # Two classes may be told by one output.
+        answered = torch.zeros(len(self), max(2, data.n_outputs), dtype=torch.bool, device=rows.device)
         splits, split_of = torch.unique(self.split_of[self.order_of], return_inverse=True)
         for part in torch.split(rows[splits], _EVAL_ROWS, dim=1):
             progress(0)
             x, y = _each(data.gather(part, splits), split_of)
-            lost, right = self.task.measure(self.stack.forward(x), y)
+            outputs = self.stack.forward(x)
+            if self.task.answer is not None:
+                answered.scatter_(1, self.task.answer(outputs), value=True)
+            lost, right = self.task.measure(outputs, y)
             loss += lost
             correct += right
-        return loss, correct
+        return loss, correct, answered.sum(1)
 
 
 def _each(some: tuple[Tensor, Tensor], of: Tensor) -> tuple[Tensor, Tensor]:
