@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +48,6 @@ def start(overrides: Sequence[str], log: Path, run: Exit | None = None, worker: 
         atexit._run_exitfuncs()
 
     return fork(task)
-
-
-def descendants(process: int) -> list[int]:
-    """The processes that a process has started, and those that these have."""
-    found: list[int] = []
-    with suppress(OSError):
-        for child in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
-            found += [child, *descendants(child)]
-    return found
 
 
 class _Forked:

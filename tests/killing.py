@@ -12,6 +12,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ def fork(task: Callable[[], None]) -> int:
 def wait(child: int) -> int:
     """Its exit code, negative where a signal ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def descendants(process: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    found: list[int] = []
+    with suppress(OSError):
+        for child in map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
 
 
 def kill(folder: Path, kills: int, seed: int, processes: int = 1, sweeps: int = 1) -> dict[str, int]:

@@ -20,7 +20,7 @@ from typing import Any
 import forked
 from exiting import Exit
 from handmade import csv_of
-from killing import wait
+from killing import descendants, wait
 
 from initbench import records
 from initbench.analysis.trials import to_trials
@@ -136,7 +136,7 @@ def _hit(run: int, seconds: float, rng: random.Random) -> tuple[int, int]:
         if child:
             return 0, os.waitstatus_to_exitcode(status)
         time.sleep(0.01)
-    trainers = forked.descendants(run)
+    trainers = descendants(run)
     what = rng.choice(["run", "run", "trainer", "both"] if trainers else ["run"])
     victims = [rng.choice(trainers)] if what == "trainer" else [run, *(trainers if what == "both" else ())]
     for victim in victims:

@@ -222,6 +222,29 @@ def test_a_chunk_is_as_large_as_it_may_be_and_no_larger() -> None:
     assert sum(sizes) == 1000 > size >= sizes[-1]
 
 
+def test_few_chunks_of_several_workers_are_as_many_and_as_large_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    from initbench.experiment import chunks
+
+    monkeypatch.setenv("INITBENCH_THREADS", "1")
+    monkeypatch.setattr(chunks, "_CHUNK_SECONDS", 0.01)
+    cpu = torch.device("cpu")
+
+    def sizes(n_trials: int, workers: int) -> list[int]:
+        todo = plan(request(compose(["init=he", "epochs=1", "depth=2", f"seeds={n_trials}"])), ()).todo
+        return [len(chunk) for chunk in chunks.chunks(todo, cpu, workers)]
+
+    size = sizes(10_000, 1)[0]
+    assert sizes(3 * size - 2, 1) == [size, size, size - 2]
+    equal = sizes(3 * size - 2, 2)
+    assert len(equal) == 4
+    assert max(equal) - min(equal) <= 1
+    assert sum(equal) == 3 * size - 2
+    # One more for each of so many would be nothing.
+    assert sizes(2, 3) == [2]
+    # Of many chunks it makes no difference who trains the last ones.
+    assert sizes(12 * size - 2, 2) == sizes(12 * size - 2, 1)
+
+
 def test_a_chunk_of_a_dear_network_is_small() -> None:
     from initbench.experiment import chunks
 

@@ -52,6 +52,23 @@ def test_two_that_start_at_once_share_even_one_chunk(tmp_path: Path, one: Sharin
     assert not list(theirs)
 
 
+def test_short_chunks_are_taken_some_at_once_and_never_more_than_half_of_a_share(
+    one: Sharing, two: Sharing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = one.parts([[key] for key in ALL])
+    held = []
+    for _ in range(60):
+        next(parts)
+        held.append(sum(len(taken.keys) for taken in two.others()))
+    assert held[0] == 1
+    # Of a hundred two have fifty each.
+    assert 10 < max(held) <= 25
+    monkeypatch.setattr("initbench.experiment.sharing._HAND_SECONDS", 0.0)
+    for _ in parts:
+        held.append(sum(len(taken.keys) for taken in two.others()))
+    assert held[-1] == 1
+
+
 def test_what_others_have_recorded_meanwhile_is_not_trained(tmp_path: Path) -> None:
     publish(tmp_path, KEYS[:1])
     with Sharing(tmp_path) as late:

@@ -21,8 +21,17 @@ _MEMORY_SHARE = 0.6
 _CHUNK_TRIALS = 1024
 
 
-def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
+# With fewer chunks for each of several workers, the last ones to come decide when all is done: they are made equal.
+_CHUNKS_OF_WORKER = 4
+
+
+def chunks(todo: Iterable[Trial], device: torch.device, workers: int = 1) -> list[list[Trial]]:
     """Trials of one shape, side by side; all initializers of a seed together, since they see the same batches.
+
+    Args:
+        todo: the trials.
+        device: where they are trained.
+        workers: how many train chunks at a time; each gets as much, where there are few chunks.
 
     Raises:
         InputError: a data set cannot be read.
@@ -32,23 +41,36 @@ def chunks(todo: Iterable[Trial], device: torch.device) -> list[list[Trial]]:
         drawn = replace(trial.cell, init=Init("", ""), init_first=None, init_output=None, bias=Named(""))
         shape = replace(drawn, lr=0.0, protocol=Named(""), stage="", chosen=(), settings=())
         shapes.setdefault(shape, []).append(trial)
-    result = []
+    result: list[list[list[Trial]]] = []
     for cell, trials in shapes.items():
         trials.sort(key=lambda trial: trial.seed)
         size, work = chunk_size(cell, device), 0.0
         # No thread is without work.
         least = processors() if device.type == "cpu" else 1
+        made: list[list[Trial]] = []
         chunk: list[Trial] = []
         for trial in trials:
             # An initializer that trains makes a trial longer; in a stack on a GPU it makes it no larger.
             longer = start.n_steps(trial.cell) / _steps(cell) if device.type == "cpu" else 0.0
             if len(chunk) >= least and work + 1 + longer > size:
-                result.append(chunk)
+                made.append(chunk)
                 chunk, work = [], 0.0
             chunk.append(trial)
             work += 1 + longer
-        result.append(chunk)
-    return result
+        result.append([*made, chunk])
+    if workers > 1 and sum(map(len, result)) < _CHUNKS_OF_WORKER * workers:
+        least = processors() if device.type == "cpu" else 1
+        result = [_equal(made, workers, least) for made in result]
+    return [chunk for made in result for chunk in made]
+
+
+def _equal(made: list[list[Trial]], workers: int, least: int) -> list[list[Trial]]:
+    """The chunks of one shape as equal ones, as many for each worker, if there is enough for that."""
+    trials = [trial for chunk in made for trial in chunk]
+    number = -(-len(made) // workers) * workers
+    if len(trials) < number * least:
+        return made
+    return [trials[len(trials) * i // number : len(trials) * (i + 1) // number] for i in range(number)]
 
 
 def chunk_size(cell: Cell, device: torch.device) -> int:

@@ -39,6 +39,8 @@ from initbench.settings.request import Request
 _log = logging.getLogger(__name__)
 
 _NONE = -1
+# More checks than there are.
+_ALL = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -157,27 +159,44 @@ class Coordinator:
             for worker in self._busy:
                 worker.end()
 
-    def check(self) -> None:
+    def check(self, beside: int = 0) -> None:
         """Run every module and every initializer once; what fails is ``refused``.
+
+        Args:
+            beside: how many further workers shall start and read the data meanwhile, where no user's code runs in that.
 
         Raises:
             InputError: a device, a data set or a user's file is not here, whatever the trials are.
             StorageError, MemoryError: as :meth:`initbench.experiment.process.Worker.receive`.
         """
-        with self._at_work():
-            pass
+        threads = [threading.Thread(target=self._get_ready) for _ in range(0 if self._foreign else beside)]
+        for thread in threads:
+            thread.start()
+        try:
+            with self._at_work():
+                pass
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
         self.refused = {
             number: self._refused_cells[cell] for number, cell in enumerate(self._cells) if cell in self._refused_cells
         }
 
-    def chunks(self, how: bool = False) -> tuple[list[Chunk], list[str]]:
+    def chunks(self, how: bool = False, workers: int = 1) -> tuple[list[Chunk], list[str]]:
         """The chunks of all trials that are not refused, and if asked how they are trained, for people.
+
+        Args:
+            how: asked.
+            workers: how many will train them at a time.
 
         Raises:
             InputError, MemoryError: they cannot be divided.
         """
         trained = [number for number in range(len(self.todo)) if number not in self.refused]
-        answer = self._asked(Divide(trained, how))
+        answer = self._asked(Divide(trained, workers, how))
         assert isinstance(answer, Divided)
         made = [Chunk(tuple(trials), steps) for trials, steps in zip(answer.chunks, answer.steps, strict=True)]
         return made, answer.how
@@ -295,6 +314,38 @@ class Coordinator:
                 if lost:
                     self._workers.give_back(worker)
 
+    def _get_ready(self) -> None:
+        """A worker more that has the work, and the data; what goes wrong with it is told where that is checked."""
+        worker, ready = self._workers.take(), False
+        with self._changing:
+            self._busy.add(worker)
+            if self._stopping:
+                worker.end()
+        try:
+            worker.send(self._work(_ALL))
+            while not ready:
+                ready = isinstance(worker.receive(), Checked)
+        except (Died, InitbenchError, MemoryError, RuntimeError) as error:
+            _log.info("a worker did not get ready: %s", error)
+        with self._changing:
+            self._busy.remove(worker)
+            if ready:
+                self._free.append(worker)
+        if not ready:
+            self._workers.give_back(worker)
+
+    def _work(self, checks: int) -> Work:
+        return Work(
+            request=self._request,
+            cells=self._cells,
+            seeds=[trial.seed for trial in self.todo],
+            checks=checks,
+            refused=list(self._refused_cells),
+            folder=process.folder(),
+            environment=process.followed() | self._part,
+            log=logging.getLogger("initbench").getEffectiveLevel(),
+        )
+
     def _hand_over(self, worker: Worker) -> bool:
         """Give a worker the work; whether it has it. If it ends in a check, the cells of that check are refused.
 
@@ -302,18 +353,8 @@ class Coordinator:
             Died: nothing is trained any more.
         """
         checking: Checking | None = None
-        work = Work(
-            request=self._request,
-            cells=self._cells,
-            seeds=[trial.seed for trial in self.todo],
-            checks=self._checks,
-            refused=list(self._refused_cells),
-            folder=process.folder(),
-            environment=process.followed() | self._part,
-            log=logging.getLogger("initbench").getEffectiveLevel(),
-        )
         try:
-            worker.send(work)
+            worker.send(self._work(self._checks))
             while True:
                 # To read data, and to download them, takes as long as it takes.
                 answer = worker.receive(self._limit if checking else None)

@@ -37,6 +37,7 @@ class Divide(msgspec.Struct, tag=True, frozen=True):
     """Make chunks of some trials; answered by :class:`Divided`, which says how they are trained if that is asked."""
 
     trials: list[int]
+    workers: int
     how: bool
 
 

@@ -137,7 +137,7 @@ def _check(session: _Session, work: Work, send: Send) -> None:
 
 def _divided(session: _Session, trials: Sequence[Trial], command: Divide) -> Divided:
     numbers = {trial.key: number for trial, number in zip(trials, command.trials, strict=True)}
-    made = chunks.chunks(trials, session.device)
+    made = chunks.chunks(trials, session.device, command.workers)
     return Divided(
         [[numbers[trial.key] for trial in chunk] for chunk in made],
         [chunks.n_steps(chunk) for chunk in made],

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
 # Choosing trials takes milliseconds. Whoever is stopped (Ctrl-Z) amid it shall not stop all others.
 _PATIENCE_SECONDS = 2.0
+# Of training, for which chunks are taken at once: many that ask for each second's work would wait for each other.
+_HAND_SECONDS = 5.0
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -128,20 +131,25 @@ class Sharing:
         """
         left = {key for chunk in chunks for key in chunk}
         queue = deque(_in_turn(chunks, *self._turn))
+        most = 1
         while True:
-            part, others = self._take(queue, left, elsewhere)
-            if part:
+            hand, others = self._take(queue, left, most, elsewhere)
+            began = time.monotonic()
+            for part in hand:
                 yield part
                 left.difference_update(part)
+            if hand:
+                each = (time.monotonic() - began) / len(hand)
+                most = min(2 * most, max(1, int(_HAND_SECONDS / each))) if each else 2 * most
             elif left:
                 self._wait(left, others, tell, elsewhere)
             else:
                 return
 
     def _take(
-        self, queue: deque[Sequence[str]], left: set[str], elsewhere: Callable[[Set[str]], None]
-    ) -> tuple[list[str], list[Taken]]:
-        """Drop what has a record by now, and take of the rest what nobody has."""
+        self, queue: deque[Sequence[str]], left: set[str], most: int, elsewhere: Callable[[Set[str]], None]
+    ) -> tuple[list[list[str]], list[Taken]]:
+        """Drop what has a record by now, and take of the rest what nobody has: a chunk, or some more of them."""
         # Most of them before the lock is ours, so that nobody waits for our reading.
         before = self.recorded()
         with self._alone() as alone:
@@ -155,11 +163,12 @@ class Sharing:
             # What others have is part of what is divided: so nothing is cut smaller and smaller towards the end.
             share = math.ceil(len(left) / (1 + len(others)))
             free = ([key for key in chunk if key in left and key not in taken] for chunk in queue)
-            part = next(filter(None, free), [])[:share]
+            hand = list(islice(filter(None, free), most))
+            hand = [hand[0][:share], *_within(share // 2 - len(hand[0]), hand[1:])] if hand else []
             if alone:
-                self._write(part)
+                self._write([key for part in hand for key in part])
         elsewhere(there)
-        return part, others
+        return hand, others
 
     def _wait(
         self,
@@ -254,6 +263,15 @@ def _in_turn(chunks: Sequence[Sequence[str]], number: int, of: int) -> list[Sequ
     rest = [*chunks[:begin], *chunks[end:]]
     random.Random(number).shuffle(rest)
     return [*chunks[begin:end], *rest]
+
+
+def _within(room: int, parts: Sequence[list[str]]) -> Iterator[list[str]]:
+    """The first of them, as many as have room for their keys."""
+    for part in parts:
+        room -= len(part)
+        if room < 0:
+            return
+        yield part
 
 
 def _here() -> str:

@@ -41,12 +41,12 @@ def train_in(workers: Workers, number: int, threads: int | None, sweep: Sweep) -
     """
     now, request, tell = sweep.now, sweep.request, sweep.tell
     with Coordinator(request, now.todo, tell, workers, threads) as coordinator:
-        coordinator.check()
+        coordinator.check(number - 1 if workers is process else 0)
         refused = coordinator.refused
         if len(refused) == len(now.todo) == now.n_distinct:
             # Of such a request there would be nothing but failures.
             raise next(iter(refused.values())).error()
-        todo, how = coordinator.chunks(sweep.verbose)
+        todo, how = coordinator.chunks(sweep.verbose, number)
         store.check_writable(request.folder)
         keep(request)
         for line in budget(now):
