@@ -1,4 +1,4 @@
-"""The notebooks of the examples run from top to bottom, each in a folder of its own, and show what they say they show."""
+"""The notebooks of the examples run from top to bottom, each in a folder of its own, and show what they say."""
 
 import base64
 import json
