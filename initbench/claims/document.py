@@ -98,6 +98,7 @@ def table(ledger: Ledger) -> Table:
         tuple(rows),
         left=(0, 1, 5),
         caption=caption,
+        spare=(4, 3, 5),
     )
 
 
@@ -203,7 +204,8 @@ def _hypotheses(entry: Entry) -> Table:
         )
     header = (*names, "pair", "verdict", "effect", "95 % interval", "margin", "p for", "p against", "seeds needed")
     left = tuple(range(len(names) + 2))
-    return Table(header, tuple(rows), left=left, caption="p: one-sided, adjusted over the whole ledger.")
+    spare = tuple(header.index(name) for name in ("margin", "p against", "p for", "seeds needed", "95 % interval"))
+    return Table(header, tuple(rows), left=left, caption="p: one-sided, adjusted over the whole ledger.", spare=spare)
 
 
 def _pair(one: Measured) -> str:
