@@ -50,7 +50,7 @@ def test_it_tells_how_many_have_ended_how_many_failed_and_who_is_best() -> None:
     assert standing.text() == said
     both = Standing(plan(request(compose(["dataset=digits,iris", "seeds=1"])), {}).trials)
     both.add(alike)
-    assert both.text() == "0 of 2 trials"
+    assert both.text() == "1 of 2 trials"
 
 
 def test_status_watches_until_all_is_done(initbench: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
