@@ -13,7 +13,7 @@ import scipy
 import torch
 from conftest import Answer, stored
 
-from initbench import records
+from initbench import processors, records
 from initbench.cache import cache_folder
 from initbench.engine.compiled import blas
 from initbench.errors import InputError
@@ -75,7 +75,7 @@ def test_no_stopwatch_and_no_file_has_a_say(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(time, clock, stopped)
     cache_folder().mkdir()
     others = {route.name: 1.0 if route.name == by_rule else 1000.0 for route in blas.routes()}
-    machine = f"{platform.node()} {blas.processor()} torch {torch.__version__} scipy {scipy.__version__}"
+    machine = f"{platform.node()} {processors.processor()} torch {torch.__version__} scipy {scipy.__version__}"
     (cache_folder() / "blas.json").write_text(json.dumps({"machine": machine, "gflops": others}))
     assert blas.chosen().name == by_rule
     assert [path.name for path in cache_folder().iterdir()] == ["blas.json"]
@@ -84,7 +84,7 @@ def test_no_stopwatch_and_no_file_has_a_say(monkeypatch: pytest.MonkeyPatch) -> 
 @MKL
 @pytest.mark.parametrize(("vendor", "name"), [("GenuineIntel", "torch's MKL"), ("AuthenticAMD", "SciPy's BLAS")])
 def test_the_rule_reads_the_processor(monkeypatch: pytest.MonkeyPatch, vendor: str, name: str) -> None:
-    monkeypatch.setattr(blas, "_cpuinfo", {"vendor_id": vendor}.get)
+    monkeypatch.setattr(processors, "_cpuinfo", {"vendor_id": vendor}.get)
     assert blas.chosen().name == name
     assert "Intel" in blas.reason()
 

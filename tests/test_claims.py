@@ -304,6 +304,8 @@ def test_every_format_says_what_was_found(form: str, whole: hypotheses.Asked) ->
     for claim in files.claims():
         assert claim.id in shown
     assert "unmeasured" in shown
+    if form == "markdown":
+        assert shown.startswith(f"## The answer\n\nNot measured: {files.claims()[0].id}, ")
 
 
 ODD = {

@@ -25,7 +25,7 @@ from initbench.probing.document import FORMATS, document, text
 from initbench.probing.plan import wanted
 from initbench.records import index, store
 from initbench.records.probe import ProbeRecord
-from initbench.render.blocks import Figure
+from initbench.render.blocks import Figure, Heading, Paragraph
 from initbench.seeding import permutation
 
 QUIET = lambda line: None  # noqa: E731
@@ -303,6 +303,14 @@ def test_the_document_in_every_format(tmp_path: Path) -> None:
     names = [block.name for block in blocks if isinstance(block, Figure)]
     assert len(names) == len(set(names))
     assert {"forward-1", "backward-1", "plane-1"} <= set(names)
+    assert isinstance(blocks[0], Heading)
+    assert isinstance(blocks[1], Paragraph)
+    assert blocks[0].text == "The answer"
+    assert re.match(
+        r"Signals and gradients keep their size, within a factor of 10 from end to end, with he\. .*"
+        r"Units are copies of each other with zero\. How sure: each is the median of 3 networks",
+        blocks[1].text,
+    )
     for form in FORMATS:
         shown = text(probes, form)
         assert "he" in shown

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_widths import check
 
 from initbench.analysis.articles import D4
 from initbench.analysis.trials import select, to_trials
@@ -14,6 +15,7 @@ from initbench.claims.ledger import read
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.records import index
 from initbench.render.markdown import to_markdown
+from initbench.render.terminal import to_text
 from initbench.render.text import points
 from initbench.report.document import Options, document
 from initbench.report.output import report
@@ -87,6 +89,8 @@ def test_the_ledger_is_what_the_published_records_say() -> None:
     assert {"supported", "refuted", "mixed", "inconclusive"} <= set(verdicts)
     shown_there = (TOP / "docs" / "ledger.md").read_text(encoding="utf-8")
     assert to_markdown([claims_document.short_table(found)]) in shown_there
+    # Each window has what it has room for, and breaks nothing.
+    check(lambda columns: to_text(claims_document.document(found, "standard", True), columns))
     for entry in found.entries:
         if entry.verdict != "supported":
             # Explained, and by words that are for this verdict.

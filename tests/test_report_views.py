@@ -257,7 +257,7 @@ def test_two_result_sets_are_compared(change: int, verdict: str, words: str) -> 
     assert found["he"]["verdict"] == verdict
     assert found["he"]["difference"] == f"+{change}.00"
     assert (found["zero"]["verdict"], found["one"]["verdict"]) == ("first only", "second only")
-    assert words in to_markdown(blocks)
+    assert to_markdown(blocks).startswith(f"## The answer\n\n{words}")
     same = table(blocks, "The same trials")
     assert same["in both"]["n"] == "8"
     assert same["of these with the same counts"]["n"] == ("8" if change == 0 else "0")

@@ -24,7 +24,7 @@ from test_cli_outside import SMALL, full_disk, shell
 
 from initbench.render.blocks import Figure, Table
 from initbench.render.files import replace_file
-from initbench.render.terminal import to_terminal
+from initbench.render.terminal import to_lines, to_terminal
 from initbench.report.document import Options, document
 
 Initbench = Callable[..., Answer]
@@ -53,6 +53,12 @@ def test_a_number_stands_beside_its_name_in_the_narrowest_window() -> None:
     page = io.StringIO()
     to_terminal([Table(("run", "orthogonal", "he"), (("1", "97.49", "98.05"),))], Console(file=page, width=16))
     assert [line.rstrip() for line in page.getvalue().splitlines()] == ["1", " orthogonal:", " 97.49", " he: 98.05", ""]
+
+
+def test_a_text_is_plain_whatever_surrounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, whose kernel sets this."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in to_lines([Table(("run", "he"), (("1", "98.05"),), title="Runs")], 40)
 
 
 def test_wide_letters_take_two_columns() -> None:

@@ -29,11 +29,12 @@ def test_every_command_of_a_page_works(initbench: Initbench, page: Path) -> None
         program, *arguments = shlex.split(command)
         if program == "initbench":
             answer = initbench(*arguments)
-            assert answer.code == 0, (command, answer.err)
+            # A diagnosis that finds something says so by its code.
+            assert answer.code in ((0, 3) if arguments[0] == "diagnose" else (0,)), (command, answer.err)
         else:
             assert program == "python", command
             subprocess.run([sys.executable, *arguments], check=True)
 
 
-def test_there_are_pages_with_commands() -> None:
-    assert len(PAGES) >= 6
+def test_every_page_has_commands() -> None:
+    assert {page.stem for page in PAGES} == {"tutorial", *(page.stem for page in (DOCS / "how-to").glob("*.md"))}

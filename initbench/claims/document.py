@@ -29,6 +29,15 @@ _EXPECT = {
 }
 # Quantities that are no shares of one.
 _PLAIN = ("loss", "loss_uniform", "forward_mean", "correlation")
+# How an answer tells of claims with a verdict, and how many it names.
+_TOLD: dict[Verdict, str] = {
+    "supported": "Supported",
+    "refuted": "Refuted",
+    "mixed": "Supported in some settings and refuted in others",
+    "inconclusive": "Not decided",
+    "unmeasured": "Not measured",
+}
+_MOST_NAMES = 7
 # Rows of a picture that can still be read; the table has all.
 _MOST_STRIPS = 40
 
@@ -41,15 +50,42 @@ def document(ledger: Ledger, preset: str, detailed: bool) -> list[Block]:
         preset: the name of what all claims share.
         detailed: whether each claim has a section of its own.
     """
-    blocks: list[Block] = [Paragraph(summary(ledger)), table(ledger)]
+    blocks: list[Block] = [
+        Heading("The answer", anchor="answer"),
+        Paragraph(answer(ledger)),
+        Heading("The ledger" if len(ledger.entries) > 1 else "The verdict", anchor="ledger"),
+        Paragraph(summary(ledger)),
+        table(ledger),
+    ]
     for entry in ledger.entries if detailed else ():
         blocks += section(entry, ledger, preset)
     return blocks
 
 
+def answer(ledger: Ledger) -> str:
+    """Which claims hold and which do not, and how sure that is."""
+    sentences = []
+    for verdict, told in _TOLD.items():
+        names = [
+            entry.claim.statement.rstrip(".") if len(ledger.entries) == 1 else entry.claim.id
+            for entry in ledger.entries
+            if entry.verdict == verdict
+        ]
+        if names:
+            shown = [*names[:_MOST_NAMES], *([f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else [])]
+            sentences.append(f"{told}: {listed(shown)}.")
+    sure = (
+        f"How sure: {counted(ledger.n_seeds, 'seed')} each, and at most 5 % for any false finding in the whole ledger."
+    )
+    return " ".join([*sentences, sure])
+
+
 def headline(ledger: Ledger) -> tuple[str, str]:
     """A title and a sentence on what it is about."""
-    return "The ledger", summary(ledger)
+    return (
+        "The ledger",
+        f"What articles and papers claim of initializers, measured: {counted(len(ledger.entries), 'claim')}.",
+    )
 
 
 def summary(ledger: Ledger) -> str:
@@ -98,6 +134,7 @@ def table(ledger: Ledger) -> Table:
         tuple(rows),
         left=(0, 1, 5),
         caption=caption,
+        spare=(4, 3, 5),
     )
 
 
@@ -203,7 +240,8 @@ def _hypotheses(entry: Entry) -> Table:
         )
     header = (*names, "pair", "verdict", "effect", "95 % interval", "margin", "p for", "p against", "seeds needed")
     left = tuple(range(len(names) + 2))
-    return Table(header, tuple(rows), left=left, caption="p: one-sided, adjusted over the whole ledger.")
+    spare = tuple(header.index(name) for name in ("margin", "p against", "p for", "seeds needed", "95 % interval"))
+    return Table(header, tuple(rows), left=left, caption="p: one-sided, adjusted over the whole ledger.", spare=spare)
 
 
 def _pair(one: Measured) -> str:
@@ -261,9 +299,7 @@ def text(ledger: Ledger, preset: str, form: str, detailed: bool) -> str:
     """The document in one format: ``rich`` (as on a terminal), ``markdown``, ``html`` or ``json``."""
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(plain(ledger)), indent=2).decode() + "\n"
-    blocks = document(ledger, preset, detailed)
-    # A page has its first block above all others.
-    return to_format(form, blocks[form == "html" :], headline(ledger), _WIDTH)
+    return to_format(form, document(ledger, preset, detailed), headline(ledger), _WIDTH)
 
 
 def plain(ledger: Ledger) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from initbench.commands.arguments import ConfigDir, Debug, FiguresDir, Out, Plug
 from initbench.commands.console import format_of, print_brief, print_report
 from initbench.errors import InputError
 
-Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html", "parquet"])
+Format = StrEnum("Format", ["rich", "markdown", "csv", "latex", "html", "parquet", "tensorboard", "mlflow", "wandb"])
 View = StrEnum("View", ["curves", "strips", "pairs", "lr", "depth", "activation", "across", "article", "all"])
 
 
@@ -27,7 +27,8 @@ def report(
         Format | None,
         typer.Option(
             "--format",
-            help="Default: what --out ends in, else rich. CSV and Parquet are one row per trial; HTML has all views.",
+            help="Default: what --out ends in, else rich. CSV and Parquet are one row per trial; HTML has all views; "
+            "for TensorBoard, MLflow and W&B --out is a folder, with a run per trial.",
         ),
     ] = None,
     out: Out = None,
@@ -63,6 +64,7 @@ def report(
     """
     from initbench.api.load import check, read
     from initbench.experiment.progress import say
+    from initbench.export.formats import EXPORTS, export
     from initbench.report import output
     from initbench.report.document import VIEWS, Options
     from initbench.settings.overrides import parse_filters
@@ -110,6 +112,14 @@ def report(
             raise InputError("Parquet is one row per trial in a file; write --out trials.parquet, and one folder")
         output.write(output.parquet(chosen[0]), out)
         say(f"wrote {out}")
+        return
+    if written in EXPORTS:
+        if out is None or other is not None:
+            raise InputError(f"{written} reads a folder of runs; write --out FOLDER, and one folder of results")
+        from initbench import records
+
+        shown = export(written, chosen[0], records.load(sets[0]), out)
+        say(f"wrote {out}; {shown}")
         return
     asked_more = full or form or out or by != "init" or baseline or views or other
     if not asked_more:

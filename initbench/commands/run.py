@@ -73,6 +73,7 @@ def _run(
     detach: bool,
 ) -> None:
     from initbench.api.run import ask, failures, train
+    from initbench.experiment.duration import about
     from initbench.experiment.execute import planned
     from initbench.experiment.executors import Detached
     from initbench.experiment.plan import lines_of
@@ -101,7 +102,8 @@ def _run(
         return
     if dry_run:
         now, there = planned(wanted, retry=again)
-        print_lines(lines_of(now, reasons(now, there.cells)))
+        lasts = about(now.todo, wanted.results)
+        print_lines([*lines_of(now, reasons(now, there.cells)), *([lasts] if lasts else [])])
         return
     try:
         results = train(wanted, verbose=verbose, retry=again, meanwhile=ready_to_print, detach=detach)

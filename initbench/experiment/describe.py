@@ -14,14 +14,14 @@ from msgspec.structs import replace
 
 from initbench.data import samples
 from initbench.data_driven import DATA_LAWS
-from initbench.engine.compiled.blas import chosen, processor
+from initbench.engine.compiled.blas import chosen
 from initbench.engine.job import History
 from initbench.errors import readable
 from initbench.experiment.plan import Trial
 from initbench.experiment.start import ParamArrays, Start, certificate
 from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import SCHEMES
-from initbench.processors import processors
+from initbench.processors import processor, processors
 from initbench.records.schema import SPLITS, Cost, Counts, Curves, Environment, Losses, TrialRecord, Weights
 from initbench.tasks import TASKS
 from initbench.trial import Init

@@ -58,9 +58,9 @@ def installation() -> Iterator[Finding]:
 
 def _products() -> Iterator[Finding]:
     from initbench.engine.compiled import blas
-    from initbench.processors import processors
+    from initbench.processors import processor, processors
 
-    yield Finding("processor", f"{blas.processor()}, {processors()} threads: a network each")
+    yield Finding("processor", f"{processor()}, {processors()} threads: a network each")
     accurate = []
     for route in blas.routes():
         if blas.is_accurate(route):

@@ -15,7 +15,7 @@ import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -118,6 +118,7 @@ class Sharing:
         chunks: Sequence[Sequence[str]],
         tell: Callable[[str], None] = lambda line: None,
         elsewhere: Callable[[Set[str]], None] = lambda keys: None,
+        ended: Callable[[Mapping[str, TrialRecord]], None] = lambda records: None,
     ) -> Iterator[list[str]]:
         """Keys to train here, one chunk or what is everybody's share of it at a time, until all have a record.
 
@@ -128,12 +129,13 @@ class Sharing:
             chunks: the keys of all that is to be trained.
             tell: takes a line for the user.
             elsewhere: takes keys that others have recorded, none at every look meanwhile; what it raises ends this.
+            ended: takes the records that came since the last look, whosever they are, by their keys.
         """
         left = {key for chunk in chunks for key in chunk}
         queue = deque(_in_turn(chunks, *self._turn))
         most = 1
         while True:
-            hand, others = self._take(queue, left, most, elsewhere)
+            hand, others = self._take(queue, left, most, elsewhere, ended)
             began = time.monotonic()
             for part in hand:
                 yield part
@@ -147,7 +149,12 @@ class Sharing:
                 return
 
     def _take(
-        self, queue: deque[Sequence[str]], left: set[str], most: int, elsewhere: Callable[[Set[str]], None]
+        self,
+        queue: deque[Sequence[str]],
+        left: set[str],
+        most: int,
+        elsewhere: Callable[[Set[str]], None],
+        ended: Callable[[Mapping[str, TrialRecord]], None],
     ) -> tuple[list[list[str]], list[Taken]]:
         """Drop what has a record by now, and take of the rest what nobody has: a chunk, or some more of them."""
         # Most of them before the lock is ours, so that nobody waits for our reading.
@@ -155,7 +162,8 @@ class Sharing:
         with self._alone() as alone:
             others = self._others() if alone else []
             # After looking who has what: a trial is let go of when its record is there.
-            there = (before | self.recorded()) & left
+            recorded = before | self.recorded()
+            there = recorded.keys() & left
             left -= there
             taken = frozenset[str]().union(*(other.keys for other in others))
             while queue and left.isdisjoint(queue[0]):
@@ -167,6 +175,7 @@ class Sharing:
             hand = [hand[0][:share], *_within(share // 2 - len(hand[0]), hand[1:])] if hand else []
             if alone:
                 self._write([key for part in hand for key in part])
+        ended(recorded)
         elsewhere(there)
         return hand, others
 
@@ -188,16 +197,16 @@ class Sharing:
             with self._alone() as alone:
                 others = self._others() if alone else []
 
-    def recorded(self) -> set[str]:
-        """The keys in record files that came since the last look."""
+    def recorded(self) -> dict[str, TrialRecord]:
+        """The records in files that came since the last look, by their keys."""
         fresh = _files(self._results) - self._seen
         self._seen |= fresh
-        keys = set()
+        found: dict[str, TrialRecord] = {}
         for path in fresh:
             with contextlib.suppress(StorageError):
                 for _, lines in read_all(Path(path), lambda unusable: None):
-                    keys |= {line.key for line in lines if isinstance(line, TrialRecord)}
-        return keys
+                    found |= {line.key: line for line in lines if isinstance(line, TrialRecord)}
+        return found
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:

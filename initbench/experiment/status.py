@@ -1,6 +1,7 @@
 """How far work is, wherever it is done: from the records, the claims of live processes, and Slurm where it is asked."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,15 +19,28 @@ from initbench.records.columns import Columns, done, failed
 _MINUTES = 30
 
 
-def status(results: Path) -> Iterator[str]:
-    """Lines for each request that was made in a results folder.
+@dataclass(frozen=True)
+class Status:
+    """How far the requests of a results folder are.
+
+    Attributes:
+        lines: for people.
+        n_left: how many of their trials have no record yet.
+    """
+
+    lines: tuple[str, ...]
+    n_left: int
+
+
+def status(results: Path) -> Status:
+    """How far each request is that was made in a results folder.
 
     Raises:
         InputError: a request that cannot be read.
         StorageError: the folder cannot be read.
     """
     columns, told = index.load([results])
-    yield from told
+    lines, n_left = list(told), 0
     known, without_result = done(columns), failed(columns)
     claims = Sharing(results, seen=()).others()
     for folder in sorted(results.glob("*/requests")):
@@ -36,13 +50,15 @@ def status(results: Path) -> Iterator[str]:
             running = [Taken(claim.process, claim.keys & todo) for claim in claims if claim.keys & todo]
             n_running = sum(len(claim.keys) for claim in running)
             n_failed = len(keys & without_result)
-            yield (
+            n_left += len(todo)
+            lines.append(
                 f"{request.name}: {len(keys)} trials: {len(keys) - len(todo)} done"
                 f"{f' ({n_failed} failed)' if n_failed else ''}, {n_running} running, {len(todo) - n_running} waiting"
                 f"{_left(columns, keys, len(todo)) if running else ''}"
             )
-            yield from (f"  {claim.process}: {len(claim.keys)} trials" for claim in running)
-            yield from _of_slurm(results / ".slurm" / file.stem)
+            lines += [f"  {claim.process}: {len(claim.keys)} trials" for claim in running]
+            lines += _of_slurm(results / ".slurm" / file.stem)
+    return Status(tuple(lines), n_left)
 
 
 def _left(columns: Columns, keys: set[str], n_todo: int) -> str:

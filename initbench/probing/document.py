@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from initbench.analysis.compare import titles
 from initbench.analysis.probes import Probes
+from initbench.probing.answer import Seen, answer
 from initbench.probing.compare import Theory, theory
 from initbench.probing.expected import LOGARITHMIC
 from initbench.probing.plane import plane
@@ -75,11 +76,32 @@ class _Section:
 
 def document(probes: Probes) -> list[Block]:
     """All that is said of some probes."""
-    blocks: list[Block] = []
-    for place, section in enumerate(_sections(probes), start=1):
+    sections = _sections(probes)
+    seen = [_seen(section, technique) for section in sections for technique in section.cells]
+    blocks: list[Block] = [Heading("The answer", anchor="answer"), Paragraph(answer(seen, len(sections)))]
+    for place, section in enumerate(sections, start=1):
         blocks += [Heading(section.title), _table(section), *_beside(section), *_errors(section)]
         blocks += _pictures(section, place)
     return blocks
+
+
+def _seen(section: _Section, technique: str) -> Seen:
+    """What the answer is made of."""
+    mine = section.rows(section.cells[technique])
+
+    def median(quantity: str) -> float:
+        return _median(section.probes.value(quantity)["value"].to_numpy()[mine])
+
+    back, found = median("backward_rms.ratio"), section.theories[technique]
+    return Seen(
+        technique=technique,
+        forward=median("forward_rms[:-1].ratio"),
+        gradient=1 / back if back else math.inf,
+        distinct=median("distinct.min"),
+        n_lost=sum(section.probes.records[row].outcome != "ok" for row in mine),
+        n=len(mine),
+        off=math.nan if found is None else found.largest("forward_rms"),
+    )
 
 
 def headline(probes: Probes) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from initbench.analysis.probes import Probes, load, probes_of
-from initbench.experiment.progress import say
+from initbench.experiment.progress import progress, say
 from initbench.files import sweep
 from initbench.probing.plan import Probe, lines_of, wanted
 from initbench.records import store
@@ -49,9 +49,11 @@ def probe(request: Request, tell: "Say" = say) -> Probes:
     if todo:
         store.check_writable(request.folder)
         tell(f"{len({one.key for one in probes})} networks: {len(todo)} to probe")
-        for records in _measured(list(todo.values()), request, tell):
-            by_key |= {record.key: record for record in records}
-            found |= {(record.key, record.asked.text()): record for record in records}
+        with progress(len(todo), what="networks", doing="probing") as advance:
+            for records in _measured(list(todo.values()), request, tell):
+                by_key |= {record.key: record for record in records}
+                found |= {(record.key, record.asked.text()): record for record in records}
+                advance(len(records))
     # What was measured under other words is told of under these too.
     renamed = [
         msgspec.structs.replace(by_key[one.key], asked=one.cell.asked()) for one in probes if one.subject not in found

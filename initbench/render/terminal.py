@@ -45,7 +45,8 @@ class Terminal(Console):
 def to_text(blocks: Iterable[Block], width: int) -> str:
     """A document as a terminal of a width shows it, without colours."""
     page = io.StringIO()
-    to_terminal(blocks, Terminal(file=page, width=width))
+    # Whatever surrounds it: in a notebook Rich would show it instead, and where FORCE_COLOR is set colour it.
+    to_terminal(blocks, Terminal(file=page, width=width, force_jupyter=False, force_terminal=False))
     return page.getvalue()
 
 

@@ -6,7 +6,7 @@ from initbench.analysis.compare import Comparison
 from initbench.analysis.drift import CellDrift, DriftVerdict, SameTrials, drift, same_trials
 from initbench.analysis.trials import Trials
 from initbench.render.blocks import Block, Heading, Paragraph, Table
-from initbench.render.text import listed, points, probability, scored
+from initbench.render.text import counted, listed, points, probability, scored
 from initbench.report.glance import told
 from initbench.report.provenance import made_with
 from initbench.tasks import TASKS, USUAL
@@ -36,14 +36,16 @@ def two_sets(first: Trials, second: Trials, names: tuple[str, str], by: str = "i
         "< 0.05, of the exact sign-flip test over common seeds, of Welch's t test where there are none; a failed run "
         f"counts as {worst}."
     )
+    same = same_trials(first, second)
     return [
+        Heading("The answer", anchor="answer"),
+        Paragraph(f"{_in_words(comparison, found)} {_how_sure(same, found)}"),
         Heading(f"{names[0]} and {names[1]}"),
-        _trials(same_trials(first, second), names),
+        _trials(same, names),
         *(
             Table(header, tuple(cells), title=comparison.titles[setting], caption=caption)
             for setting, cells in rows.items()
         ),
-        Paragraph(_in_words(comparison, found)),
         Paragraph(f"{names[0]}: {made_with(first)}"),
         Paragraph(f"{names[1]}: {made_with(second)}"),
     ]
@@ -89,3 +91,11 @@ def _in_words(comparison: Comparison, found: Sequence[CellDrift]) -> str:
         needed = found[0].seeds_needed
         sentences.append(f"Changed, with too few seeds to tell whether by chance ({needed} would do): {few}.")
     return " ".join(sentences)
+
+
+def _how_sure(same: SameTrials, found: Sequence[CellDrift]) -> str:
+    if not same.both:
+        return "How sure: no trial is in both."
+    alike = f"{same.same_counts:,} have the same counts and {same.same_weights:,} the same final weights, bit for bit"
+    tested = f"the tests of {counted(len(found), 'technique')} are adjusted together (Holm)"
+    return f"How sure: of {counted(same.both, 'trial')} that both have, {alike}; {tested}."

@@ -8,11 +8,10 @@ bfloat16).
 """
 
 import ctypes
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from numba.extending import get_cython_function_address, intrinsic
 from numpy.typing import NDArray
 
 from initbench.errors import InputError
+from initbench.processors import is_intel
 
 # Fortran's letters, as the numbers of their characters.
 KEEP, TURN = ord("N"), ord("T")
@@ -223,24 +223,6 @@ def gflops(among: Sequence[Blas], rounds: int = 9) -> dict[str, float]:
                 if turn:
                     found[route.name].append(times * flops / (time.thread_time() - start) / 1e9)
     return {name: float(np.median(values)) for name, values in found.items()}
-
-
-def processor() -> str:
-    """The name of this machine's processor."""
-    return _cpuinfo("model name") or platform.processor()
-
-
-def is_intel() -> bool:
-    """Whether this machine's processor is one of Intel's."""
-    return "GenuineIntel" in (_cpuinfo("vendor_id") or platform.processor())
-
-
-def _cpuinfo(key: str) -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(key):
-                return line.split(":", 1)[1].strip()
-    return ""
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from initbench.experiment.plan import budget
 from initbench.experiment.progress import progress
 from initbench.experiment.requests import keep
 from initbench.experiment.sharing import Sharing
+from initbench.experiment.standing import Standing
 from initbench.processors import processors
-from initbench.records import store
+from initbench.records import TrialRecord, store
 
 _log = logging.getLogger(__name__)
 
@@ -58,12 +59,18 @@ def train_in(workers: Workers, number: int, threads: int | None, sweep: Sweep) -
         for reason, trials in _by_reason(refused).items():
             tell(f"{len(trials)} of them cannot be trained: {reason}")
             coordinator.fail(trials, reason)
-        with progress(sum(chunk.steps for chunk in todo), sweep.quiet) as advance:
-            _share(coordinator, todo, number, sweep, advance)
+        standing = Standing(now.todo)
+        with progress(sum(chunk.steps for chunk in todo), sweep.quiet, more=standing.text) as advance:
+            _share(coordinator, todo, number, sweep, advance, standing)
 
 
 def _share(
-    coordinator: Coordinator, chunks: Sequence[Chunk], number: int, sweep: Sweep, advance: Callable[[int], None]
+    coordinator: Coordinator,
+    chunks: Sequence[Chunk],
+    number: int,
+    sweep: Sweep,
+    advance: Callable[[int], None],
+    standing: Standing,
 ) -> None:
     """Train what no other process trains, until all have their records."""
     of = {trial.key: number for number, trial in enumerate(coordinator.todo)}
@@ -84,6 +91,10 @@ def _share(
             counted.update(fresh)
             advance(sum(steps[of[key]] for key in fresh))
 
+    def ended(records: Mapping[str, TrialRecord]) -> None:
+        with counting:
+            standing.add(records)
+
     working = number
 
     def work(sharing: Sharing) -> None:
@@ -99,7 +110,7 @@ def _share(
             sharing.release()
 
     def train_parts(sharing: Sharing) -> None:
-        for part in sharing.parts(keys, sweep.tell, elsewhere):
+        for part in sharing.parts(keys, sweep.tell, elsewhere, ended):
             with counting:
                 counted.update(part)
             trials = tuple(of[key] for key in part)

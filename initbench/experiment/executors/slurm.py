@@ -17,6 +17,7 @@ from initbench.experiment.executors import Detached, Sweep
 from initbench.experiment.executors.member import errors, hand_over, work
 from initbench.experiment.progress import progress
 from initbench.experiment.requests import file_of, keep
+from initbench.experiment.standing import Standing
 from initbench.files import write
 from initbench.records import store
 from initbench.settings.request import Request
@@ -135,9 +136,12 @@ def _wait(sweep: Sweep, folder: Path, job: str) -> None:
     """
     left = {trial.key for trial in sweep.now.todo}
     told, ended = set[str](), None
-    with progress(len(left), sweep.quiet, "trials") as advance:
+    standing = Standing(sweep.now.todo)
+    with progress(len(left), sweep.quiet, "trials", standing.text) as advance:
         while True:
-            found = sweep.sharing.recorded() & left
+            recorded = sweep.sharing.recorded()
+            standing.add(recorded)
+            found = recorded.keys() & left
             left -= found
             advance(len(found))
             if not left:

@@ -1,0 +1,1 @@
+"""Trials in the files of other programs that keep experiments: a run each, written by those programs' own libraries."""
