@@ -20,8 +20,8 @@ from training import RULES, make_samples, train_many
 
 from initbench.engine import compiled, stacked
 from initbench.engine.job import History, Job
-from initbench.engine.stacked.module import StackedModule
 from initbench.engine.stacked.perceptrons import MLP
+from initbench.engine.stacked.single import SingleModule
 from initbench.experiment import checkpoints
 from initbench.records import load
 
@@ -55,7 +55,7 @@ def train_stack(job: Job, threads: int = 0, **options: Any) -> History:
 
 def train_module(job: Job, module: nn.Module | None = None, **options: Any) -> History:
     module = module or Normed()
-    return stacked.train_each(job, lambda params: StackedModule(module, params, (FEATURES,)), **options)
+    return stacked.train_each(job, lambda params: SingleModule(module, params, (FEATURES,)), **options)
 
 
 def normed() -> dict[str, Any]:

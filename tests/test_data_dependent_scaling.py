@@ -99,7 +99,7 @@ def test_metainit_lowers_the_gradient_quotient_by_norms_alone(activation: str) -
     def quotient(params: dict[str, Any]) -> float:
         leaves = {key: torch.from_numpy(values.copy()).requires_grad_() for key, values in params.items()}
         rng = stream(1, "init", "fresh samples")
-        return float(np.median([gradient_quotient(leaves, problem, rng).item() for _ in range(20)]))
+        return float(np.median([gradient_quotient(leaves, problem, rng)[0] for _ in range(20)]))
 
     assert quotient(after) < 0.5 * quotient(problem.params)
     for key, values in problem.params.items():
@@ -111,26 +111,33 @@ def test_metainit_lowers_the_gradient_quotient_by_norms_alone(activation: str) -
             assert ratio == pytest.approx(np.median(ratio), rel=600 * 2.0**-24)
 
 
-def test_gradient_quotient_is_its_formula() -> None:
-    problem = make_problem(depth=1, width=3, activation="tanh")
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_gradient_quotient_is_its_formula_and_its_gradient_that_of_autograd(activation: str) -> None:
+    problem = make_problem(depth=1, width=3, activation=activation)
     params = {key: torch.from_numpy(values).double().requires_grad_() for key, values in problem.params.items()}
-    found = gradient_quotient(params, problem, np.random.default_rng(0), batch=4, eps=1e-3)
+    found, by_weights = gradient_quotient(params, problem, np.random.default_rng(0), batch=4, eps=1e-3)
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.standard_normal((4, 64), np.float32)).double()
     y = torch.from_numpy(rng.integers(10, size=4))
 
     def loss(*values: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(torch.tanh(x @ values[0].T + values[1]) @ values[2].T + values[3], y)
+        hidden = torch_function(activation)(x @ values[0].T + values[1])
+        return F.cross_entropy(hidden @ values[2].T + values[3], y)
 
-    values = tuple(value.detach() for value in params.values())
-    g = torch.cat([grad.ravel() for grad in torch.func.grad(loss, (0, 1, 2, 3))(*values)])
-    blocks = torch.autograd.functional.hessian(loss, values)
-    hessian = torch.cat(
-        [
-            torch.cat([blocks[i][j].reshape(v.numel(), w.numel()) for j, w in enumerate(values)], 1)
-            for i, v in enumerate(values)
-        ]
-    )
-    sign = torch.where(g >= 0, 1.0, -1.0)
-    expected = ((g - hessian @ g) / (g + 1e-3 * sign) - 1).abs().mean()
-    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    def quotient(*values: torch.Tensor) -> torch.Tensor:
+        g = torch.cat([grad.ravel() for grad in torch.func.grad(loss, (0, 1, 2, 3))(*values)])
+        blocks = torch.autograd.functional.hessian(loss, values, create_graph=True)
+        hessian = torch.cat(
+            [
+                torch.cat([blocks[i][j].reshape(v.numel(), w.numel()) for j, w in enumerate(values)], 1)
+                for i, v in enumerate(values)
+            ]
+        )
+        return ((g - hessian @ g) / (g + 1e-3 * torch.where(g >= 0, 1.0, -1.0).to(g)) - 1).abs().mean()
+
+    expected = quotient(*params.values())
+    assert found == pytest.approx(expected.item(), rel=1e-9)
+    weights = {name: values for name, values in params.items() if name.endswith("weight")}
+    assert by_weights.keys() == weights.keys()
+    for name, grad in zip(weights, torch.autograd.grad(expected, list(weights.values())), strict=True):
+        assert by_weights[name].numpy() == pytest.approx(grad.numpy(), rel=1e-7, abs=1e-9)

@@ -20,6 +20,7 @@ from initbench.data import Samples
 from initbench.engine import stacked
 from initbench.engine.job import History, Job, Networks, Orders, Schedule
 from initbench.engine.stacked.module import StackedModule
+from initbench.engine.stacked.single import SingleModule
 from initbench.models import MODELS, Architecture, modules
 from initbench.seeding import permutation
 from initbench.settings.compose import compose
@@ -102,7 +103,8 @@ def train(
             lambda order, epoch: rows[permutation(len(rows), seeds[order], "order", str(epoch))],
         ),
     )
-    return engine(job, lambda params: StackedModule(module, params, of.sample_shape), **options)
+    kind = SingleModule if engine is stacked.train_each else StackedModule
+    return engine(job, lambda params: kind(module, params, of.sample_shape), **options)
 
 
 def train_plainly(of: Architecture, seed: int, samples: Samples, epochs: int) -> tuple[dict[str, Tensor], list[Any]]:

@@ -16,8 +16,10 @@ from training import make_samples
 from initbench import records
 from initbench.engine import stacked
 from initbench.engine.job import History, Job, Networks, Orders, Schedule
-from initbench.engine.stacked.module import StackedModule
+from initbench.engine.stacked.single import SingleModule
+from initbench.engine.stacked.state import OptimizerState
 from initbench.seeding import own_generators, permutation, stream
+from initbench.tasks import TASKS
 
 HEAD = """
 import random
@@ -104,7 +106,7 @@ def train_dropping(seeds: list[int], dtype: Any = np.float32, **options: Any) ->
         ),
         draws=lambda trial, step: stream(seeds[trial], "dropout", f"step.{step}"),
     )
-    return stacked.train_each(job, lambda values: StackedModule(module, values, (33,)), **options)
+    return stacked.train_each(job, lambda values: SingleModule(module, values, (33,)), **options)
 
 
 def test_dropout_is_trained_as_a_plain_loop_that_seeds_each_step() -> None:
@@ -147,6 +149,56 @@ def test_no_global_generator_is_left_changed() -> None:
 
 PLAIN = "from torch import nn\nnet = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, classes))"
 LAZY = "from torch import nn\nnet = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))"
+
+
+class Replacing(nn.Module):
+    """Replaces its buffer where others change theirs, and has a parameter under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.again, self.output = self.first, nn.Linear(6, 3)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen = self.seen + 1
+        logits: Tensor = self.output(torch.tanh(self.again(torch.tanh(self.first(x)))) / (1 + self.seen))
+        return logits
+
+
+def test_buffers_that_are_replaced_and_weights_with_two_names_are_trained_as_in_a_plain_loop() -> None:
+    template = Replacing()
+    state = {name: values.clone() for name, values in template.state_dict().items() if not name.startswith("again")}
+    single, plain = SingleModule(template, {name: values[None] for name, values in state.items()}, (6,)), Replacing()
+    plain.load_state_dict(state, strict=False)
+    optimizer = OptimizerState(
+        "sgd",
+        {"momentum": np.array([0.9]), "nesterov": np.array([False]), "weight_decay": np.array([0.0])},
+        torch.float32,
+        torch.device("cpu"),
+    )
+    theirs = torch.optim.SGD(plain.parameters(), 0.1, momentum=0.9)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x, y = torch.from_numpy(rng.standard_normal((4, 6), np.float32)), torch.from_numpy(rng.integers(3, size=4))
+        loss = functional.cross_entropy(plain(x), y)
+        theirs.zero_grad()
+        loss.backward()
+        theirs.step()
+        grad = TASKS["classification"].gradient(single.forward(x[None], training=True), y[None], torch.zeros(2, 1))
+        optimizer.begin_step()
+        for name, param, add_gradient in single.backward(grad):
+            optimizer.update(name, param.data, add_gradient, torch.full((1, 1, 1), 0.1))
+    assert single.params.keys() == state.keys()
+    assert single.params["seen"].item() == 5
+    for name, values in single.params.items():
+        torch.testing.assert_close(values[0], plain.state_dict()[name])
+    # What it was made from is as it was.
+    for name, values in state.items():
+        assert torch.equal(template.state_dict()[name], values)
+
+
 FORMS = {
     "tuple": "return logits, x",
     "mapping": "return {'logits': logits, 'other': x}",

@@ -71,13 +71,12 @@ def metainit(
             random_batch(params, rng, batch)
         problem.steps[0] = begun
     for step in range(begun, steps):
-        quotient = gradient_quotient(params, problem, rng, batch, eps)
-        if not torch.isfinite(quotient):
+        quotient, grads = gradient_quotient(params, problem, rng, batch, eps)
+        if not np.isfinite(quotient):
             raise ValueError(f"the gradient quotient is not finite at step {step + 1}")
-        grads = torch.autograd.grad(quotient, list(weights.values()))
         with torch.no_grad():
-            for (name, weight), grad in zip(weights.items(), grads, strict=True):
-                norm = float(weight.norm())
+            for name, weight in weights.items():
+                norm, grad = float(weight.norm()), grads[name]
                 velocity[name] = momentum * velocity[name] - lr * float((weight * grad).sum().sign())
                 if norm + velocity[name] < least[name]:
                     velocity[name] = least[name] - norm
@@ -92,7 +91,7 @@ def metainit(
 
 def gradient_quotient(
     params: "dict[str, Tensor]", problem: Problem, rng: np.random.Generator, batch: int = 32, eps: float = 1e-5
-) -> "Tensor":
+) -> "tuple[float, dict[str, Tensor]]":
     """The mean of |(g − Hg) / (g ± ε) − 1| over all parameters, for one random batch; the sign is that of g.
 
     g is the gradient of the cross-entropy and H its Hessian, so g − Hg is about the gradient after a step of size 1.
@@ -103,25 +102,32 @@ def gradient_quotient(
         rng: draws the batch.
         batch: samples.
         eps: as in :func:`metainit`.
+
+    Returns:
+        It, and its gradient by each weight.
     """
     import torch
 
-    names, values = list(params), list(params.values())
+    from initbench.engine.compiled.quotient import quotient
+
+    values, weights = list(params.values()), [name for name in params if name.endswith("weight")]
     drawn, labels = random_batch(params, rng, batch)
     h, y = torch.from_numpy(drawn).to(values[0].dtype), torch.from_numpy(labels)
     activate = torch_function(problem.activation, dict(problem.activation_params))
     for layer in range(problem.n_layers):
         h = torch.nn.functional.linear(h, params[f"layers.{layer}.weight"], params[f"layers.{layer}.bias"])
-        h = activate(h) if f"layers.{layer + 1}.weight" in names else h
-    loss = torch.nn.functional.cross_entropy(h, y)
-    grads = torch.autograd.grad(loss, values, create_graph=True)
-    # Hg is the gradient of ½‖g‖².
-    products = torch.autograd.grad(torch.stack([(g**2).sum() for g in grads]).sum() / 2, values, create_graph=True)
-    total = h.new_zeros(())
-    for g, hg in zip(grads, products, strict=True):
-        sign = torch.where(g >= 0, 1.0, -1.0).detach()
-        total = total + ((g - hg) / (g + eps * sign) - 1).abs().sum()
-    return total / sum(value.numel() for value in values)
+        h = activate(h) if layer + 1 < problem.n_layers else h
+    grads = torch.autograd.grad(torch.nn.functional.cross_entropy(h, y), values, create_graph=True)
+    products = torch.autograd.grad(grads, values, grads, create_graph=True)
+    # The rest is elementwise: one pass over the parameters, where autograd would make thirty.
+    total, count = 0.0, sum(value.numel() for value in values)
+    by_grads, by_products = ([torch.empty_like(value) for value in values] for _ in range(2))
+    for four in zip(grads, products, by_grads, by_products, strict=True):
+        g, hg, by_g, by_hg = (one.detach().contiguous().view(-1).numpy() for one in four)
+        total += quotient(g, hg, eps, 1 / count, by_g, by_hg)
+    leaves = [params[name] for name in weights]
+    by_weights = torch.autograd.grad([*grads, *products], leaves, [*by_grads, *by_products])
+    return total / count, dict(zip(weights, by_weights, strict=True))
 
 
 def random_batch(

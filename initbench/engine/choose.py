@@ -11,6 +11,7 @@ from initbench.engine.checkpoints import Checkpoints
 from initbench.engine.job import History, Job, Progress
 from initbench.engine.stacked.module import StackedModule
 from initbench.engine.stacked.perceptrons import MLP
+from initbench.engine.stacked.single import SingleModule
 from initbench.models import Architecture, modules
 
 
@@ -53,7 +54,7 @@ def choose(architecture: Architecture, optimizer: str, device: torch.device) -> 
 def _stack(
     architecture: Architecture, device: torch.device, job: Job, progress: Progress, checkpoints: Checkpoints
 ) -> History:
-    return stacked.train(job, _build(architecture), progress, checkpoints, device)
+    return stacked.train(job, _build(architecture, StackedModule), progress, checkpoints, device)
 
 
 def _each(
@@ -64,11 +65,12 @@ def _each(
     progress: Progress,
     checkpoints: Checkpoints,
 ) -> History:
-    return stacked.train_each(job, _build(architecture), progress, checkpoints, threads, device)
+    kind = SingleModule if device.type == "cpu" else StackedModule
+    return stacked.train_each(job, _build(architecture, kind), progress, checkpoints, threads, device)
 
 
-def _build(architecture: Architecture) -> stacked.Build:
+def _build(architecture: Architecture, kind: type[StackedModule] | type[SingleModule]) -> stacked.Build:
     if architecture.is_plain:
         return partial(MLP, activation=architecture.activation, activation_params=dict(architecture.activation_params))
     module = modules.template(architecture)
-    return lambda params: StackedModule(module, params, architecture.sample_shape)
+    return lambda params: kind(module, params, architecture.sample_shape)

@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 from initbench.models.modules import output_of
 
 
-def _beside_tensors(module: nn.Module) -> list[object]:
+def beside_tensors(module: nn.Module) -> list[object]:
     """What the parts of a module hold beside parameters and buffers, such that it differs when any of that changes."""
     found: list[object] = []
     for part in module.modules():
@@ -41,12 +41,17 @@ class StackedModule:
         self.params = dict(params)
         self._leaves: list[Tensor] = []
         self._logits = torch.empty(0)
-        self._more = _beside_tensors(self._module)
+        self._more = beside_tensors(self._module)
+
+    @property
+    def trained(self) -> Mapping[str, Tensor]:
+        """Each parameter by itself."""
+        return self.params
 
     @property
     def whole(self) -> bool:
         """Anyone's module may count, cache or collect in attributes of its own."""
-        return self._more == _beside_tensors(self._module)
+        return self._more == beside_tensors(self._module)
 
     def forward(self, x: Tensor, training: bool = False) -> Tensor:
         """The logits ``[trial, batch, classes]`` of ``[trial, batch, features]``."""

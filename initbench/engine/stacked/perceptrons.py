@@ -42,6 +42,11 @@ class MLP:
         self._pullbacks: list[Callable[[Tensor], Tensor]] = []
         self._buffers: dict[tuple[Any, ...], Tensor] = {}
 
+    @property
+    def trained(self) -> "Mapping[str, Tensor]":
+        """Each parameter by itself."""
+        return self.params
+
     def forward(self, x: "Tensor", training: bool = False) -> "Tensor":
         """The logits ``[trial, batch, classes]`` of ``x``, ``[trial, batch, features]`` or an expanded view of that."""
         self._inputs, self._pullbacks = [x], []

@@ -15,6 +15,11 @@ class Stack(Protocol):
         ...
 
     @property
+    def trained(self) -> Mapping[str, Tensor]:
+        """What an optimizer updates, ``[trial, …]``, by the names that :meth:`backward` gives; more may be there."""
+        ...
+
+    @property
     def capturable(self) -> bool:
         """Whether a step makes the same calls on the same memory whatever the data, as a CUDA graph must."""
         ...

@@ -212,7 +212,7 @@ def _train(
         batches = torch.split(rows, batch, dim=1)
         for i in range(training.at, n_steps):
             part, lr = batches[i], training.lr[:, epoch, i].view(-1, 1, 1)
-            if part.shape[1] == batch:
+            if part.shape[1] == batch and device.type != "cpu":
                 step(part, lr, training.log[i])
             else:
                 training.step(data, part, lr, training.log[i])

@@ -142,7 +142,7 @@ class Training:
             return result
 
         params = self.stack.params
-        buffers = self.optimizer.buffers(params)
+        buffers = self.optimizer.buffers(self.stack.trained)
         return {
             "position": np.array([self.epoch, self.at]),
             "going": going,
@@ -168,7 +168,7 @@ class Training:
         self.epoch, self.at = map(int, state["position"])
         self.log.copy_(of_these("log").movedim(0, 2))
         steps_made = self.epoch * len(self.log) + self.at
-        self.optimizer.begin_at(steps_made, {name: of_these(f"optimizer {name}") for name in self.stack.params})
+        self.optimizer.begin_at(steps_made, {name: of_these(f"optimizer {name}") for name in self.stack.trained})
 
     def step(self, data: Data, rows: Tensor, lr: Tensor, log: Tensor) -> None:
         """One optimizer step of every trial.
