@@ -16,7 +16,7 @@ def small(width=32):
     return model
 
 def healthy(shape, classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0], 32), nn.ReLU(), nn.Linear(32, classes))
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], 32), nn.ReLU(), nn.Linear(32, classes))
 
 def batch():
     return 3 * torch.randn(16, 64), torch.randint(0, 10, (16,))

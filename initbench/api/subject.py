@@ -143,6 +143,7 @@ def _of_dataset(settings: Sequence[str]) -> "tuple[torch.Tensor, torch.Tensor, t
     import torch
 
     from initbench.api.run import ask
+    from initbench.data import load
     from initbench.experiment.start import architecture_of
     from initbench.probing.networks import first_batch
 
@@ -152,13 +153,15 @@ def _of_dataset(settings: Sequence[str]) -> "tuple[torch.Tensor, torch.Tensor, t
         raise InputError("a diagnosis is of one data set; a comma list is several")
     architecture = architecture_of(cell)
     x, y = first_batch(cell, wanted.seeds[0])
-    batch, target = torch.tensor(x).view(-1, *architecture.sample_shape), torch.tensor(y)
+    # As a run or a race gives it to a module.
+    shape = load(cell.dataset).sample_shape
+    batch, target = torch.tensor(x).view(-1, *shape), torch.tensor(y)
     if architecture.task == "binary":
         # One logit, and whether it is the second class.
         target = target.bool()
     if architecture.vocabulary:
         batch = batch.long()
-    return batch, target, (architecture.sample_shape, architecture.n_classes)
+    return batch, target, (shape, architecture.n_classes)
 
 
 def _noise(shape: str) -> "torch.Tensor":
