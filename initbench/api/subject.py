@@ -161,6 +161,8 @@ def _of_dataset(settings: Sequence[str]) -> "tuple[torch.Tensor, torch.Tensor, t
         target = target.bool()
     if architecture.vocabulary:
         batch = batch.long()
+        # What comes after every character, as a run trains those that predict it.
+        target = torch.cat([batch[:, 1:], target[:, None]], 1)
     return batch, target, (shape, architecture.n_classes)
 
 
