@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench import code
+from initbench.api.diagnose import Diagnosis, diagnose
 from initbench.errors import InputError, in_one_line, unknown
 
 if TYPE_CHECKING:
@@ -82,6 +83,16 @@ def subject(asked: Asked) -> Subject:
     build = partial(made, *arguments[: len(wanted)]) if wanted else made
     loss = function(asked.loss) if asked.loss is not None and ":" in asked.loss else asked.loss
     return Subject(build, batch, target, loss, _optimizer(asked))
+
+
+def diagnosed(asked: Asked) -> Diagnosis:
+    """:func:`initbench.diagnose` of what a command line names.
+
+    Raises:
+        InputError: as :func:`subject` and it.
+    """
+    of = subject(asked)
+    return diagnose(of.build, of.batch, of.target, of.loss, optimizer=of.optimizer, sizes=asked.sizes)
 
 
 def function(name: str) -> Callable[..., Any]:
