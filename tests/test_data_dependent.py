@@ -192,8 +192,50 @@ def test_a_trial_that_cannot_be_prepared_fails_alone(initbench: Run, tmp_path: P
 
 
 def test_a_module_without_data_is_refused() -> None:
-    with pytest.raises(InputError, match="init 'lsuv' needs training inputs, which only 'initbench run' has"):
+    with pytest.raises(InputError, match="init 'metainit' sets up the plain perceptrons of 'initbench run' only"):
+        initialize(torch.nn.Linear(3, 2), "metainit")
+    with pytest.raises(InputError, match="init 'lsuv' needs training inputs: inputs="):
         initialize(torch.nn.Linear(3, 2), "lsuv")
+    with pytest.raises(InputError, match="inputs are for init 'lsuv'"):
+        initialize(torch.nn.Linear(3, 2), "he", inputs=torch.randn(4, 3))
+
+
+def test_lsuv_of_a_module_is_that_of_a_perceptron() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+    drawn, x = initialize(module, "orthogonal", seed=4), torch.randn(64, 6)
+    names = [*drawn]
+    base = {name.replace("2.", "layers.1.").replace("0.", "layers.0."): one.detach().numpy().copy()
+            for name, one in module.named_parameters()}  # fmt: skip
+    problem = replace(make_problem(), params=base, inputs=Inputs(x.numpy(), np.zeros(6), np.ones(6)))
+    expected = run("lsuv", problem, batch=64).params
+    found = initialize(module, "lsuv", seed=4, inputs=x)
+    assert [*found] == names
+    for mine, theirs in zip(module.parameters(), expected.values(), strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_lsuv_of_any_module_gives_each_product_variance_1_and_fails_without_a_trace() -> None:
+    nn = torch.nn
+    module = nn.Sequential(
+        nn.Conv2d(2, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(256, 5)
+    )
+    x = 3 * torch.randn(32, 2, 8, 8) + 1
+    before = torch.get_rng_state()
+    initialize(module, "lsuv", inputs=x, bias="constant")
+    assert bool((torch.get_rng_state() == before).all())
+    assert not bool(module[3].running_mean.any())
+    with torch.no_grad():
+        for part in module:
+            x = part(x)
+            if getattr(part, "bias", None) is not None and part.weight.dim() > 1:
+                shape = (-1, *[1] * (x.dim() - 2))
+                assert float((x - part.bias.view(shape)).std(correction=0)) == pytest.approx(1, abs=1e-4)
+    state = {name: one.clone() for name, one in module.state_dict().items()}
+    for wrong in (torch.zeros(4, 2, 8, 8), torch.randn(4, 3, 8, 8)):
+        with pytest.raises(InputError):
+            initialize(module, "lsuv", inputs=wrong)
+    assert all(bool((one == state[name]).all()) for name, one in module.state_dict().items())
 
 
 @pytest.mark.parametrize("name", DATA_LAWS)

@@ -1,10 +1,15 @@
 """``initbench diagnose``: a model of a file, the data, the formats, the exit code, and one line for what is wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from initbench.api.subject import Asked, diagnosed, subject
+from initbench.diagnosis.document import layers_of, text
+from initbench.errors import InputError
 
 MODEL = """
 import torch
@@ -16,7 +21,7 @@ def small(width=32):
     return model
 
 def healthy(shape, classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0], 32), nn.ReLU(), nn.Linear(32, classes))
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], 32), nn.ReLU(), nn.Linear(32, classes))
 
 def batch():
     return 3 * torch.randn(16, 64), torch.randint(0, 10, (16,))
@@ -30,17 +35,18 @@ def test_the_command(tmp_path: Path, initbench: Any) -> None:
     file = tmp_path / "own.py"
     file.write_text(MODEL)
     done = initbench("diagnose", f"{file}:small")
-    assert done.code == 3
+    assert done.code == 3, done.err
     assert "head_scale" in done.out
     assert "torch.nn.init.normal_(model[2].weight, std=0.177)" in done.out
-    as_json = json.loads(initbench("diagnose", f"{file}:small", "--format", "json").out)
+    found = diagnosed(Asked(f"{file}:small"))
+    assert found.layers is not None
+    as_json = json.loads(text(found.findings, False, "json", "small"))
     assert [one["where"] for one in as_json if one["severity"] == "wrong"] == ["2.weight"]
-    page = initbench("diagnose", f"{file}:small", "--format", "html").out
+    page = text(found.findings, False, "html", "small", layers_of(found.layers.table(), found.layers.layers))
     assert "torch.nn.init.normal_(model[2].weight" in page
     # The sizes by layer, as a picture and as a table.
     assert "<svg" in page
     assert "backward rms" in page
-    assert "backward rms" in initbench("diagnose", f"{file}:small", "--layers").out
     done = initbench("diagnose", f"{file}:healthy", "dataset=digits", "--optimizer", "AdamW", "--loss", f"{file}:loss")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Nothing is wrong")
@@ -61,13 +67,31 @@ def test_the_command(tmp_path: Path, initbench: Any) -> None:
         (["json:dumps"], "what shall json:dumps be called with?"),
     ],
 )
-def test_bad_arguments_are_one_line(tmp_path: Path, initbench: Any, arguments: list[str], said: str) -> None:
+def test_bad_arguments_are_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     file = tmp_path / "own.py"
     file.write_text(MODEL)
-    done = initbench("diagnose", *[argument.format(file) for argument in arguments])
-    assert done.code == 2
-    assert said in done.err
-    assert done.err.count("\n") == 1
+    model, *more = [argument.format(file) for argument in arguments]
+    options = {more[0].removeprefix("--"): more[1]} if more and more[0].startswith("--") else {}
+    settings = tuple(one for one in more if "=" in one)
+    with pytest.raises(InputError, match=re.escape(said)) as raised:
+        subject(Asked(model, settings, **options))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("os._exit(3)", "own.py:made ended the process that ran it: exited with code 3"),
+        ("print('hello') or nn.Linear(64, 3)", ""),
+    ],
+)
+def test_what_a_model_does_to_its_process_is_one_line(tmp_path: Path, initbench: Any, made: str, said: str) -> None:
+    (tmp_path / "own.py").write_text(f"import os\n{MODEL}\ndef made():\n    return {made}\n")
+    done = initbench("diagnose", "own.py:made", "--shape", "64")
+    assert done.code == (2 if said else 0)
+    assert done.err == (f"initbench: error: {said}\n" if said else "")
+    assert "hello" not in done.out
 
 
 OTHERS = """
@@ -87,6 +111,13 @@ class Text(nn.Module):
 
 def text(shape, outputs):
     return Text(outputs)
+
+class Every(Text):
+    def forward(self, x):
+        return self.out(self.lstm(self.embed(x))[0])
+
+def every(shape, outputs):
+    return Every(outputs)
 """
 
 
@@ -94,13 +125,13 @@ def text(shape, outputs):
     ("function", "settings", "found"),
     [
         ("rows", ["dataset=diabetes"], set()),
+        ("every", ["dataset=text", "dataset.path=text.txt", "dataset.context=32"], {"forgetting"}),
         ("rows", ["dataset=breast_cancer", "dataset.task=binary"], set()),
         ("text", ["dataset=text", "dataset.path=text.txt", "dataset.context=32"], {"forgetting"}),
     ],
 )
-def test_other_tasks(tmp_path: Path, initbench: Any, function: str, settings: list[str], found: set[str]) -> None:
+def test_other_tasks(tmp_path: Path, function: str, settings: list[str], found: set[str]) -> None:
     (tmp_path / "own.py").write_text(OTHERS)
     (tmp_path / "text.txt").write_text("a model and what it is trained on, over and over again. " * 40)
-    done = initbench("diagnose", f"own.py:{function}", *settings, "--format", "json")
-    assert done.code == 0, done.err
-    assert {one["check"] for one in json.loads(done.out)} == found
+    findings = diagnosed(Asked(f"own.py:{function}", tuple(settings))).findings
+    assert {one.check for one in findings} == found

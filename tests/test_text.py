@@ -176,31 +176,60 @@ def test_a_users_module_is_given_the_numbers_of_the_characters(
     assert [record.outcome for record in found] == ["ok", "ok"]
 
 
-@pytest.mark.full
-def test_a_prediction_after_every_character_counts_as_that_after_the_last(
-    initbench: Callable[..., Any], file: Path, tmp_path: Path
-) -> None:
-    found = []
-    for name, states in (("all", "states"), ("last", "states[:, -1]")):
-        (tmp_path / f"{name}.py").write_text(f"""
+GRU = """
 from torch import nn
 
 class Net(nn.Module):
     def __init__(self, n):
         super().__init__()
-        self.embedding, self.cells = nn.Embedding(n, 8), nn.GRU(8, 8, batch_first=True)
-        self.output = nn.Linear(8, n)
+        self.embedding, self.cells = nn.Embedding(n, 8), nn.GRU(8, 8, batch_first=True, bidirectional=AHEAD)
+        self.output = nn.Linear(16 if AHEAD else 8, n)
 
     def forward(self, x):
         states, last = self.cells(self.embedding(x))
-        return self.output({states}), last
+        return self.output(states), last
 
 net = lambda shape, n: Net(n)
-""")
-        text = ["dataset=text", f"dataset.path={file}", "optimizer=adam", "seeds=1", f"results={name}"]
-        assert initbench("run", *text, "model=module", f"model.path={tmp_path / name}.py:net").code == 0
-        found += records.load([Path(name)]).records.values()
-    assert found[0].weights.initial == found[1].weights.initial
-    # The same sums in another order.
-    losses = [record.loss.test for record in found if record.loss]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+"""
+
+
+@pytest.mark.full
+def test_a_prediction_after_every_character_is_trained_and_scored(
+    initbench: Callable[..., Any], file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "all.py").write_text(GRU.replace("AHEAD", "False"))
+    more = ["optimizer=adam", "schedule=constant", "epochs=1", "dataset.context=6", "model=module"]
+    more.append(f"model.path={tmp_path / 'all.py'}:net")
+    assert initbench("run", "dataset=text", f"dataset.path={file}", *more, "seeds=1").code == 0
+    (record,) = records.load([Path("results")]).records.values()
+    trial = trial_of(file, *more)
+    assert trial.key == record.key
+    data, made = samples(trial.cell.dataset), {}
+    exec(GRU.replace("AHEAD", "False"), made)
+    net = made["net"]((6,), data.vocabulary)
+    net.load_state_dict({name: torch.tensor(values) for name, values in initial(trial).items()})
+    x = torch.tensor(data.x.astype(np.int64))
+    y = torch.cat([x[:, 1:], torch.tensor(data.y)[:, None]], 1)
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    order = torch.tensor(data.train[permutation(len(data.train), 0, "order", "epoch.0")])
+    for rows in order.split(128):
+        optimizer.zero_grad()
+        functional.cross_entropy(net(x[rows])[0].transpose(1, 2), y[rows]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        logits = net(x[data.test])[0]
+    assert record.loss is not None
+    assert record.n_correct is not None
+    loss = functional.cross_entropy(logits.transpose(1, 2), y[data.test]).item()
+    assert record.loss.test == pytest.approx(loss, rel=1e-4)
+    assert record.n_correct.test == pytest.approx(int((logits[:, -1].argmax(1) == y[data.test][:, -1]).sum()), abs=2)
+    assert initbench("verify", "results").code == 0
+
+
+def test_who_sees_what_comes_is_refused(initbench: Callable[..., Any], file: Path, tmp_path: Path) -> None:
+    (tmp_path / "ahead.py").write_text(GRU.replace("AHEAD", "True"))
+    path = f"model.path={tmp_path / 'ahead.py'}:net"
+    done = initbench("run", "dataset=text", f"dataset.path={file}", "model=module", path, "seeds=1")
+    assert done.code == 2
+    assert "changes what it predicts after a character with those that come later" in done.err
+    assert done.err.count("\n") == 1

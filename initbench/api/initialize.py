@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from initbench.data_driven import DATA_LAWS
-from initbench.errors import InputError
+from initbench.data_driven.module import unit_variance
+from initbench.errors import InputError, in_one_line
 from initbench.initializers import BIASES, Certificate, Law, certify
 from initbench.initializers.network import Part, assign, refusal
 from initbench.initializers.parameters import Parameter, ParameterBlock
@@ -21,6 +22,7 @@ from initbench.initializers.plugins import law_of
 from initbench.initializers.schemes import NEUTRAL, SCHEMES, Draw, Rule, scheme_rules
 from initbench.models.roles import as_weight, parameters
 from initbench.printable import printable
+from initbench.probing.calls import called, untouched
 from initbench.settings import check, resolve
 from initbench.settings.catalogue import Catalogue
 from initbench.trial import Named
@@ -42,6 +44,7 @@ def initialize(
     seed: int = 0,
     layers: Mapping[str, Spec] | None = None,
     blocks: Mapping[str, int | Sequence[int]] | None = None,
+    inputs: Any = None,
     **params: Any,
 ) -> dict[str, Certificate]:
     """Draw the weights and biases of a model anew, in place: what ``initbench run`` trains under the same names.
@@ -66,11 +69,13 @@ def initialize(
             that is asked for by name (``gain="auto"``, ``"torch"`` or ``"critical"``) follows from. It changes no
             other.
         bias: a policy of ``initbench list biases``, or a mapping with ``name`` and parameters; None is each
-            initializer's own: zeros for all but ``torch_default`` and ``critical``.
+            initializer's own: zeros for all but ``torch_default``, ``critical`` and ``siren``.
         seed: any integer >= 0.
         layers: pattern of parameter names, as ``"fc.*"``, to the initializer of those; the first that matches counts.
         blocks: pattern of a linear layer's name, as ``"*.to_qkv"``, to how many matrices lie in it on top of each
             other, or to the rows of each, where its name does not say it.
+        inputs: for ``lsuv`` alone: training inputs, as the model is called with them: a tensor, a tuple or list of
+            arguments, a mapping of keywords. One pass, in the mode that the model is in.
         params: of ``init``'s law, as ``std=0.02``.
 
     Returns:
@@ -93,6 +98,9 @@ def initialize(
             raise InputError(f"{name} must be a mapping from patterns of names; got {type(patterns).__name__}")
     of_activation = None if activation is None else _activation(activation)
     policy = None if bias is None else _policy(bias, of_activation)
+    if (base := _scaled_base(init, params, inputs)) is not None:
+        more = {"activation": activation, "bias": bias, "seed": seed, "layers": layers, "blocks": blocks}
+        return _with_unit_variance(model, inputs, lambda: initialize(model, base, **more))
     layers = layers or {}
     found = parameters(model, blocks)
     rules: list[Rule] = []
@@ -126,6 +134,37 @@ def initialize(
     if unreal or any(one.looks_like_a_weight for one in kept):
         warnings.warn(printable(_kept(kept, unreal, named)), UserWarning, stacklevel=2)
     return certificates
+
+
+def _scaled_base(init: Spec, params: Mapping[str, Any], inputs: Any) -> str | None:
+    """What draws the weights that LSUV scales; None where it is not asked for."""
+    node, catalogue = {"name": "function"} if callable(init) else _node("init", init), Catalogue()
+    if not callable(init):
+        node = catalogue.option("init", node.pop("name")) | node | dict(params)
+    if node.get("law") != "lsuv":
+        if inputs is not None:
+            raise InputError("inputs are for init 'lsuv'; no other law of anyone's model looks at data")
+        return None
+    if inputs is None:
+        raise InputError("init 'lsuv' needs training inputs: inputs=, what the model is called with")
+    return str(check.option("init", node, catalogue.laws).params["base"])
+
+
+def _with_unit_variance(
+    model: nn.Module, inputs: Any, draw: Callable[[], dict[str, Certificate]]
+) -> dict[str, Certificate]:
+    before = {name: one.detach().clone() for name, one in model.named_parameters()}
+    try:
+        certificates = draw()
+        with untouched(model), in_one_line(f"{type(model).__name__} on these inputs"):
+            scaled = unit_variance(model, lambda: called(model, inputs))
+    except Exception:
+        with torch.no_grad():
+            for name, one in model.named_parameters():
+                one.copy_(before[name])
+        raise
+    of = dict(model.named_parameters())
+    return certificates | {name: certify("lsuv", _as_numbers(of[name])) for name in scaled}
 
 
 def _is_named(parameter: Parameter, layers: Mapping[str, Spec]) -> bool:
@@ -252,7 +291,7 @@ def _rules(
     given, catalogue = _node("init", spec), Catalogue()
     node = catalogue.option("init", given.pop("name")) | given | {key: _plain(value) for key, value in params.items()}
     if node["law"] in DATA_LAWS:
-        raise InputError(f"init '{node['name']}' needs training inputs, which only 'initbench run' has; use another")
+        raise InputError(f"init '{node['name']}' sets up the plain perceptrons of 'initbench run' only; use another")
     wanted = check.option("init", node, catalogue.laws)
     biases = policy or resolve.bias_policy(check.bias(None, wanted), activation)
     init = resolve.initializer(wanted, activation, biases, catalogue.laws)

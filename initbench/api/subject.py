@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initbench import code
+from initbench.api.diagnose import Diagnosis, diagnose
 from initbench.errors import InputError, in_one_line, unknown
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ def subject(asked: Asked) -> Subject:
     return Subject(build, batch, target, loss, _optimizer(asked))
 
 
+def diagnosed(asked: Asked) -> Diagnosis:
+    """:func:`initbench.diagnose` of what a command line names.
+
+    Raises:
+        InputError: as :func:`subject` and it.
+    """
+    of = subject(asked)
+    return diagnose(of.build, of.batch, of.target, of.loss, optimizer=of.optimizer, sizes=asked.sizes)
+
+
 def function(name: str) -> Callable[..., Any]:
     """``FILE.py:FUNCTION`` or ``package.module:FUNCTION``, imported.
 
@@ -143,6 +154,7 @@ def _of_dataset(settings: Sequence[str]) -> "tuple[torch.Tensor, torch.Tensor, t
     import torch
 
     from initbench.api.run import ask
+    from initbench.data import load
     from initbench.experiment.start import architecture_of
     from initbench.probing.networks import first_batch
 
@@ -152,13 +164,17 @@ def _of_dataset(settings: Sequence[str]) -> "tuple[torch.Tensor, torch.Tensor, t
         raise InputError("a diagnosis is of one data set; a comma list is several")
     architecture = architecture_of(cell)
     x, y = first_batch(cell, wanted.seeds[0])
-    batch, target = torch.tensor(x).view(-1, *architecture.sample_shape), torch.tensor(y)
+    # As a run or a race gives it to a module.
+    shape = load(cell.dataset).sample_shape
+    batch, target = torch.tensor(x).view(-1, *shape), torch.tensor(y)
     if architecture.task == "binary":
         # One logit, and whether it is the second class.
         target = target.bool()
     if architecture.vocabulary:
         batch = batch.long()
-    return batch, target, (architecture.sample_shape, architecture.n_classes)
+        # What comes after every character, as a run trains those that predict it.
+        target = torch.cat([batch[:, 1:], target[:, None]], 1)
+    return batch, target, (shape, architecture.n_classes)
 
 
 def _noise(shape: str) -> "torch.Tensor":

@@ -66,14 +66,13 @@ def diagnose(
 
     Exits with 0 where nothing is wrong, and with 3 where something is.
     """
-    from initbench.api.diagnose import diagnose as diagnosed
-    from initbench.api.subject import Asked, subject, whole_numbers
+    from initbench.api.subject import Asked, diagnosed, whole_numbers
     from initbench.diagnosis.document import document, layers_of, text
+    from initbench.experiment.apart import apart
 
     given = {"width": width, "depth": depth}
     sizes = {name: whole_numbers(f"--{name}", value) for name, value in given.items() if value is not None}
-    of = subject(Asked(model, tuple(settings or ()), batch, shape, loss, optimizer, lr, sizes))
-    found = diagnosed(of.build, of.batch, of.target, of.loss, optimizer=of.optimizer, sizes=sizes)
+    found = apart(model, diagnosed, Asked(model, tuple(settings or ()), batch, shape, loss, optimizer, lr, sizes))
     measured = found.layers is not None and (layers or form == "html")
     more = layers_of(found.layers.table(), found.layers.layers) if found.layers is not None and measured else []
     print_document(

@@ -96,10 +96,17 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
             path,
             f"the forget gates of {path or 'the LSTM'} begin at {number(kept)}: after {steps} steps "
             f"{number(kept**steps)} of a state is left",
-            f"their bias is about {number(max(open_by))}: torch draws it like the others (two of them add up). Gates "
-            f"that shall remember for n steps begin with ln n (Tallec & Ollivier 2018, arXiv:1804.11188), at least "
-            "with 1 (Jozefowicz et al. 2015)",
-            tuple(f"{spelled(name)}.data[{size}:{2 * size}].fill_({number(math.log(steps))})" for name in own),
+            f"their bias is about {number(max(open_by))}: torch draws it like the others (two of them add up). A gate "
+            "that shall remember for n steps begins with ln n, and lets in as little more (Tallec & Ollivier 2018, "
+            "arXiv:1804.11188: n from 1 to the length); at least with 1 (Jozefowicz et al. 2015)",
+            tuple(
+                line
+                for name in own
+                for line in (
+                    f"gates = torch.empty({size}).uniform_(1, {steps - 1}).log()",
+                    f"{spelled(name)}.data[:{2 * size}] = torch.cat([-gates, gates])",
+                )
+            ),
         )
 
 

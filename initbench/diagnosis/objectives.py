@@ -126,7 +126,10 @@ def _named(kind: str, target: Tensor) -> Objective:
     if kind == "cross_entropy":
 
         def value(output: Any) -> Tensor:
-            return functional.cross_entropy(_precise(_classes_second(first(output), target)), target)
+            logits = first(output)
+            # Of a sequence of classes a module may name the last one only.
+            classes = target[:, -1] if logits.dim() == target.dim() == 2 and not target.is_floating_point() else target
+            return functional.cross_entropy(_precise(_classes_second(logits, classes)), classes)
     else:
         of = functional.mse_loss if kind == "mse" else functional.binary_cross_entropy_with_logits
 

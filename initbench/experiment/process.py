@@ -59,8 +59,6 @@ class Worker:
 
     def __init__(self) -> None:
         self._around = _around()
-        # It finds what we find, and nothing that only happens to lie in the folder where it starts.
-        path = os.pathsep.join(entry or os.fsdecode(folder()) for entry in sys.path)
         # Whoever starts it and ends is taken for its coordinator by the system; a thread may end before us.
         with_us = ["with-parent"] if threading.current_thread() is threading.main_thread() else []
         command = [sys.executable, "-P", "-m", "initbench.experiment.worker", *with_us]
@@ -68,7 +66,7 @@ class Worker:
         # Born with them blocked, no signal can hit it before it is deaf to them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
-            environment = {**os.environ, "PYTHONPATH": path}
+            environment = {**os.environ, "PYTHONPATH": search_path()}
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -117,7 +115,7 @@ class Worker:
             if isinstance(found, Log):
                 logging.getLogger(found.name).log(found.level, "%s", found.text)
             elif isinstance(found, Ended):
-                raise _died(found.code)
+                raise died(found.code)
             elif isinstance(found, Error):
                 raise ERRORS[found.kind](found.message) from Trace(found.trace)
             else:
@@ -157,7 +155,7 @@ class Worker:
             self._process.wait(_GRACE)
         by_itself = self._process.poll()
         self.stop()
-        return Died("it closed the pipe that answers come from") if by_itself is None else _died(by_itself)
+        return Died("it closed the pipe that answers come from") if by_itself is None else died(by_itself)
 
     def renew(self) -> None:
         """From now on it is as if nothing had been done with it."""
@@ -196,13 +194,19 @@ class Worker:
         self._stopped, self._process.returncode = True, 0
 
 
-def _died(code: int) -> Died:
+def died(code: int) -> Died:
+    """How a process has ended, by its exit code; less than 0: by that signal."""
     if code >= 0:
         return Died(f"exited with code {code}")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
     killed = -code == signal.SIGKILL
     why = ", as the system does when memory runs out" if killed else ""
     return Died(f"killed by signal {name}{why}", from_outside=killed)
+
+
+def search_path() -> str:
+    """With which a process finds what we find, and nothing that only happens to lie in the folder where it starts."""
+    return os.pathsep.join(entry or os.fsdecode(folder()) for entry in sys.path)
 
 
 def folder() -> bytes:

@@ -36,7 +36,7 @@ def main() -> None:
     # They were blocked, so that none could come before.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     if sys.argv[1:] == ["with-parent"]:
-        _die_with_parent()
+        die_with_parent()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for stream in (sys.stdout, sys.stderr):
@@ -51,7 +51,7 @@ def main() -> None:
     while _asked():
         child = os.fork()
         if not child:
-            _die_with_parent()
+            die_with_parent()
             _serve(answers)
         _, status = os.waitpid(child, 0)
         Channel(answers).send(messages.Ended(os.waitstatus_to_exitcode(status)))
@@ -73,7 +73,7 @@ def _serve(answers: BinaryIO) -> NoReturn:
     os._exit(0)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Even a module that lets no other thread of Python run ends with its parent, where a system can do that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -171,9 +171,9 @@ def _mirror(block: ParameterBlock) -> dict[str, Any]:
     }
 
 
-def _uniform(bound: Callable[[ParameterBlock], float]) -> Callable[[ParameterBlock], Draw]:
+def _uniform(bound: Callable[[ParameterBlock], float], name: str = "torch_default") -> Callable[[ParameterBlock], Draw]:
     """U(±bound)."""
-    return lambda block: Draw("torch_default", LAWS["uniform"], (("low", -bound(block)), ("high", bound(block))))
+    return lambda block: Draw(name, LAWS["uniform"], (("low", -bound(block)), ("high", bound(block))))
 
 
 def _uniform_bias(bound: Callable[[ParameterBlock], float]) -> Callable[[ParameterBlock], Draw]:
@@ -237,6 +237,12 @@ SCHEMES: dict[str, Scheme] = {
         "first layer [Q; −Q], hidden [[Q, −Q], [−Q, Q]], last [Q, −Q]; even widths",
         "Balduzzi et al. 2017, arXiv:1702.08591",
         (Rule("weight", params=_mirror),),
+        residual=False,
+    ),
+    "siren": Scheme(
+        "first layer U(±1/fan_in)",
+        "Sitzmann et al. 2020, arXiv:2006.09661",
+        (Rule("input", _uniform(lambda block: 1 / fans(block.shape)[0], "siren")),),
         residual=False,
     ),
     "own": Scheme(

@@ -88,8 +88,6 @@ def _own(
         raise InputError(f"{path}:{function} must return an nn.Module; got {type(module).__name__}")
     if last:
         module.register_forward_pre_hook(_channels_last)
-    if architecture.vocabulary:
-        module.register_forward_hook(_last_position)
     if any(is_lazy(param) for param in module.parameters()):
         # What they draw is theirs, and from the module's own stream.
         with torch.no_grad():
@@ -99,12 +97,6 @@ def _own(
 
 def _channels_last(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (args[0].movedim(1, -1), *args[1:])
-
-
-def _last_position(module: nn.Module, args: tuple[Tensor, ...], result: Any) -> Any:
-    """Of a prediction after every character, as language models have it, that after the last one."""
-    output = output_of(result)
-    return output[:, -1] if isinstance(output, Tensor) and output.dim() == 3 else output
 
 
 def inputs(architecture: Architecture, batch: int) -> Tensor:
@@ -167,20 +159,38 @@ def check(architecture: Architecture, batch: int) -> None:
     if other:
         raise InputError(f"{name}: {other[0]} is not of type float32")
     trained = [p for p in module.parameters() if p.requires_grad]
-    x, expected = inputs(architecture, batch), (batch, architecture.n_classes)
+    x = inputs(architecture, batch)
+    expected: list[tuple[int, ...]] = [(batch, architecture.n_classes)]
+    if architecture.vocabulary:
+        # A prediction after every character, as language models have it.
+        expected.append((batch, *architecture.sample_shape, architecture.n_classes))
     with own_generators(stream(0, "dropout")):
         for training in (True, False):
             before = global_states()
             with in_one_line(f"{name} on {batch} sample{'s' * (batch > 1)}"), torch.set_grad_enabled(training):
                 logits = output_of(module.train(training)(x))
-            if not isinstance(logits, Tensor) or logits.shape != expected:
+            if not isinstance(logits, Tensor) or tuple(logits.shape) not in expected:
                 got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise InputError(f"{name} must return logits of shape {expected}; got {got}")
+                raise InputError(f"{name} must return logits of shape {' or '.join(map(str, expected))}; got {got}")
             if training and trained:
                 with in_one_line(f"{name} cannot be trained"):
                     torch.autograd.grad(logits, trained, torch.ones_like(logits), allow_unused=True)
+            if not training and logits.dim() == 3 and _sees_ahead(module, x, logits):
+                raise InputError(
+                    f"{name} changes what it predicts after a character with those that come later; mask these, or "
+                    "return the prediction after the last one alone"
+                )
             if not training and before != global_states():
                 raise InputError(f"{name} draws random numbers in evaluation; its scores could not be repeated")
+
+
+def _sees_ahead(module: nn.Module, x: Tensor, logits: Tensor) -> bool:
+    """Whether predictions after every character but the last change with the last one."""
+    other = x.clone()
+    other[:, -1] += 1
+    with torch.no_grad():
+        later: Tensor = output_of(module(other))
+    return not torch.allclose(later[:, :-1], logits[:, :-1], rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
 @lru_cache(maxsize=16)

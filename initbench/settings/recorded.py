@@ -13,7 +13,7 @@ from initbench.settings.compose import compose
 from initbench.settings.overrides import quoted
 from initbench.settings.request import Request, request
 from initbench.settings.schema import INIT_GROUPS
-from initbench.trial import RECIPE, VALUES, Asked, trial_key
+from initbench.trial import VALUES, Asked, recipe_of, trial_key
 
 # Settings that say where something lies and are part of no identity: whoever reads a record may have it elsewhere.
 PLACES = ("dataset.path", "dataset.root", "model.path")
@@ -35,8 +35,8 @@ def request_of(
         InputError: it cannot be trained here: a name, its code or its recipe is not here as it was. Its data are not
             read.
     """
-    if trial.get("recipe") != RECIPE:
-        raise InputError(f"it was trained by recipe {trial.get('recipe')}, and this initbench has recipe {RECIPE}")
+    if trial.get("recipe") != (recipe := recipe_of(trial)):
+        raise InputError(f"it was trained by recipe {trial.get('recipe')}, and this initbench has recipe {recipe}")
     where = tuple(f"{key}={value}" for key, value in asked.settings.items() if key in PLACES or _reads(key, trial))
     base = _composed(asked.settings.get("dataset") or quoted(asked.dataset), (*where, *places), catalogue)
     plain = base | {group: _start(group, trial, asked, catalogue) for group in INIT_GROUPS}

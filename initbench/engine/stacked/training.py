@@ -82,6 +82,25 @@ def on_device(device: torch.device, splits: tuple[Samples, ...]) -> Data:
     )
 
 
+def after_each(outputs: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions of what comes after every character as so many samples more, with what did come.
+
+    Args:
+        outputs: ``[trial, batch, position, class]``.
+        x: the characters, ``[trial, batch, position]``.
+        y: what comes after the last one, ``[trial, batch]``.
+
+    Returns:
+        ``[trial, batch · position, class]`` and ``[trial, batch · position]``.
+    """
+    return outputs.flatten(1, 2), torch.cat([x[..., 1:], y.unsqueeze(2)], 2).flatten(1)
+
+
+def last_right(outputs: Tensor, y: Tensor) -> Tensor:
+    """How many of the predictions after the last character are right, ``[trial]``; arguments as before."""
+    return (outputs[:, :, -1].argmax(-1) == y).sum(1)
+
+
 @dataclass
 class Training:
     """The trials still in training, and how far they are.
@@ -178,13 +197,23 @@ class Training:
             rows: ``[order, batch]``, the samples of this step.
             lr: ``[trial, 1, 1]``, this step's learning rates.
             log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples, 0 where
-                the task has none.
+                the task has none. Where something is predicted after every character, a sample's loss is their mean,
+                and it is correct if the last one is.
         """
         x, y = _each(data.gather(rows, self.split_of), self.order_of)
         step = self.epoch * len(self.log) + self.at
         # What a network draws in its forward pass it may draw again in the other.
         with own_generators(self.draws(step)) if self.draws else nullcontext():
-            grad = self.task.gradient(self.stack.forward(x, training=True), y, log)
+            outputs = self.stack.forward(x, training=True)
+            shape = outputs.shape
+            if len(shape) == 4:
+                right = last_right(outputs, y)
+                outputs, y = after_each(outputs, x, y)
+            grad = self.task.gradient(outputs, y, log)
+            if len(shape) == 4:
+                log[0].div_(shape[2])
+                log[1].copy_(right)
+                grad = grad.view(shape)
             self.optimizer.begin_step()
             for name, param, add_gradient in self.stack.backward(grad):
                 self.optimizer.update(name, param, add_gradient, lr)
@@ -203,9 +232,12 @@ class Training:
             progress(0)
             x, y = _each(data.gather(part, splits), split_of)
             outputs = self.stack.forward(x)
+            after_last = outputs[:, :, -1] if outputs.dim() == 4 else outputs
             if self.task.answer is not None:
-                answered.scatter_(1, self.task.answer(outputs), value=True)
-            lost, right = self.task.measure(outputs, y)
+                answered.scatter_(1, self.task.answer(after_last), value=True)
+            lost, right = self.task.measure(after_last, y)
+            if outputs.dim() == 4:
+                lost = self.task.measure(*after_each(outputs, x, y))[0] / outputs.shape[2]
             loss += lost
             correct += right
         return loss, correct, answered.sum(1)
