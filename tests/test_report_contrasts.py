@@ -139,11 +139,12 @@ def test_where_nothing_could_start_nothing_is_known() -> None:
     [
         ([95] * 8, Verdict.HIGHER),
         ([85] * 8, Verdict.LOWER),
-        ([91, 89] * 4, Verdict.INSEPARABLE),
+        ([91, 89] * 4, Verdict.EQUIVALENT),
+        ([96, 84] * 4, Verdict.INSEPARABLE),
         ([95] * 5, Verdict.UNTESTABLE),
     ],
 )
-def test_the_four_verdicts(counts: list[int | None], verdict: Verdict) -> None:
+def test_the_five_verdicts(counts: list[int | None], verdict: Verdict) -> None:
     comparison = comparison_of({"he": [90] * 8, "lecun": counts})
     (found,) = contrasts.against(comparison, 0, comparison.techniques.index("he"))
     assert found.verdict is verdict

@@ -193,3 +193,47 @@ def test_the_same_initializer_under_ten_names_differs_in_at_most_six_percent_of_
     assert wrong / 500 <= 0.06
     # The nine comparisons of a table share a baseline, so this has about twice the binomial standard error.
     assert covered / 4500 == pytest.approx(0.95, abs=4 * 2 * math.sqrt(0.05 * 0.95 / 4500))
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.3, 2.0])
+@pytest.mark.parametrize("n", [2, 7, 20])
+def test_equivalence_is_two_one_sided_t_tests(n: int, margin: float) -> None:
+    differences = np.random.default_rng(n).normal(0.1, 0.4, n)
+    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    assert statistics.equivalence_p(differences, margin) == pytest.approx(max(above, below), rel=1e-9)
+
+
+def test_equivalence_of_one_pair_without_a_margin_or_without_spread() -> None:
+    assert math.isnan(statistics.equivalence_p(np.array([0.1]), 1.0))
+    assert math.isnan(statistics.equivalence_p(np.array([0.1, 0.2]), math.nan))
+    assert math.isnan(statistics.equivalence_p(np.array([0.1, 0.2]), 0.0))
+    assert statistics.equivalence_p(np.array([0.1, 0.1]), 0.2) == 0
+    assert statistics.equivalence_p(np.array([-0.3, -0.3]), 0.2) == 1
+
+
+def test_the_same_is_said_only_of_what_was_shown_to_be() -> None:
+    rng = np.random.default_rng(1)
+    base = rng.integers(900, 910, 20)
+    arms = {"he": base, "near": base + rng.integers(-2, 3, 20), "noisy": base + rng.integers(-40, 41, 20)}
+    made = [
+        make_record(name, seed, int(correct), total=1000)
+        for name, values in arms.items()
+        for seed, correct in enumerate(values)
+    ]
+    comparison = compare(trials_of(made))
+    he = comparison.techniques.index("he")
+    found = {comparison.techniques[one.a]: one for one in against(comparison, 0, he)}
+    assert {name: one.verdict for name, one in found.items()} == {
+        "near": Verdict.EQUIVALENT,
+        "noisy": Verdict.INSEPARABLE,
+    }
+    # The binomial standard error of 1,000 samples at the mean of both.
+    halfway = (arms["near"].mean() + base.mean()) / 2000
+    assert found["near"].interest == pytest.approx(math.sqrt(halfway * (1 - halfway) / 1000))
+    raw = {name: statistics.equivalence_p((arms[name] - base) / 1000, found[name].interest) for name in found}
+    assert found["near"].same_p == pytest.approx(2 * raw["near"])
+    assert found["noisy"].same_p == pytest.approx(max(raw["noisy"], 2 * raw["near"]))
+    # What nobody would care for is named by who asks.
+    asked = {comparison.techniques[one.a]: one for one in against(comparison, 0, he, interest=0.0001)}
+    assert {one.verdict for one in asked.values()} == {Verdict.INSEPARABLE}

@@ -24,6 +24,8 @@ class Verdict(Enum):
 
     HIGHER = "higher"
     LOWER = "lower"
+    # Within the smallest difference of interest of each other.
+    EQUIVALENT = "equivalent"
     INSEPARABLE = "inseparable"
     # With so few pairs and so many comparisons no difference whatever could be significant.
     UNTESTABLE = "untestable"
@@ -47,6 +49,11 @@ class Contrast:
         superiority_low: its 95 % bootstrap interval, up to ``superiority_high``.
         p: two-sided, of the exact sign-flip test; NaN where no result of it could have been significant.
         adjusted_p: after Holm, over all ``comparisons``.
+        interest: the smallest difference of interest: by default the binomial standard error that the test set gives an
+            accuracy halfway between the two, the size of what other test samples would change; NaN where nothing is
+            counted and nobody named one.
+        same_p: of the two one-sided tests that the difference is smaller, after Holm over all ``comparisons``; NaN
+            where that could not be tested.
         comparisons: how many contrasts were asked for together.
     """
 
@@ -66,6 +73,8 @@ class Contrast:
     superiority_high: float
     p: float
     adjusted_p: float
+    interest: float
+    same_p: float
     comparisons: int
 
     @property
@@ -74,7 +83,7 @@ class Contrast:
         if math.isnan(self.adjusted_p):
             return Verdict.UNTESTABLE
         if self.adjusted_p >= statistics.ALPHA:
-            return Verdict.INSEPARABLE
+            return Verdict.EQUIVALENT if self.same_p < statistics.ALPHA else Verdict.INSEPARABLE
         return Verdict.HIGHER if self.mean > 0 else Verdict.LOWER
 
     @property
@@ -89,17 +98,19 @@ class Contrast:
         return math.nan if untested else statistics.detectable(self.sd, self.pairs, self.comparisons)
 
 
-def against(comparison: Comparison, setting: int, baseline: int) -> list[Contrast]:
+def against(comparison: Comparison, setting: int, baseline: int, interest: float | None = None) -> list[Contrast]:
     """Every other technique of a setting against the baseline; nothing where that has no trials there."""
     present = comparison.present(setting)
     others = [technique for technique in present if technique != baseline]
-    return contrasts(comparison, setting, [(a, baseline) for a in others]) if baseline in present else []
+    pairs = [(a, baseline) for a in others] if baseline in present else []
+    return contrasts(comparison, setting, pairs, interest)
 
 
-def all_pairs(comparison: Comparison, setting: int) -> list[Contrast]:
+def all_pairs(comparison: Comparison, setting: int, interest: float | None = None) -> list[Contrast]:
     """Every pair of techniques of a setting, the better of the two first."""
     order = by_score(comparison, setting)
-    return contrasts(comparison, setting, [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]])
+    pairs = [(a, b) for place, a in enumerate(order) for b in order[place + 1 :]]
+    return contrasts(comparison, setting, pairs, interest)
 
 
 def by_score(comparison: Comparison, setting: int) -> list[int]:
@@ -109,10 +120,18 @@ def by_score(comparison: Comparison, setting: int) -> list[int]:
     return sorted(present, key=lambda technique: (-np.nan_to_num(score[technique], nan=-np.inf), technique))
 
 
-def contrasts(comparison: Comparison, setting: int, pairs: Sequence[tuple[int, int]]) -> list[Contrast]:
+def contrasts(
+    comparison: Comparison, setting: int, pairs: Sequence[tuple[int, int]], interest: float | None = None
+) -> list[Contrast]:
     """Some pairs of techniques that have trials in a setting, adjusted together.
 
     Those whose seeds are too few for the number of pairs are not tested, and count as comparisons all the same.
+
+    Args:
+        comparison: of which they are.
+        setting: its code.
+        pairs: A and B of each.
+        interest: the smallest difference of interest, in scores; None: see :class:`Contrast`.
     """
     if not pairs:
         return []
@@ -120,13 +139,19 @@ def contrasts(comparison: Comparison, setting: int, pairs: Sequence[tuple[int, i
     failed = grid(comparison, setting, "outcome") >= DIVERGED
     runs = {code: _Runs(counts[code].to_numpy(float), failed[code].to_numpy(bool)) for code in set().union(*pairs)}
     total = parts(comparison, setting)
+    if comparison.task(setting).of_loss is not None:
+        interest = interest or math.nan
     needed = statistics.least_pairs(len(pairs))
-    found = [_contrast(setting, a, b, runs[a], runs[b], total, needed, len(pairs)) for a, b in pairs]
+    found = [_contrast(setting, a, b, runs[a], runs[b], total, needed, len(pairs), interest) for a, b in pairs]
     tested = [place for place, one in enumerate(found) if not math.isnan(one.p)]
     p = [found[place].p for place in tested] + [1.0] * (len(found) - len(tested))
     for place, adjusted in zip(tested, statistics.holm(p), strict=False):
         found[place] = replace(found[place], adjusted_p=float(adjusted))
-    return found
+    alike = statistics.holm([1.0 if math.isnan(one.same_p) else one.same_p for one in found])
+    return [
+        one if math.isnan(one.same_p) else replace(one, same_p=float(adjusted))
+        for one, adjusted in zip(found, alike, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -189,7 +214,15 @@ class _Runs:
 
 
 def _contrast(
-    setting: int, a: int, b: int, of_a: _Runs, of_b: _Runs, total: int, needed: int, comparisons: int
+    setting: int,
+    a: int,
+    b: int,
+    of_a: _Runs,
+    of_b: _Runs,
+    total: int,
+    needed: int,
+    comparisons: int,
+    interest: float | None,
 ) -> Contrast:
     common = of_a.known & of_b.known
     # Whole numbers: where all are the same, their deviation is exactly 0.
@@ -199,6 +232,9 @@ def _contrast(
     sd = float(differences.std(ddof=1)) / total if n > 1 else math.nan
     low, high = (bound / total if n else math.nan for bound in statistics.t_interval(differences.astype(float)))
     superiority = statistics.superiority(of_a.all, of_b.all)
+    if interest is None:
+        halfway = float(of_a.counts[common].mean() + of_b.counts[common].mean()) / (2 * total) if n else math.nan
+        interest = math.sqrt(halfway * (1 - halfway) / total) if n else math.nan
     return Contrast(
         setting=setting,
         a=a,
@@ -216,6 +252,8 @@ def _contrast(
         superiority_high=superiority[2],
         p=statistics.sign_flip_p(differences) if n >= needed else math.nan,
         adjusted_p=math.nan,
+        interest=interest,
+        same_p=statistics.equivalence_p(differences / total, interest),
         comparisons=comparisons,
     )
 
@@ -256,5 +294,6 @@ def to_frame(comparison: Comparison, found: Sequence[Contrast]) -> pd.DataFrame:
 
 _NUMBERS = (
     *("pairs", "failed_a", "failed_b", "mean", "low", "high", "sd", "effect"),
-    *("superiority", "superiority_low", "superiority_high", "p", "adjusted_p", "comparisons", "detectable"),
+    *("superiority", "superiority_low", "superiority_high", "p", "adjusted_p", "interest", "same_p", "comparisons"),
+    "detectable",
 )

@@ -117,6 +117,22 @@ def welch_p(a: Floats, b: Floats) -> float:
     return float(ttest_ind(a, b, equal_var=False).pvalue)
 
 
+def equivalence_p(differences: Floats, margin: float) -> float:
+    """Two one-sided t tests that the mean of paired differences is within ± ``margin`` (Schuirmann 1987); the larger p.
+
+    NaN of fewer than two differences, or without a margin above 0.
+    """
+    from scipy.stats import t
+
+    n = len(differences)
+    if n < 2 or not margin > 0:
+        return math.nan
+    mean, error = float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(n)
+    if error == 0:
+        return 0.0 if abs(mean) < margin else 1.0
+    return float(t.sf((margin - abs(mean)) / error, n - 1))
+
+
 def superiority(a: Floats, b: Floats) -> tuple[float, float, float]:
     """P(A > B) + ½ P(A = B) for a draw of each, and its 95 % interval; NaN where there are too few values.
 

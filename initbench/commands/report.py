@@ -39,6 +39,14 @@ def report(
         str | None,
         typer.Option(metavar="NAME", help="Test all others against this one (default: torch_default if there)."),
     ] = None,
+    interest: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="The smallest difference that is of interest (default: the binomial standard error of the test set).",
+            min=0,
+        ),
+    ] = None,
     view: Annotated[list[View] | None, typer.Option(help="Show this too; may be repeated.")] = None,
     target: Annotated[
         float | None,
@@ -100,7 +108,7 @@ def report(
             raise
     chosen = [read(one, wanted, target, asked, cached=not no_cache, tell=say) for one in sets]
     views = VIEWS if View.all in (view or ()) else tuple(view or ())
-    options = Options(by=by, baseline=baseline, views=views)
+    options = Options(by=by, baseline=baseline, views=views, interest=interest)
     other = (chosen[1], (str(folders[0]), str(folders[1]))) if len(chosen) > 1 else None
     if figures is not None:
         output.figures(chosen[0], options, figures)
@@ -121,7 +129,7 @@ def report(
         shown = export(written, chosen[0], records.load(sets[0]), out)
         say(f"wrote {out}; {shown}")
         return
-    asked_more = full or form or out or by != "init" or baseline or views or other
+    asked_more = full or form or out or by != "init" or baseline or views or interest is not None or other
     if not asked_more:
         print_brief(chosen[0], options, ", ".join(str(folder) for folder in sets[0]), what or [])
         return

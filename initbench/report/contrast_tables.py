@@ -8,46 +8,60 @@ from initbench.analysis.compare import Comparison
 from initbench.analysis.contrasts import Contrast, Verdict
 from initbench.analysis.summaries import Summary, scores
 from initbench.render.blocks import Block, Paragraph, Table
-from initbench.render.text import counted, listed, number, points, points_interval, probability, scored, spread
+from initbench.render.text import NONE, counted, listed, number, points, points_interval, probability, scored, spread
 from initbench.report.outcome_tables import failed_score
 from initbench.tasks import Score
 
-_HEADER = ("pairs", "difference", "95 % interval", "p", "p (Holm)", "d_z", "P(A>B)", "detectable")
+_HEADER = (
+    "pairs",
+    "difference",
+    "95 % interval",
+    "p",
+    "p (Holm)",
+    "of interest",
+    "p (same)",
+    "d_z",
+    "P(A>B)",
+    "detectable",
+)
 _WORDS = {
     Verdict.HIGHER: "higher",
     Verdict.LOWER: "lower",
+    Verdict.EQUIVALENT: "the same but for less than is of interest",
     Verdict.INSEPARABLE: "not separable",
     Verdict.UNTESTABLE: "not tested",
 }
 
 
-def against(comparison: Comparison, setting: int, baseline: int, summaries: Sequence[Summary]) -> list[Block]:
+def against(
+    comparison: Comparison, setting: int, baseline: int, summaries: Sequence[Summary], interest: float | None = None
+) -> list[Block]:
     """Every technique against the baseline, and in words which are higher and which lower."""
     present, name = comparison.present(setting), comparison.techniques[baseline]
     if baseline not in present:
         return [Paragraph(f"No trials of the baseline {name} in this setting.")]
-    found = contrasts.against(comparison, setting, baseline)
+    score = comparison.score(setting)
+    found = contrasts.against(comparison, setting, baseline, _fraction(interest, score))
     if not found:
         return []
-    score = comparison.score(setting)
     rows = tuple((comparison.techniques[one.a], *_cells(one, score)) for one in found)
-    caption = f"A against the baseline B = {name}. {_caption(len(found), score)}"
+    caption = f"A against the baseline B = {name}. {_caption(len(found), score, interest)}"
     table = Table((comparison.what, *_HEADER), rows, title=f"Against {name}", caption=caption)
     return [table, Paragraph(_verdicts(comparison, baseline, found, summaries))]
 
 
-def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
+def all_pairs(comparison: Comparison, setting: int, interest: float | None = None) -> list[Block]:
     """Every pair of techniques, and the groups that cannot be told apart."""
-    found = contrasts.all_pairs(comparison, setting)
+    score = comparison.score(setting)
+    found = contrasts.all_pairs(comparison, setting, _fraction(interest, score))
     if not found:
         return []
     if all(one.verdict is Verdict.UNTESTABLE for one in found):
         return [Paragraph(f"All pairs. {_refusal(found)}")]
-    score = comparison.score(setting)
     rows = tuple(
         (f"{comparison.techniques[one.a]} − {comparison.techniques[one.b]}", *_cells(one, score)) for one in found
     )
-    table = Table(("A − B", *_HEADER), rows, title="All pairs", caption=_caption(len(found), score))
+    table = Table(("A − B", *_HEADER), rows, title="All pairs", caption=_caption(len(found), score, interest))
     order, means = contrasts.by_score(comparison, setting), scores(comparison, setting)
     groups = tuple(
         (comparison.techniques[technique], scored(float(means[technique]), score), letters)
@@ -61,6 +75,11 @@ def all_pairs(comparison: Comparison, setting: int) -> list[Block]:
     return [table, Table((comparison.what, "mean", "group"), groups, left=(0, 2), title="Groups", caption=caption)]
 
 
+def _fraction(points: float | None, score: Score) -> float | None:
+    """A difference of scores, of one as it is shown."""
+    return None if points is None else points / abs(score.times)
+
+
 def _cells(one: Contrast, score: Score) -> tuple[str, ...]:
     return (
         str(one.pairs),
@@ -68,6 +87,8 @@ def _cells(one: Contrast, score: Score) -> tuple[str, ...]:
         points_interval(one.low, one.high, score),
         probability(one.p),
         probability(one.adjusted_p),
+        spread(one.interest, score) if one.interest > 0 else NONE,
+        probability(one.same_p),
         number(math.copysign(1.0, score.times) * one.effect),
         _with_interval(one.superiority, one.superiority_low, one.superiority_high),
         spread(one.detectable, score),
@@ -78,15 +99,21 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return number(value) + ("" if math.isnan(low) else f" ({number(low)}–{number(high)})")
 
 
-def _caption(comparisons: int, score: Score) -> str:
+def _caption(comparisons: int, score: Score, interest: float | None) -> str:
+    smallest = (
+        "by default the binomial standard error that the test set gives a score halfway between the two"
+        if interest is None
+        else "as it was asked for"
+    )
     return (
         f"Paired by seed, over all seeds that both have, {failed_score(score)}: mean difference of test {score.name} "
         f"in {score.points}{score.less} with its 95 % t interval (not adjusted), two-sided p of the exact sign-flip "
         "permutation test (for hundreds of runs, of its Edgeworth series), and the same adjusted by Holm for "
-        f"{counted(comparisons, 'comparison')}. d_z is the mean difference over the sd of the differences. P(A>B) is "
-        "the chance that a run of A beats a run of B, ties counting half, with its 95 % bootstrap interval, which has "
-        "no width where the runs do not overlap. Detectable is the difference that a paired t test at this n and "
-        "corrected level would find in 80 % of repetitions."
+        f"{counted(comparisons, 'comparison')}. Of interest is the smallest difference that matters, {smallest}; p "
+        "(same) is that of two one-sided t tests that the difference is smaller, adjusted likewise. d_z is the mean "
+        "difference over the sd of the differences. P(A>B) is the chance that a run of A beats a run of B, ties "
+        "counting half, with its 95 % bootstrap interval, which has no width where the runs do not overlap. Detectable "
+        "is the difference that a paired t test at this n and corrected level would find in 80 % of repetitions."
     )
 
 

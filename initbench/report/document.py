@@ -1,6 +1,6 @@
 """What a report says and in which order: a section per setting, views across settings, where the numbers were made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Options:
     Attributes:
         by: the setting whose values the columns compare.
         baseline: the technique that the others are held against.
+        interest: the smallest difference of interest, in points as tables show them; None: what the size of the test
+            set suggests.
         views: further views, of ``VIEWS``.
         answer: whether the answer comes first, with a figure; else only what the views have.
     """
@@ -35,6 +37,7 @@ class Options:
     by: str = "init"
     baseline: str | None = None
     views: tuple[str, ...] = ()
+    interest: float | None = None
     answer: bool = True
 
 
@@ -61,7 +64,7 @@ def document(trials: Trials, options: Options = Options()) -> list[Block]:
         blocks += context.with_context(overview(comparison), everything)
     if len(sections) <= MOST_SECTIONS:
         for setting in sections:
-            blocks += _section(comparison, setting, baseline, views)
+            blocks += _section(comparison, setting, baseline, replace(options, views=tuple(views)))
     else:
         blocks += context.with_context([law_tables.all_laws(comparison)], everything)
     if "lr" in views:
@@ -96,7 +99,7 @@ def headline(trials: Trials, by: str = "init") -> tuple[str, str]:
     )
 
 
-def _section(comparison: Comparison, setting: int, baseline: int | None, views: set[str]) -> list[Block]:
+def _section(comparison: Comparison, setting: int, baseline: int | None, options: Options) -> list[Block]:
     found, laws = summaries(comparison, setting), law_tables.laws(comparison, setting)
     blocks: list[Block] = [
         Heading(comparison.titles[setting]),
@@ -109,14 +112,14 @@ def _section(comparison: Comparison, setting: int, baseline: int | None, views: 
         *beside(comparison, setting, found),
     ]
     if baseline is not None:
-        blocks += contrast_tables.against(comparison, setting, baseline, found)
-    if "curves" in views:
+        blocks += contrast_tables.against(comparison, setting, baseline, found, options.interest)
+    if "curves" in options.views:
         curves = learning_curves(comparison, setting)
         blocks += [curves] if curves else []
-    if "strips" in views:
+    if "strips" in options.views:
         blocks.append(strips(comparison, setting, found))
-    if "pairs" in views:
-        blocks += contrast_tables.all_pairs(comparison, setting)
+    if "pairs" in options.views:
+        blocks += contrast_tables.all_pairs(comparison, setting, options.interest)
     return [
         *context.with_context(blocks, context.of_section(comparison, setting, found, laws)),
         Code(commands(comparison, setting)),
