@@ -48,15 +48,15 @@ def _reason(cell: Cell, seed: int) -> str:
     (start,) = starts([trial_of(cell, seed)])
     if isinstance(start, InputError):
         return str(start)
-    architecture, data = architecture_of(cell), samples(cell.dataset)
+    architecture, data = architecture_of(cell), samples(cell.dataset, seed)
     # A law may give a transposed view.
     params = {name: torch.tensor(np.ascontiguousarray(values))[None] for name, values in start.params.items()}
     module = modules.template(architecture, seed)
     stack, task = StackedModule(module, params, architecture.sample_shape), TASKS[cell.dataset.task]
     weights = {name for name, one in module.named_parameters() if one.requires_grad and one.dim() > 1}
     rows = torch.tensor(data.train[permutation(len(data.train), seed, "order", "epoch.0")][: cell.batch_size])
-    on_cpu = on_device(torch.device("cpu"), data)
-    x, y, log = on_cpu.gather(rows[None]), on_cpu.y[rows][None], torch.zeros(2, 1)
+    x, y = on_device(torch.device("cpu"), (data,)).gather(rows[None], torch.zeros(1, dtype=torch.int64))
+    log = torch.zeros(2, 1)
     for step in range(_STEPS):
         with own_generators(stream(seed, "dropout", f"step.{step}")):
             grad = gradient(stack, task, x, y, log)
