@@ -146,8 +146,9 @@ def _streams(module: nn.Module, batch: Any) -> dict[str, dict[str, float]]:
         if path.rpartition(".")[2].isdigit() and len([*part.children()]) > 1
     ]
     try:
-        with restored(module), torch.no_grad():
-            called(module, batch)
+        if handles:
+            with untouched(module), torch.no_grad():
+                called(module, batch)
     finally:
         for handle in handles:
             handle.remove()
