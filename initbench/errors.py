@@ -27,6 +27,10 @@ class InputError(InitbenchError):
     exit_code = 2
 
 
+class UnknownName(InputError):
+    """A name that is in no table, as :func:`unknown` tells it."""
+
+
 class StorageError(InitbenchError):
     """The results folder cannot be read or written."""
 
@@ -107,7 +111,7 @@ def folded(name: str) -> str:
     return "".join(filter(str.isalnum, name)).casefold()
 
 
-def unknown(what: str, got: str, allowed: Iterable[str], write: str = "") -> InputError:
+def unknown(what: str, got: str, allowed: Iterable[str], write: str = "") -> UnknownName:
     """The error for a name that is not in a set: the nearest valid name, then the whole set.
 
     Args:
@@ -119,7 +123,7 @@ def unknown(what: str, got: str, allowed: Iterable[str], write: str = "") -> Inp
     names, got = sorted(allowed), short(got)
     near = names if len(names) == 1 else _near(got, names)
     hint = f"; write {write}." if write else f", did you mean '{near[0]}'?" if near else "."
-    return InputError(f"unknown {what} '{got}'{hint} Choose from: {', '.join(names)}")
+    return UnknownName(f"unknown {what} '{got}'{hint} Choose from: {', '.join(names)}")
 
 
 def _near(got: str, names: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import initbench
 from initbench.errors import InputError
@@ -365,3 +366,60 @@ def test_what_cannot_be_diagnosed_is_said_in_one_line(model: Any, batch: Any, mo
     with pytest.raises(InputError, match=said) as raised:
         initbench.diagnose(model, *batch, **more)
     assert "\n" not in str(raised.value)
+
+
+class Residual(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(32, 32), nn.Linear(32, 32)
+        nn.init.normal_(self.up.weight, std=0.25)
+        nn.init.normal_(self.down.weight, std=0.25 * scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(torch.relu(self.up(x)))
+
+
+class Stack(nn.Module):
+    def __init__(self, scale: float = 1.0, reentrant: bool | None = None) -> None:
+        super().__init__()
+        self.first, self.out, self.reentrant = nn.Linear(20, 32), nn.Linear(32, 3), reentrant
+        self.blocks = nn.ModuleList(Residual(scale) for _ in range(12))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = block(x) if self.reentrant is None else checkpoint(block, x, use_reentrant=self.reentrant)
+        return self.out(x)
+
+
+def test_a_module_that_computes_again_in_the_pass_back_is_diagnosed_as_one_that_does_not() -> None:
+    x, y = torch.randn(32, 20), torch.randint(0, 3, (32,))
+    found = []
+    for reentrant in (None, True, False):
+        torch.manual_seed(0)
+        module = Stack(reentrant=reentrant)
+        found.append(repr(initbench.diagnose(module, x, y)))
+        # Afterwards torch's own function is in its place.
+        nn.functional.cross_entropy(module(x.requires_grad_()), y).backward()
+        assert module.first.weight.grad is not None
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_stream_that_grows_from_block_to_block_is_told_with_its_sizes() -> None:
+    x, y = torch.randn(64, 20), torch.randint(0, 3, (64,))
+    torch.manual_seed(0)
+    module, h = Stack(), []
+    for block in module.blocks:
+        block.register_forward_hook(lambda part, given, output: h.append(float(output.detach().square().mean().sqrt())))
+    module(x)
+    sizes = h[:12]
+    found = initbench.diagnose(module, x, y).findings
+    (one,) = [one for one in found if one.check == "stream_grows"]
+    assert one.where == "blocks"
+    assert f"from {sizes[0]:.3g} behind blocks.0 to {sizes[-1]:.3g} behind blocks.11" in one.what
+    # The loss is due to the stream, and no single layer is blamed for it.
+    assert "hidden_scale" in {other.check for other in found if other.where == "blocks"}
+    exec("\n".join(one.lines), {"model": module, "torch": torch})
+    assert not [one for one in initbench.diagnose(module, x, y).findings if one.severity == "wrong"]
+    torch.manual_seed(0)
+    assert "stream_grows" not in {one.check for one in initbench.diagnose(Stack(0.2), x, y).findings}

@@ -1,17 +1,22 @@
 """A race: its error is held, the same race again trains nothing, and its advice is what an independent loop sees."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from initbench.analysis.statistics import sign_flip_p
 from initbench.api.own_data import keep
 from initbench.api.race import OWN, race
+from initbench.api.run import ask
 from initbench.data import load
 from initbench.errors import InputError
-from initbench.racing.rounds import ROUNDS, better_p, leaving, seeds_needed
+from initbench.racing.document import Confirmation, in_race, recommended
+from initbench.racing.rounds import ROUNDS, Runner, better_p, leaving, seeds_needed
+from initbench.racing.screen import untrainable
 from initbench.settings.compose import compose
 from initbench.settings.request import request
 
@@ -42,6 +47,31 @@ def test_nobody_leaves_by_chance() -> None:
         scores = 0.8 + 0.02 * rng.standard_normal(ROUNDS[-1]) + 0.01 * rng.standard_normal((7, ROUNDS[-1]))
         wrong += any(leaving({n: scores[i, :k] for i, n in enumerate(names)}, 0.05, 7) for k in ROUNDS)
     assert wrong / 300 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.full
+def test_copies_of_one_law_have_no_winner() -> None:
+    # The whole race, with its last word on fresh seeds: own is beaten if it left, or by the sign-flip test of ten.
+    rng = np.random.default_rng(3)
+    names, won = [OWN, *(f"c{i}" for i in range(6))], 0
+    for _ in range(200):
+        scores = 0.8 + 0.02 * rng.standard_normal(ROUNDS[-1]) + 0.01 * rng.standard_normal((7, ROUNDS[-1]))
+        runners = {name: Runner(name, scores=tuple(row)) for name, row in zip(names, scores, strict=True)}
+        for k in ROUNDS:
+            left = {name: one.scores[:k] for name, one in runners.items() if one.exit is None}
+            for name, why in leaving(left, 0.05, 7).items():
+                runners[name] = replace(runners[name], exit=why)
+        best, confirmation = in_race([*runners.values()])[0], None
+        if best.name != OWN:
+            fresh = 0.01 * (rng.standard_normal(10) - rng.standard_normal(10))
+            verdict = (
+                "higher"
+                if sign_flip_p(np.rint(1e4 * fresh).astype(np.int64)) <= 0.05 and fresh.mean() > 0
+                else "inseparable"
+            )
+            confirmation = Confirmation(10, float(fresh.mean()), 0.0, 0.0, verdict)
+        won += recommended([*runners.values()], OWN, confirmation) != OWN
+    assert won / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
 
 
 def test_who_is_worse_leaves_and_is_held_against_the_better_one() -> None:
@@ -82,7 +112,7 @@ def test_a_race_recommends_what_trains_and_goes_on_where_it_was(tmp_path: Path) 
     by_name = {one.name: one for one in ended.runners}
     assert ended.recommended == "he_normal"
     assert set(by_name) == {OWN, "he_normal", "zero"}
-    assert by_name["zero"].exit is not None
+    assert "the gradient of every weight is exactly zero" in by_name["zero"].refused
     assert by_name[OWN].exit is not None
     assert ended.confirmation is not None
     assert ended.confirmation.verdict == "higher"
@@ -111,6 +141,52 @@ def test_bad_input_is_one_line(tmp_path: Path, more: dict[str, Any], said: str) 
     with pytest.raises(InputError, match=said) as raised:
         race(f"{file}:tiny", quiet=True, **more)
     assert "\n" not in str(raised.value)
+
+
+MORE = (
+    MODEL
+    + """
+import random
+
+def sizes(shape, classes):
+    width = random.randint(10, 10_000)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, classes))
+
+def exits(shape, classes):
+    import os
+    os._exit(3)
+"""
+)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("sizes", "sizes makes another network for each seed: 1.weight has shape"), ("exits", "exited with code 3")],
+)
+def test_a_module_that_cannot_race_is_one_line(tmp_path: Path, name: str, said: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(MORE)
+    with pytest.raises(InputError, match=said) as raised:
+        race(f"{file}:{name}", dataset="digits", epochs=1, quiet=True)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.full
+def test_only_what_no_rate_trains_is_screened_out(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(MODEL)
+    (tmp_path / "plugin.py").write_text(
+        "import torch\n\ndef infinite_(tensor):\n    tensor.fill_(3e38)\n\n"
+        "def tiny_(tensor):\n    torch.nn.init.normal_(tensor, std=1e-6)\n\n"
+        "def large_(tensor):\n    torch.nn.init.normal_(tensor, std=1e3)\n"
+    )
+    names = "zero,infinite,tiny,large,he_normal"
+    line = ["model=module", f"model.path={file}:tiny", f"init={names}", "dataset=digits", "seeds=1"]
+    asked = ask([line], None, (tmp_path / "plugin.py",))[1]
+    found = untrainable(asked.to_json(), range(2))
+    assert set(found) == {"zero", "infinite"}
+    assert found["infinite"].startswith("the loss before the first step is")
 
 
 def test_too_little_time_is_said_before_it_is_spent(tmp_path: Path) -> None:

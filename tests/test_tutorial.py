@@ -23,14 +23,16 @@ def test_every_command_of_a_page_works(initbench: Initbench, page: Path) -> None
     for name, content in re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', text, re.DOTALL | re.MULTILINE):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(content, encoding="utf-8")
-    commands = re.findall(r"^ *\$ (.+)$", text, re.MULTILINE)
+    commands = re.findall(r"^ *\$ (.+)\n((?:(?! *\$ | *```).*\n)*)", text, re.MULTILINE)
     assert commands
-    for command in commands:
+    for command, shown in commands:
         program, *arguments = shlex.split(command)
         if program == "initbench":
             answer = initbench(*arguments)
             # A diagnosis that finds something says so by its code.
             assert answer.code in ((0, 3) if arguments[0] == "diagnose" else (0,)), (command, answer.err)
+            found = re.findall(r"^(?:wrong|doubtful|note): .+ \(\w+\)$", shown, re.MULTILINE)
+            assert not set(found) - set(answer.out.splitlines()), command
         else:
             assert program == "python", command
             subprocess.run([sys.executable, *arguments], check=True)

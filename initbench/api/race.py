@@ -13,11 +13,13 @@ from initbench.api.keywords import command_lines, one_or_more
 from initbench.api.own_data import keep
 from initbench.api.results import Results
 from initbench.api.run import ask, silent
-from initbench.errors import InitbenchError, InputError
+from initbench.errors import InputError, UnknownName
+from initbench.experiment.apart import apart
 from initbench.experiment.execute import Executed, Say, execute, planned
 from initbench.experiment.progress import say
 from initbench.racing.document import Confirmation, document, in_race, recommended
 from initbench.racing.rounds import ROUNDS, Runner, leaving
+from initbench.racing.screen import untrainable
 from initbench.records import columns, store
 from initbench.records.schema import OUTCOMES
 from initbench.search import rounds
@@ -35,6 +37,8 @@ OWN = "own"
 CANDIDATES = ("he_normal", "xavier_uniform", "lecun_normal", "orthogonal", "truncated_normal", "torch_default")
 # Learning rates by what the optimizer does with a gradient.
 _RATES = {"sgd": "[0.003,0.01,0.03,0.1,0.3]", "": "[0.0001,0.0003,0.001,0.003,0.01]"}
+# Of how many seeds a candidate must fail before the first step to be left out.
+_SCREEN_SEEDS = 2
 # Seeds that no race runs, for the last word.
 FRESH, N_FRESH = 1_000_000, 10
 # Of the time given, what may be planned for the search and the first round together.
@@ -162,11 +166,15 @@ class _Track:
     def run(self, names: list[str], alpha: float) -> Race:
         rates = self.rates()
         runners = {name: Runner(name) for name in names}
-        for name in names[1:]:
-            if reason := self.refusal(name):
-                runners[name] = replace(runners[name], refused=reason)
+        # What has nothing to do with any candidate is told here.
+        self.asked([OWN], rates, [0])
+        refused = {name: reason for name in names[1:] if (reason := self.refusal(name))}
+        self.pilot(rates)
+        refused |= self.screened([name for name in names if name not in refused])
+        for name, reason in refused.items():
+            runners[name] = replace(runners[name], refused=reason)
         left = [name for name in names if not runners[name].refused]
-        rates = self.pilot(len(left), rates)
+        rates = self.affordable(len(left), rates)
         for number, n_seeds in enumerate(ROUNDS):
             if number and not self.in_time(len(left) * (n_seeds - ROUNDS[number - 1]), f"the round of {n_seeds} seeds"):
                 break
@@ -218,17 +226,30 @@ class _Track:
         """Why a candidate cannot be asked for with this model; empty where it can."""
         try:
             self.asked([name], "[0.1]", [0])
-        except InitbenchError as error:
-            if "unknown" in str(error):
-                raise
+        except UnknownName:
+            raise
+        except InputError as error:
             return str(error)
         return ""
 
-    def pilot(self, n_candidates: int, rates: str) -> str:
-        """Train one network to learn what a trial takes, and leave out learning rates that there is no time for."""
+    def pilot(self, rates: str) -> None:
+        """Train one network to learn what a trial takes, and whether the module can be trained at all."""
         values = rates.strip("[]").split(",")
         self.train([OWN], f"[{values[len(values) // 2]}]", [0])
-        there_is = self.end - time.monotonic()
+
+    def screened(self, names: Sequence[str]) -> dict[str, str]:
+        """Those that no learning rate trains, by what their networks do before the first step; ``own`` always stays."""
+        request = self.asked(names, "[0.1]", [0])
+        found = apart(self.model, untrainable, request.to_json(), range(_SCREEN_SEEDS))
+        if reason := found.pop(OWN, ""):
+            self.say(f"{OWN} stays in the race, though no learning rate will train it: {reason}.")
+        for name, reason in found.items():
+            self.tell(f"{name} is left out: {reason}")
+        return found
+
+    def affordable(self, n_candidates: int, rates: str) -> str:
+        """Leave out learning rates that there is no time for."""
+        values, there_is = rates.strip("[]").split(","), self.end - time.monotonic()
 
         def takes() -> float:
             return n_candidates * (2 * _full_trainings(len(values)) + ROUNDS[0]) * self.seconds_each

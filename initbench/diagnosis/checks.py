@@ -12,6 +12,7 @@ CHECKS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
     signal.overflow,
     output.constant,
     output.loss,
+    signal.stream,
     signal.drift,
     signal.alone,
     units.dead,

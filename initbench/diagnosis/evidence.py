@@ -19,7 +19,7 @@ from initbench.initializers.fans import fans
 from initbench.initializers.parameters import Parameter
 from initbench.models.roles import parameters
 from initbench.probing import measures
-from initbench.probing.calls import called, untouched
+from initbench.probing.calls import called, tensors, untouched
 from initbench.probing.module import Seen, Step, observe
 
 # After so many steps whatever waits for a layer of zeros to be filled has got a gradient.
@@ -39,6 +39,8 @@ class Evidence:
             zeros no gradient comes back.
         unmoved: trained parameters whose gradient is exactly zero in the first steps.
         n_inputs: how many samples the batch has.
+        streams: of every list of blocks, by its name, the names of those that are called, each with the size of what
+            it hands on.
     """
 
     module: nn.Module
@@ -48,6 +50,7 @@ class Evidence:
     filled: Seen
     unmoved: frozenset[str]
     n_inputs: int
+    streams: dict[str, dict[str, float]]
 
     @cached_property
     def output(self) -> Tensor:
@@ -106,7 +109,7 @@ def gather(module: nn.Module, batch: Any, objective: Objective, step: Step) -> E
     if unmoved:
         unmoved &= _unmoved(module, batch, objective.value)
     n_inputs = len(first(seen.output)) if first(seen.output).dim() else 1
-    return Evidence(module, objective, of, seen, filled, frozenset(unmoved), n_inputs)
+    return Evidence(module, objective, of, seen, filled, frozenset(unmoved), n_inputs, _streams(module, batch))
 
 
 def rms(tensor: Tensor) -> float:
@@ -123,6 +126,33 @@ def true_fans(parameter: Parameter) -> tuple[int, int]:
 def scale(parameter: Parameter) -> float:
     """A weight's ``std · √fan_in``: what a layer does to the size of its input."""
     return rms(parameter.tensor) * math.sqrt(true_fans(parameter)[0])
+
+
+def _streams(module: nn.Module, batch: Any) -> dict[str, dict[str, float]]:
+    """What the blocks of each list hand on; blocks are made of several parts, and have numbers for names."""
+    found: dict[str, dict[str, float]] = {}
+
+    def hook(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def keep(part: nn.Module, given: Any, output: Any) -> None:
+            out = next((one for one in tensors(output) if one.is_floating_point()), None)
+            if out is not None:
+                found.setdefault(path.rpartition(".")[0], {}).setdefault(path, rms(out))
+
+        return keep
+
+    handles = [
+        part.register_forward_hook(hook(path))
+        for path, part in module.named_modules()
+        if path.rpartition(".")[2].isdigit() and len([*part.children()]) > 1
+    ]
+    try:
+        if handles:
+            with untouched(module), torch.no_grad():
+                called(module, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
 
 
 def _head(seen: Seen) -> int:

@@ -8,6 +8,7 @@ import torch
 from initbench.diagnosis import objectives
 from initbench.diagnosis.evidence import Evidence, rms, scale, true_fans
 from initbench.diagnosis.findings import Finding, number, spelled
+from initbench.diagnosis.signal import stream
 from initbench.initializers.parameters import Parameter
 
 # Nats over equal probabilities: logits of variance 2, which is what he draws, lose about 1.
@@ -201,6 +202,9 @@ def _head(evidence: Evidence, severity: str, what: str, weight: Parameter) -> Fi
 
 def _before(evidence: Evidence, severity: str, what: str, given: float) -> Finding:
     """What comes into the head is large: the first layer that puts out more than it got, and is not normed."""
+    if of_blocks := next((one for one in stream(evidence) if one.check == "stream_grows"), None):
+        size = f"what comes into the last layer has size {number(given)}, not 1; {of_blocks.what}"
+        return Finding("hidden_scale", severity, of_blocks.where, what, size, of_blocks.lines)
     layers = evidence.seen.layers
     worst, most = evidence.head, 0.0
     for row in range(evidence.head):

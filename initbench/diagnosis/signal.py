@@ -15,6 +15,8 @@ _DRIFT, _GREAT_DRIFT = 1e2, 1e3
 _NORMED_DRIFT = 1e4
 # A layer by itself, beside its neighbours.
 _ALONE = 8.0
+# A stream from the first to the last block; sums of equal parts grow by the root of their number.
+_STREAM = 30.0
 # Fewer layers show no trend.
 _LEAST = 4
 # The weights of a layer are what its activation asks for if they are so within this factor.
@@ -77,6 +79,32 @@ def drift(evidence: Evidence) -> Iterator[Finding]:
             _lines(evidence, rows),
         )
         return
+
+
+def stream(evidence: Evidence) -> Iterator[Finding]:
+    """Blocks that hand on ever more, or ever less: the residual stream, which no single layer shows."""
+    for name, sizes in evidence.streams.items():
+        values = [*sizes.values()]
+        if len(values) < _LEAST or not all(math.isfinite(value) and value > 0 for value in values):
+            continue
+        by_block = _trend(values)
+        total = by_block ** (len(values) - 1)
+        grows = total > 1
+        extent = total if grows else 1 / total
+        if extent < _STREAM:
+            continue
+        (first, begin), (last, end) = list(sizes.items())[0], list(sizes.items())[-1]
+        yield Finding(
+            f"stream_{'grows' if grows else 'shrinks'}",
+            "doubtful",
+            name,
+            f"what the blocks of {name or 'the module'} hand on {'grows' if grows else 'shrinks'} "
+            f"{number(by_block if grows else 1 / by_block)} times a block, from {number(begin)} behind {first} to "
+            f"{number(end)} behind {last}",
+            "each block multiplies what it gets: a branch that is added as large as its input does so, and one that "
+            "ends in zeros, or is divided by the root of the number of blocks, does not",
+            _emptied(evidence, name),
+        )
 
 
 def alone(evidence: Evidence) -> Iterator[Finding]:
@@ -150,8 +178,7 @@ def _lines(evidence: Evidence, rows: Sequence[int]) -> tuple[str, ...]:
     off = {row: ratio for row in rows if (ratio := _ratio(evidence, row)) is not None}
     unfit = {row: ratio for row, ratio in off.items() if not 1 / _FITS < ratio < _FITS}
     if off and len(unfit) * 2 < len(off) and (blocks := _blocks(evidence)):
-        of, last = blocks
-        return (f"for block in {spelled(of)}:", f"    torch.nn.init.zeros_(block{spelled(last)[5:]})")
+        return _emptied(evidence, blocks[0])
     lines, done = [], set[str]()
     for row in unfit:
         weight = evidence.weight(row)
@@ -161,6 +188,14 @@ def _lines(evidence: Evidence, rows: Sequence[int]) -> tuple[str, ...]:
             std = _wanted(evidence, row) / math.sqrt(true_fans(weight)[0])
             lines.append(f"torch.nn.init.normal_({spelled(weight.name)}, std={number(std)})")
     return compressed(lines)
+
+
+def _emptied(evidence: Evidence, name: str) -> tuple[str, ...]:
+    """The lines that empty the end of each block of a list."""
+    blocks = _blocks(evidence)
+    if blocks is None or blocks[0] != name:
+        return ()
+    return (f"for block in {spelled(name)}:", f"    torch.nn.init.zeros_(block{spelled(blocks[1])[5:]})")
 
 
 def _ratio(evidence: Evidence, row: int) -> float | None:

@@ -32,9 +32,7 @@ def never_written(names: list[str], module: nn.Module) -> Iterator[Finding]:
     """A finding for each parameter that :func:`unwritten` names."""
     shapes: dict[str, torch.Tensor] = dict((*module.named_parameters(), *module.named_buffers()))
     for name in names:
-        own = spelled(name)
-        vector = name not in shapes or shapes[name].dim() < 2
-        line = f"torch.nn.init.zeros_({own})" if vector else f"torch.nn.init.xavier_uniform_({own})"
+        law = "xavier_uniform_" if name in shapes and shapes[name].dim() > 1 else "zeros_" if _adds(name) else "ones_"
         yield Finding(
             "never_written",
             "wrong",
@@ -42,8 +40,13 @@ def never_written(names: list[str], module: nn.Module) -> Iterator[Finding]:
             f"{name} is what memory held: nothing writes it between its making and the first step",
             "torch.empty and torch.Tensor(size) reserve memory and leave in it what was there: small numbers today, "
             "NaN or 1e30 tomorrow",
-            (line,),
+            (f"torch.nn.init.{law}({spelled(name)})",),
         )
+
+
+def _adds(name: str) -> bool:
+    """Whether a vector of this name is added, as a bias is; others multiply, as a norm's scale does."""
+    return any(word in name.rpartition(".")[2] for word in ("bias", "beta", "shift", "offset", "mean"))
 
 
 def called_as(build: Callable[..., object]) -> str:
@@ -75,11 +78,11 @@ def written(module: nn.Module, names: list[str]) -> Iterator[None]:
     kept = {name: one for name, one in (*module.named_parameters(), *module.named_buffers()) if name in names}
     values = {name: one.detach().clone() for name, one in kept.items()}
     with torch.no_grad():
-        for one in kept.values():
+        for name, one in kept.items():
             if one.dim() > 1:
                 torch.nn.init.xavier_uniform_(one, generator=torch.Generator(one.device).manual_seed(0))
             else:
-                one.zero_()
+                one.fill_(0.0 if _adds(name) else 1.0)
     try:
         yield
     finally:

@@ -113,6 +113,9 @@ def output_of(result: Any) -> Any:
     return getattr(result, "logits", result)
 
 
+# Enough to tell most functions that make another network each time, before anything is trained.
+_SOME_SEEDS = (0, 1, 2)
+
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": _mlp,
     "cnn": _cnn,
@@ -136,8 +139,29 @@ def build(architecture: Architecture, seed: int = 0) -> nn.Module:
 
 
 def template(architecture: Architecture, seed: int = 0) -> nn.Module:
-    """The module of :func:`build`, to be copied and not changed: ours is one for all seeds, as all of it is drawn."""
-    return _template(architecture, seed if architecture.model == "module" else 0)
+    """The module of :func:`build`, to be copied and not changed: ours is one for all seeds, as all of it is drawn.
+
+    Raises:
+        InputError: a user's function makes another network for this seed than for the first.
+    """
+    if architecture.model != "module" or not seed:
+        return _template(architecture, 0)
+    made, first = _template(architecture, seed), _shapes(_template(architecture, 0))
+    if (found := _shapes(made)) != first:
+        name = next(name for name in (*first, *found) if first.get(name) != found.get(name))
+        raise InputError(
+            f"{where(architecture)} makes another network for each seed: {name} has shape "
+            f"{_as_text(first.get(name))} or {_as_text(found.get(name))}; let nothing but the weights be random"
+        )
+    return made
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(one.shape) for name, one in (*module.named_parameters(), *module.named_buffers())}
+
+
+def _as_text(shape: tuple[int, ...] | None) -> str:
+    return "none" if shape is None else "x".join(map(str, shape)) or "one number"
 
 
 @lru_cache(maxsize=16)
@@ -153,7 +177,8 @@ def check(architecture: Architecture, batch: int) -> None:
     """
     name = where(architecture)
     # A user's file has now been run, and is not again.
-    template(architecture)
+    for seed in _SOME_SEEDS:
+        template(architecture, seed)
     module = build(architecture)
     other = [name for name, p in module.named_parameters() if p.dtype != torch.float32]
     if other:

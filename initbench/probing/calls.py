@@ -2,13 +2,14 @@
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 from initbench.errors import InputError
 
@@ -28,10 +29,44 @@ def random_direction(output: Any) -> Tensor:
 
 
 def called(module: nn.Module, batch: Any) -> Any:
-    """The module's output for a tensor, a tuple or list of arguments, or a mapping of keywords."""
-    if isinstance(batch, Mapping):
-        return module(**batch)
-    return module(*batch) if isinstance(batch, tuple | list) else module(batch)
+    """The module's output for a tensor, a tuple or list of arguments, or a mapping of keywords.
+
+    What it would compute again in the pass back, by ``torch.utils.checkpoint``, is kept: that changes no number.
+    """
+    with _without_checkpoints():
+        if isinstance(batch, Mapping):
+            return module(**batch)
+        return module(*batch) if isinstance(batch, tuple | list) else module(batch)
+
+
+class _Kept:
+    """In place of torch's function that forgets what it computed."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        """What the function gives."""
+        return function(*args)
+
+
+def _kept(*args: Any, **keywords: Any) -> Iterator[None]:
+    """In place of torch's generator around a function whose tensors are forgotten."""
+    yield
+
+
+@contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    """While it lasts, ``torch.utils.checkpoint`` calls what it is given; users have that function by its name."""
+    # Releases of torch differ in the last two.
+    generator = "_checkpoint_without_reentrant_generator"
+    instead = {"CheckpointFunction": _Kept, generator: _kept, f"{generator}_impl": _kept}
+    before = {name: getattr(checkpoint, name) for name in instead if hasattr(checkpoint, name)}
+    for name in before:
+        setattr(checkpoint, name, instead[name])
+    try:
+        yield
+    finally:
+        for name, own in before.items():
+            setattr(checkpoint, name, own)
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

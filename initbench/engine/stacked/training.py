@@ -82,6 +82,28 @@ def on_device(device: torch.device, splits: tuple[Samples, ...]) -> Data:
     )
 
 
+def gradient(stack: Stack, task: Task, x: Tensor, y: Tensor, log: Tensor) -> Tensor:
+    """The gradient of each network's mean loss with respect to what it puts out, of that shape.
+
+    Args:
+        stack: the networks.
+        task: what they learn.
+        x: ``[trial, batch, …]``.
+        y: ``[trial, batch]``.
+        log: ``[2, trial]``, filled with the summed loss and the number of correct samples, 0 where the task has none.
+            Where something is predicted after every character, a sample's loss is the mean of these, and it is correct
+            if the last one is.
+    """
+    outputs = stack.forward(x, training=True)
+    if outputs.dim() < 4:
+        return task.gradient(outputs, y, log)
+    shape, right = outputs.shape, last_right(outputs, y)
+    of_each = task.gradient(*after_each(outputs, x, y), log)
+    log[0].div_(shape[2])
+    log[1].copy_(right)
+    return of_each.view(shape)
+
+
 def after_each(outputs: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Predictions of what comes after every character as so many samples more, with what did come.
 
@@ -196,24 +218,13 @@ class Training:
             data: all samples.
             rows: ``[order, batch]``, the samples of this step.
             lr: ``[trial, 1, 1]``, this step's learning rates.
-            log: ``[2, trial]``, filled with the summed loss before the step and the number of correct samples, 0 where
-                the task has none. Where something is predicted after every character, a sample's loss is their mean,
-                and it is correct if the last one is.
+            log: ``[2, trial]``, filled as by :func:`gradient`.
         """
         x, y = _each(data.gather(rows, self.split_of), self.order_of)
         step = self.epoch * len(self.log) + self.at
         # What a network draws in its forward pass it may draw again in the other.
         with own_generators(self.draws(step)) if self.draws else nullcontext():
-            outputs = self.stack.forward(x, training=True)
-            shape = outputs.shape
-            if len(shape) == 4:
-                right = last_right(outputs, y)
-                outputs, y = after_each(outputs, x, y)
-            grad = self.task.gradient(outputs, y, log)
-            if len(shape) == 4:
-                log[0].div_(shape[2])
-                log[1].copy_(right)
-                grad = grad.view(shape)
+            grad = gradient(self.stack, self.task, x, y, log)
             self.optimizer.begin_step()
             for name, param, add_gradient in self.stack.backward(grad):
                 self.optimizer.update(name, param, add_gradient, lr)
