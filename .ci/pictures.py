@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 import initbench
 from initbench.activations import ACTIVATIONS
@@ -69,6 +69,7 @@ def picture(name: str) -> bytes:
         if all((size > 0).all() for size in sizes.values()):
             depth.set_yscale("log")
             depth.yaxis.set_minor_locator(NullLocator())
+            depth.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             low, high = depth.get_ylim()
             depth.set_ylim(min(low, 0.1), max(high, 10))
         depth.set(xlabel="layer", ylabel="rms of its output")
