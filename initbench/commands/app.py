@@ -81,7 +81,7 @@ def _meant(error: TyperException, typed: Sequence[str]) -> str:
     name, context = getattr(error, "option_name", ""), getattr(error, "ctx", None)
     if not name or context is None or not error.format_message().startswith("No such option"):
         return ""
-    from initbench.commands.habits import option
+    from initbench.commands.mistyped import option
 
     known = [spelling for parameter in context.command.params for spelling in parameter.opts]
     meant = option(name, typed, known)

@@ -60,7 +60,7 @@ class Commands(TyperGroup):
                 typer.echo(self.get_help(ctx))
                 raise typer.Exit
         if args[0] not in self.commands and not args[0].startswith("-"):
-            from initbench.commands.habits import command
+            from initbench.commands.mistyped import command
 
             raise unknown("command", args[0], self.commands, command(args[0], args))
         return super().resolve_command(ctx, args)
