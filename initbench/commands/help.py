@@ -16,6 +16,7 @@ SECTIONS = {
     "A model of your own": ("diagnose", "race"),
     "Look closer": ("probe", "claims", "verify"),
     "Keep in order": ("status", "doctor", "pack", "unpack"),
+    "Send": ("submit",),
 }
 _EXAMPLES = (
     ("initbench reproduce", "the articles' ten techniques, ten runs each"),
