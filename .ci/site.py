@@ -5,6 +5,7 @@ Links are those of the repository. Published results and their figures are among
 
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from initbench.initializers.names import VIEWS
 from initbench.render.blocks import Block, Heading, Table
 from initbench.render.markdown import to_markdown
 from initbench.settings.catalogue import Catalogue
+
+sys.path.insert(0, str(Path(__file__).parent))
+import pictures  # noqa: E402
 
 TOP = Path(__file__).parents[1]
 # Pages that are not in docs/, by their place in the repository, which is their place on the site.
@@ -55,8 +59,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     catalogue = Catalogue()
     added = {f"reference/{group}.md": _group(group, title, catalogue) for group, title in _TITLES.items()}
     added["reference/commands.md"] = _commands()
-    for name in [*catalogue.options("init"), *VIEWS]:
-        added[f"reference/initializers/{_file(name)}"] = _initializer(name, catalogue)
+    names = [*catalogue.options("init"), *VIEWS]
+    drawn, trained = pictures.pictures(names), pictures.trained()
+    for name in names:
+        page = _initializer(name, catalogue)
+        if name in drawn:
+            picture = f"{_file(name)[:-3]}.svg"
+            page += f"\n\n![What {name} draws]({picture})\n\n{pictures.CAPTION}"
+            files.append(File.generated(config, f"reference/initializers/{picture}", content=drawn[name]))
+        if name in trained:
+            page += f"\n\n## Where it trained\n\n{trained[name]}\n"
+        added[f"reference/initializers/{_file(name)}"] = page
     for page in PAGES:
         added[page] = (TOP / page).read_text(encoding="utf-8")
     published = sorted((TOP / "results" / "published").glob("*.md"))

@@ -99,3 +99,33 @@ def test_the_package_says_that_it_is_typed() -> None:
     from importlib.resources import files
 
     assert (files("initbench") / "py.typed").is_file()
+
+
+def test_the_recipe_for_conda_needs_what_the_package_needs() -> None:
+    import tomllib
+
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    recipe = read("conda/meta.yaml")
+    assert f'version = "{initbench.__version__}"' in recipe
+    needed = recipe.split("  run:\n")[1].split("\n\n")[0]
+    names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    split = [re.match(r"([\w-]+)(.*)", one).groups() for one in project["dependencies"]]  # type: ignore[union-attr]
+    wanted = [f"python {project['requires-python']}", *(f"{names.get(name, name)} {what}" for name, what in split)]
+    written = [line.strip().removeprefix("- ").replace("<3.14,>=3.11", ">=3.11,<3.14") for line in needed.splitlines()]
+    assert written == wanted
+
+
+def test_the_paper_cites_what_is_in_its_bibliography_and_tells_figures_of_the_pages() -> None:
+    paper = " ".join(read("paper.md").split())
+    assert set(re.findall(r"@([a-z]+\d{4})", paper)) == set(
+        re.findall(r"^@\w+\{(\w+),", read("paper.bib"), re.MULTILINE)
+    )
+    ledger = " ".join(read("results/published/ledger.md").split())
+    assert "52 claims: 19 supported, 7 refuted, 24 mixed and 2 inconclusive" in ledger
+    assert "19 are supported, 7 refuted, 24 hold in some settings and not in others, and 2 are undecided" in paper
+    for figure, page in (("1,928 tests", "results/published/ledger.md"), ("2.4 to 9.7 times", "benchmarks/README.md")):
+        assert figure in paper
+        assert figure in " ".join(read(page).split())
+    told = "uniform, random, gaussian, xavier and orthogonal share the first place, between 97.91 and 97.96 %"
+    assert told in paper
+    assert told in " ".join(read("README.md").split())

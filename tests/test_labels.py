@@ -143,7 +143,7 @@ def test_one_file_by_two_paths_is_one_row_per_run(initbench: Initbench, tmp_path
 
 def test_a_trial_in_two_ways_is_one_run_of_a_technique_and_one_trial_in_every_count(initbench: Initbench) -> None:
     words = ("init=he", "bias=null,zeros", "depth=1,2", *SMALL)
-    planned = initbench("run", *words, "--dry-run").out.splitlines()[-1]
+    planned = initbench("run", *words, "--dry-run").out.splitlines()[-2]
     assert planned == "4 cells, 6 trials: 0 done, 6 to do"
     initbench("run", *words)
     assert heads(initbench("report", "depth=2")) == ["he", "he", "bias=zeros"]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from test_widths import check
 
+import initbench
 from initbench.analysis.articles import D4
-from initbench.analysis.trials import select, to_trials
+from initbench.analysis.trials import finals, select, to_table, to_trials
 from initbench.api.claims import ask
 from initbench.claims import document as claims_document
 from initbench.claims.ledger import read
@@ -211,3 +212,13 @@ def test_the_table_of_halving_is_the_published_records() -> None:
         about = search.cells.iloc[search.columns.numbers["cell"]]
         spent = about["epochs"].groupby(about["protocol"].str.contains("halving")).sum()
         assert f"{spent[True]:,} of {spent[False]:,}" in text
+
+
+@pytest.mark.full
+def test_all_that_is_published_is_one_frame() -> None:
+    """Trials among it were asked for in several ways; what differs in that alone is one row."""
+    found = initbench.load(PUBLISHED)
+    frame = found.frame()
+    assert len(frame) == len(to_table(finals(found.trials))) > 10_000
+    assert frame["technique"].notna().all()
+    assert (frame["technique"].astype(str) == "he").sum() > 500

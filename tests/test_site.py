@@ -33,6 +33,12 @@ def test_every_initializer_has_its_page_with_formula_and_source(site: Path) -> N
         page = (site / "reference" / "initializers" / f"{name.replace('@', '-in-')}.html").read_text(encoding="utf-8")
         assert "<td>law</td>" in page
         assert "<td>source</td>" in page
+        picture = re.findall(r'<img alt="What [^"]+" src="([^"]+)"', page)
+        assert len(picture) == 1
+        assert (site / "reference" / "initializers" / picture[0]).read_bytes().count(b"<path") > 10
+    he = (site / "reference" / "initializers" / "he.html").read_text(encoding="utf-8")
+    # As results/published/catalogue.md has it.
+    assert re.search(r"Where it trained.*<td[^>]*>2</td>\s*<td[^>]*>5</td>\s*<td[^>]*>97.67</td>", he, re.DOTALL)
 
 
 @pytest.mark.full

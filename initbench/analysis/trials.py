@@ -237,10 +237,14 @@ def _text(value: Any) -> str:
     return named(value) if isinstance(value, Mapping) else plain(value)
 
 
+def rows_of_table(trials: Trials) -> NDArray[np.bool_]:
+    """Which trials :func:`to_table` has: what differs from another in its labels alone would be the same row again."""
+    return first_of(trials.columns, pd.factorize(trials.cells["whole"])[0]) if len(trials) else np.ones(0, dtype=bool)
+
+
 def to_table(trials: Trials) -> pd.DataFrame:
     """One row per trial: its settings, counts, scores and key; accuracies are fractions."""
-    # Labels are no part of it: what differs in these alone would be the same row again.
-    trials = trials.take(first_of(trials.columns, pd.factorize(trials.cells["whole"])[0])) if len(trials) else trials
+    trials = trials.take(rows_of_table(trials))
     frame, columns = trials.frame(), trials.columns
     cell = frame["cell"].to_numpy()
     settings = trials.cells.drop(

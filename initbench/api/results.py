@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from initbench.analysis.compare import Comparison, baseline_of, compare
 from initbench.analysis.contrasts import against, all_pairs, to_frame
-from initbench.analysis.trials import Trials, finals, select, to_table
+from initbench.analysis.trials import Trials, finals, rows_of_table, select, to_table
 from initbench.errors import InputError, unknown
 from initbench.render.text import counted
 
@@ -90,12 +90,12 @@ class Results:
             search: also the trials in which a protocol looked for its learning rates, whose ``stage`` is ``search``.
         """
         trials = self.trials if search else finals(self.trials)
-        table = to_table(trials)
-        if len(trials):
+        comparison = compare(trials) if len(trials) else None
+        table = to_table(comparison.trials if comparison else trials)
+        if comparison:
             import pandas as pd
 
-            comparison = compare(trials)
-            codes = comparison.frame["technique"].to_numpy()
+            codes = comparison.frame["technique"].to_numpy()[rows_of_table(comparison.trials)]
             table.insert(0, "technique", pd.Categorical.from_codes(codes, comparison.techniques))
         return table
 

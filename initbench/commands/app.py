@@ -21,6 +21,7 @@ from initbench.commands.report import report
 from initbench.commands.run import reproduce, run
 from initbench.commands.status import status
 from initbench.commands.stopping import stopped_line
+from initbench.commands.submit import submit
 from initbench.commands.verify import verify
 from initbench.errors import InitbenchError, InputError, Stopped, StorageError
 from initbench.printable import printable
@@ -66,6 +67,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     status: "status results",
     pack: "pack results/run",
     unpack: "unpack results/run",
+    submit: "submit mine.py dataset=mnist depth=2,10 --out submission",
     list_: "list initializers",
 }
 for _function, _example in _EXAMPLES.items():
@@ -81,7 +83,7 @@ def _meant(error: TyperException, typed: Sequence[str]) -> str:
     name, context = getattr(error, "option_name", ""), getattr(error, "ctx", None)
     if not name or context is None or not error.format_message().startswith("No such option"):
         return ""
-    from initbench.commands.habits import option
+    from initbench.commands.mistyped import option
 
     known = [spelling for parameter in context.command.params for spelling in parameter.opts]
     meant = option(name, typed, known)

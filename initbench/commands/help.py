@@ -16,6 +16,7 @@ SECTIONS = {
     "A model of your own": ("diagnose", "race"),
     "Look closer": ("probe", "claims", "verify"),
     "Keep in order": ("status", "doctor", "pack", "unpack"),
+    "Send": ("submit",),
 }
 _EXAMPLES = (
     ("initbench reproduce", "the articles' ten techniques, ten runs each"),
@@ -60,7 +61,7 @@ class Commands(TyperGroup):
                 typer.echo(self.get_help(ctx))
                 raise typer.Exit
         if args[0] not in self.commands and not args[0].startswith("-"):
-            from initbench.commands.habits import command
+            from initbench.commands.mistyped import command
 
             raise unknown("command", args[0], self.commands, command(args[0], args))
         return super().resolve_command(ctx, args)

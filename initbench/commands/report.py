@@ -100,7 +100,7 @@ def report(
         try:
             check(folder)
         except InputError as error:
-            from initbench.commands.habits import filter_meant
+            from initbench.commands.mistyped import filter_meant
 
             meant = filter_meant(str(folder)) if folder in folders else ""
             if meant:

@@ -29,10 +29,12 @@ class Standing:
         fresh = [one for key, one in records.items() if key in self._names and key not in self._ended]
         self._ended |= {one.key for one in fresh}
         self._failed += sum(one.outcome != "ok" for one in fresh)
-        finished = [one for one in fresh if one.outcome == "ok"]
+        finished, best = [one for one in fresh if one.outcome == "ok"], dict(self._best)
         for key, score in columns.done(columns.from_records(finished)).items() if finished else ():
             name = self._names[key]
-            self._best[name] = max(score, self._best.get(name, score))
+            best[name] = max(score, best.get(name, score))
+        # Another thread may be reading what was there before.
+        self._best = best
 
     def text(self) -> str:
         """In a line: ``12 of 40 trials, 1 failed; best so far: he 97.22, xavier 95.10 (validation accuracy, %)``."""

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from initbench.analysis.compare import compare
-from initbench.analysis.trials import Trials, finals, to_table
+from initbench.analysis.trials import Trials, finals, rows_of_table, to_table
 from initbench.records import Loaded
 from initbench.records.schema import Curves, TrialRecord
 
@@ -69,7 +69,8 @@ def runs(trials: Trials, loaded: Loaded) -> Iterator[Run]:
     table, several = to_table(comparison.trials), len(comparison.settings) > 1
     measured = list(table.columns)[list(table.columns).index("outcome") :]
     seen = Counter[str]()
-    places = zip(comparison.frame["setting"], comparison.frame["technique"], strict=True)
+    kept = comparison.frame[rows_of_table(comparison.trials)]
+    places = zip(kept["setting"], kept["technique"], strict=True)
     for row, (setting, technique) in zip(table.to_dict("records"), places, strict=True):
         record, key = loaded.records[row["key"]], str(row["key"])
         seen[key] += 1
