@@ -63,6 +63,32 @@ def test_what_a_module_does_is_the_outcome_of_its_trial_in_each_process() -> Non
     assert {key: record for key, record in found.items() if record["outcome"] != "failed"}.items() <= whole.items()
 
 
+DRAWS = """
+from torch import nn
+def net(sample_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, n_classes))
+"""
+
+
+@pytest.mark.full
+def test_networks_that_take_turns_have_a_process_for_each_processor_unless_users_choose(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initbench.experiment.executors.local.processors", lambda: 2)
+    monkeypatch.setattr("initbench.experiment.executors.local._STEPS", 100)
+    Path("draws.py").write_text(DRAWS)
+    asked = ("init=he", "model=module", "model.path=draws.py:net", "dataset=digits", "batch_size=64", "epochs=2")
+    api.run(*asked, seeds=4, results="one", executor={"name": "local", "processes": 1})
+    assert "processes" not in capfd.readouterr().err
+    api.run(*asked, seeds=4, results="two")
+    assert "2 processes, as these networks take turns in one" in capfd.readouterr().err
+    assert table("one") == table("two")
+    assert len(list(Path("two/run/records").iterdir())) == 2
+    # To start another process would take longer than to train these.
+    api.run(*asked, seeds=2, results="few")
+    assert "processes" not in capfd.readouterr().err
+
+
 @pytest.mark.full
 def test_who_is_stopped_stops_all_its_processes(tmp_path: Path) -> None:
     hostile.write(hostile.STUCK)

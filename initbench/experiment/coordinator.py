@@ -96,6 +96,7 @@ class Coordinator:
         todo: the trials; their numbers are their places in it.
         device: where they are trained; known once they are checked.
         refused: those that cannot be trained, by their numbers, and why; known once they are checked.
+        turns: whether there are networks that take turns in a worker; known once they are divided.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Coordinator:
         self.todo = todo
         self.device = ""
         self.refused: dict[int, Failure] = {}
+        self.turns = False
         self._tell, self._limit = tell, request.timeout
         cells = {cell: number for number, cell in enumerate(dict.fromkeys(trial.cell for trial in todo))}
         self._cells = [cells[trial.cell] for trial in todo]
@@ -198,6 +200,7 @@ class Coordinator:
         trained = [number for number in range(len(self.todo)) if number not in self.refused]
         answer = self._asked(Divide(trained, workers, how))
         assert isinstance(answer, Divided)
+        self.turns = answer.turns
         made = [Chunk(tuple(trials), steps) for trials, steps in zip(answer.chunks, answer.steps, strict=True)]
         return made, answer.how
 
@@ -231,6 +234,14 @@ class Coordinator:
                 parts += [part[half:], part[:half]]
             else:
                 self.fail(part, ended.reason)
+
+    def limit(self, threads: int) -> None:
+        """From now on workers have so many threads each."""
+        self._part = {THREADS: str(threads).encode()}
+        with self._changing:
+            before, self._free = self._free, []
+        for worker in before:
+            self._workers.give_back(worker)
 
     def fail(self, trials: Iterable[int], reason: str) -> None:
         """Record that some trials could not be trained.

@@ -96,11 +96,15 @@ class Checked(msgspec.Struct, tag=True, frozen=True):
 
 
 class Divided(msgspec.Struct, tag=True, frozen=True):
-    """The chunks: the trials of each, and the optimizer steps that it takes; and how they are trained, in lines."""
+    """The chunks: the trials of each, and the optimizer steps that it takes; and how they are trained, in lines.
+
+    ``turns`` says whether there are networks that take turns in a process: while one trains, another waits.
+    """
 
     chunks: list[list[int]]
     steps: list[int]
     how: list[str]
+    turns: bool
 
 
 class Progress(msgspec.Struct, tag=True, frozen=True):

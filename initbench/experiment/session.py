@@ -142,6 +142,7 @@ def _divided(session: _Session, trials: Sequence[Trial], command: Divide) -> Div
         [[numbers[trial.key] for trial in chunk] for chunk in made],
         [chunks.n_steps(chunk) for chunk in made],
         train.how(made, session.device, session.request.blas) if command.how else [],
+        session.device.type == "cpu" and any(modules.draws(architecture_of(chunk[0].cell)) for chunk in made),
     )
 
 

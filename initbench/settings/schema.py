@@ -136,7 +136,16 @@ class Executor:
 EXECUTORS = {
     "local": Executor(
         "processes on this machine, each with its part of the processors",
-        (Parameter("processes", 1, int, least=1, help="that train side by side"),),
+        (
+            Parameter(
+                "processes",
+                None,
+                int,
+                least=1,
+                optional=True,
+                help="that train side by side; null: one, or one for each processor where networks would take turns",
+            ),
+        ),
     ),
     "slurm": Executor(
         "a job array of Slurm; submitted by submitit: pip install 'initbench[slurm]'",

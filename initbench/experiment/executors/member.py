@@ -19,7 +19,7 @@ from initbench.experiment.executors import Retry
 from initbench.experiment.progress import say
 from initbench.files import write
 from initbench.processors import THREADS
-from initbench.settings.request import LOCAL, Request
+from initbench.settings.request import HERE, Request
 from initbench.version import __version__
 
 # Of other versions of these a number may differ in its bits.
@@ -74,7 +74,7 @@ def work(file: Path, number: int, of: int) -> None:
     try:
         handed = msgspec.json.decode(file.read_bytes(), type=Handed)
         check(handed.versions)
-        request = replace(Request.from_json(bytes(handed.request)), executor=LOCAL)
+        request = replace(Request.from_json(bytes(handed.request)), executor=HERE)
         execute(request, say, verbose=True, quiet=True, retry=handed.retry, turn=(number, of))
     except InitbenchError as error:
         say(f"error: {error}")
