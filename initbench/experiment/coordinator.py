@@ -204,12 +204,13 @@ class Coordinator:
         made = [Chunk(tuple(trials), steps) for trials, steps in zip(answer.chunks, answer.steps, strict=True)]
         return made, answer.how
 
-    def train(self, chunk: Chunk, advance: Callable[[int], None]) -> None:
+    def train(self, chunk: Chunk, advance: Callable[[int], None], claim: str = "") -> None:
         """Train the trials of a chunk; afterwards each has a record.
 
         Args:
             chunk: one of :meth:`chunks`.
             advance: called with numbers of optimizer steps, less than 0 for those that are made again.
+            claim: the file that says who trains them, which the worker holds meanwhile.
 
         Raises:
             InputError, StorageError, MemoryError: for no trial's fault.
@@ -217,7 +218,7 @@ class Coordinator:
         parts, told, again = [chunk.trials], False, set[tuple[int, ...]]()
         while parts:
             part = parts.pop()
-            ended = self._trained(part, advance)
+            ended = self._trained(part, advance, claim)
             if ended is None:
                 continue
             if isinstance(ended, Died) and ended.from_outside and part not in again:
@@ -251,13 +252,13 @@ class Coordinator:
         """
         self._asked(Fail(list(trials), reason))
 
-    def _trained(self, part: Sequence[int], advance: Callable[[int], None]) -> "Failed | Died | None":
+    def _trained(self, part: Sequence[int], advance: Callable[[int], None], claim: str) -> "Failed | Died | None":
         """Train some trials together, once; why that ended early, if it did."""
         made = 0
         ended: Failed | Died | None = None
         try:
             with self._at_work() as worker:
-                worker.send(Train(list(part)))
+                worker.send(Train(list(part), claim))
                 while ended is None:
                     answer = worker.receive(self._limit)
                     if isinstance(answer, Progress):

@@ -42,9 +42,13 @@ class Divide(msgspec.Struct, tag=True, frozen=True):
 
 
 class Train(msgspec.Struct, tag=True, frozen=True):
-    """Train a chunk and publish its records; answered by :class:`Progress`, then :class:`Done` or :class:`Failed`."""
+    """Train a chunk and publish its records; answered by :class:`Progress`, then :class:`Done` or :class:`Failed`.
+
+    ``claim`` is the file that says who trains them.
+    """
 
     trials: list[int]
+    claim: str
 
 
 class Fail(msgspec.Struct, tag=True, frozen=True):

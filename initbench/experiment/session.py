@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -37,6 +38,7 @@ from initbench.experiment.messages import (
     Work,
 )
 from initbench.experiment.plan import Trial, trial_of
+from initbench.experiment.sharing import held
 from initbench.experiment.start import architecture_of
 from initbench.experiment.train import now
 from initbench.models import modules
@@ -66,7 +68,8 @@ def serve(commands: Iterable[Command], send: Send) -> None:
             if isinstance(command, Divide):
                 send(_divided(session, trials, command))
             elif isinstance(command, Train):
-                _train(session, trials, send)
+                with held(Path(command.claim)):
+                    _train(session, trials, send)
             else:
                 records = [failed(trial, command.reason) for trial in trials]
                 send(_published(session, trials, records, now()))

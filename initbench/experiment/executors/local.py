@@ -131,7 +131,7 @@ def _share(
                 counted.update(part)
             trials = tuple(of[key] for key in part)
             _log.info("%d trials to train", len(trials))
-            coordinator.train(Chunk(trials, sum(steps[trial] for trial in trials)), made)
+            coordinator.train(Chunk(trials, sum(steps[trial] for trial in trials)), made, str(sharing.claim.absolute()))
 
     def work_beside() -> None:
         with sweep.sharing.beside() as sharing:
