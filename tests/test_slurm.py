@@ -180,6 +180,38 @@ def test_another_installation_is_refused_before_it_trains(
     assert not Path("slurm/run/records").exists() or not stored("slurm")
 
 
+def test_another_kind_of_processor_is_told_before_it_trains_or_refused(
+    initbench: Initbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initbench.experiment.executors.member.processor", lambda: "A CPU")
+    answer = initbench("run", *SMALL[:1], *SMALL[2:], *ON_SLURM, "results=slurm")
+    assert answer.code == 0
+    assert "the last bits of numbers may differ: processor" in answer.err
+    assert "here and A CPU there" in answer.err
+    assert "and A CPU there" in initbench("status", "slurm").out
+    answer = initbench("run", *SMALL, *ON_SLURM, "executor.refuse=all", "results=other")
+    assert answer.code == 2
+    assert "and A CPU there" in answer.err.splitlines()[-1]
+
+
+def test_who_waits_in_a_full_queue_is_waiting(initbench: Initbench) -> None:
+    """All processors are somebody else's: nothing is trained, nothing is lost, and the same command collects."""
+    told = subprocess.run(
+        ["sbatch", "--parsable", "--cpus-per-task=4", "--wrap", "sleep 600"], capture_output=True, text=True, check=True
+    ).stdout
+    try:
+        assert initbench("run", *SMALL[:1], *SMALL[2:], *ON_SLURM, "results=slurm", "--detach").code == 0
+        until(lambda: "pending" in initbench("status", "slurm").out)
+        assert "0 done, 0 running, 8 waiting" in initbench("status", "slurm").out
+    finally:
+        subprocess.run(["scancel", told.strip()], check=True)
+    assert initbench("run", *SMALL[:1], *SMALL[2:], *ON_SLURM, "results=slurm").code == 0
+    # An array of more jobs than there may be.
+    answer = initbench("run", *SMALL, *ON_SLURM, "executor.workers=5000", "results=many")
+    assert answer.code == 2
+    assert "Slurm takes no such jobs" in answer.err.splitlines()[-1]
+
+
 def test_what_slurm_does_not_take_is_told_in_one_line(initbench: Initbench) -> None:
     answer = initbench("run", *SMALL, *ON_SLURM, "executor.partition=none", "results=slurm")
     assert answer.code == 2

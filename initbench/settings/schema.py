@@ -133,6 +133,13 @@ class Executor:
     parameters: tuple[Parameter, ...]
 
 
+_REFUSE = Parameter(
+    "refuse",
+    "versions",
+    str,
+    choices=("versions", "all", "nothing"),
+    help="of workers that are not as this command: those of other versions; of another processor too; none",
+)
 EXECUTORS = {
     "local": Executor(
         "processes on this machine, each with its part of the processors",
@@ -167,6 +174,7 @@ EXECUTORS = {
             ),
             Parameter("setup", None, str, optional=True, help="a shell line before a job's work: modules, variables"),
             Parameter("python", None, str, optional=True, help="what runs Python on a node; null: as here"),
+            _REFUSE,
         ),
     ),
     "ray": Executor(
@@ -176,6 +184,7 @@ EXECUTORS = {
             Parameter("workers", None, int, least=1, optional=True, help="at once; null: as many as have a place"),
             Parameter("cpus", 1, int, least=1, help="of a worker: a network is trained on each"),
             Parameter("gpus", 0.0, least=0, help="of a worker; a fraction where several share one"),
+            _REFUSE,
         ),
     ),
 }
