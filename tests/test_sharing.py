@@ -107,6 +107,13 @@ def test_it_waits_for_what_another_process_trains(
     assert told == [f"waiting for 8 trials that process 7 on {os.uname().nodename} trains"]
 
 
+def test_another_thread_does_not_train_what_the_first_has_seen_recorded(tmp_path: Path, one: Sharing) -> None:
+    publish(tmp_path, KEYS)
+    assert list(one.parts([KEYS])) == []
+    with one.beside() as two:
+        assert [key for part in two.parts([KEYS, MORE]) for key in part] == MORE
+
+
 def test_it_waits_in_silence_for_another_thread_of_its_process(tmp_path: Path, one: Sharing) -> None:
     part = next(one.parts([KEYS]))
     looks: list[int] = []

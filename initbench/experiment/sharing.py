@@ -67,7 +67,8 @@ class Sharing:
         self._path = self._folder / f"{uuid.uuid4().hex}.json"
         self._file: int | None = None
         self._made = False
-        self._seen = _files(results) if seen is None else set(seen)
+        self._known = frozenset(_files(results) if seen is None else seen)
+        self._seen = set(self._known)
 
     def __enter__(self) -> "Sharing":
         self._made = not self._results.exists()
@@ -95,8 +96,8 @@ class Sharing:
         return self._path
 
     def beside(self) -> "Sharing":
-        """Another part, of another thread of this process, which has seen the same records."""
-        return Sharing(self._results, self._seen)
+        """Another part, of another thread of this process, which knows the same records and has seen none since."""
+        return Sharing(self._results, self._known)
 
     def release(self) -> None:
         """Leave what is taken to others."""
