@@ -18,7 +18,7 @@ from initbench.errors import InputError
 from initbench.experiment import process
 from initbench.processors import processors
 from initbench.records import index
-from initbench.settings.schema import EXECUTORS
+from initbench.settings.executors import EXECUTORS, offered
 
 Initbench = Callable[..., Answer]
 
@@ -152,6 +152,32 @@ def test_an_executor_of_a_users_folder_is_made_of_another(initbench: Initbench, 
     shown = initbench("run", "--config-dir", tmp_path, "executor=gpu", "seeds=1", "--config").out
     assert "  name: slurm\n  workers: 8\n" in shown
     assert "  partition: long\n" in shown
+
+
+@pytest.mark.full
+def test_an_installed_package_offers_an_executor_by_an_entry_point(
+    initbench: Initbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "site" / "my_executor-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-executor\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[initbench.executors]\nmine = own_executor:train\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    offered.cache_clear()
+    try:
+        assert "Processes of one thread each." in initbench("list", "mine", "--config-dir", tmp_path).out
+        api.run(*SMALL, results="one", quiet=True)
+        answer = initbench("run", *SMALL, "executor=mine", "executor.processes=3", "results=two")
+        assert answer.code == 0, answer.err
+        assert table("one") == table("two")
+        (info / "entry_points.txt").write_text("[initbench.executors]\nbad = own_executor:gone\n")
+        offered.cache_clear()
+        answer = initbench("run", *SMALL, "executor=bad")
+        assert answer.code == 2
+        assert "executor 'bad' of package own_executor" in answer.err
+        assert "choose" in initbench("run", "executor=nine").err.lower()
+    finally:
+        offered.cache_clear()
 
 
 @pytest.mark.full
