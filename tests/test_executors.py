@@ -18,7 +18,7 @@ from initbench.errors import InputError
 from initbench.experiment import process
 from initbench.processors import processors
 from initbench.records import index
-from initbench.settings.schema import EXECUTORS
+from initbench.settings.executors import EXECUTORS, offered
 
 Initbench = Callable[..., Answer]
 
@@ -61,6 +61,32 @@ def test_what_a_module_does_is_the_outcome_of_its_trial_in_each_process() -> Non
     for seed, record in failed.items():
         assert record["error"].startswith(DEEDS[seed][1])
     assert {key: record for key, record in found.items() if record["outcome"] != "failed"}.items() <= whole.items()
+
+
+DRAWS = """
+from torch import nn
+def net(sample_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, n_classes))
+"""
+
+
+@pytest.mark.full
+def test_networks_that_take_turns_have_a_process_for_each_processor_unless_users_choose(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initbench.experiment.executors.local.processors", lambda: 2)
+    monkeypatch.setattr("initbench.experiment.executors.local._STEPS", 100)
+    Path("draws.py").write_text(DRAWS)
+    asked = ("init=he", "model=module", "model.path=draws.py:net", "dataset=digits", "batch_size=64", "epochs=2")
+    api.run(*asked, seeds=4, results="one", executor={"name": "local", "processes": 1})
+    assert "processes" not in capfd.readouterr().err
+    api.run(*asked, seeds=4, results="two")
+    assert "2 processes, as these networks take turns in one" in capfd.readouterr().err
+    assert table("one") == table("two")
+    assert len(list(Path("two/run/records").iterdir())) == 2
+    # To start another process would take longer than to train these.
+    api.run(*asked, seeds=2, results="few")
+    assert "processes" not in capfd.readouterr().err
 
 
 @pytest.mark.full
@@ -126,6 +152,32 @@ def test_an_executor_of_a_users_folder_is_made_of_another(initbench: Initbench, 
     shown = initbench("run", "--config-dir", tmp_path, "executor=gpu", "seeds=1", "--config").out
     assert "  name: slurm\n  workers: 8\n" in shown
     assert "  partition: long\n" in shown
+
+
+@pytest.mark.full
+def test_an_installed_package_offers_an_executor_by_an_entry_point(
+    initbench: Initbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "site" / "my_executor-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-executor\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[initbench.executors]\nmine = own_executor:train\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    offered.cache_clear()
+    try:
+        assert "Processes of one thread each." in initbench("list", "mine", "--config-dir", tmp_path).out
+        api.run(*SMALL, results="one", quiet=True)
+        answer = initbench("run", *SMALL, "executor=mine", "executor.processes=3", "results=two")
+        assert answer.code == 0, answer.err
+        assert table("one") == table("two")
+        (info / "entry_points.txt").write_text("[initbench.executors]\nbad = own_executor:gone\n")
+        offered.cache_clear()
+        answer = initbench("run", *SMALL, "executor=bad")
+        assert answer.code == 2
+        assert "executor 'bad' of package own_executor" in answer.err
+        assert "choose" in initbench("run", "executor=nine").err.lower()
+    finally:
+        offered.cache_clear()
 
 
 @pytest.mark.full

@@ -13,7 +13,7 @@ import pytest
 from handmade import make_record, recorded
 
 from initbench import records
-from initbench.experiment.sharing import Sharing
+from initbench.experiment.sharing import Sharing, held
 
 MADE = {record.key: record for record in recorded(make_record(seed=seed) for seed in range(100))}
 ALL = list(MADE)
@@ -105,6 +105,13 @@ def test_it_waits_for_what_another_process_trains(
     with Sharing(tmp_path) as two:
         assert list(two.parts([KEYS], tell)) == []
     assert told == [f"waiting for 8 trials that process 7 on {os.uname().nodename} trains"]
+
+
+def test_another_thread_does_not_train_what_the_first_has_seen_recorded(tmp_path: Path, one: Sharing) -> None:
+    publish(tmp_path, KEYS)
+    assert list(one.parts([KEYS])) == []
+    with one.beside() as two:
+        assert [key for part in two.parts([KEYS, MORE]) for key in part] == MORE
 
 
 def test_it_waits_in_silence_for_another_thread_of_its_process(tmp_path: Path, one: Sharing) -> None:
@@ -201,6 +208,38 @@ def test_a_process_that_is_stopped_while_it_chooses_stops_no_other(
     with Sharing(tmp_path) as sharing, open(tmp_path / ".taken" / "lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert list(sharing.parts([KEYS])) == [KEYS]
+
+
+@pytest.mark.full
+def test_who_cannot_be_alone_still_takes_nothing_that_another_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initbench.experiment.sharing._PATIENCE_SECONDS", 0.1)
+    (tmp_path / ".taken").mkdir()
+    with open(tmp_path / ".taken" / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with Sharing(tmp_path) as one, Sharing(tmp_path) as two:
+            first = next(one.parts([KEYS, MORE]))
+            second = next(two.parts([KEYS, MORE]))
+    assert first
+    assert second
+    assert not set(first) & set(second)
+
+
+@pytest.mark.full
+def test_what_is_trained_for_a_killed_process_stays_taken_until_that_is_done(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    try:
+        (claim,) = (tmp_path / ".taken").glob("*.json")
+        with Sharing(tmp_path) as sharing:
+            with held(claim):
+                end(process)
+                assert [taken.keys for taken in sharing.others()] == [frozenset(KEYS)]
+            assert sharing.others() == []
+            with held(claim):
+                pass
+    finally:
+        end(process)
 
 
 @pytest.mark.parametrize("call", ["flock", "open", "mkdir"])

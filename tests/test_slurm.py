@@ -152,6 +152,20 @@ def test_a_job_whose_time_is_up_is_queued_again_and_what_it_had_is_trained(initb
     assert table("local") == table("slurm")
 
 
+@pytest.mark.slow
+def test_a_job_over_its_time_limit_goes_on_until_all_is_trained(initbench: Initbench) -> None:
+    """Slurm's own limit, of which a minute is the least that can be asked for; nobody sends anything."""
+    longer = [*LONG[:-2], "epochs=900", "dataset=digits"]
+    # One that has more to do than two minutes have time for.
+    limits = ("executor.workers=1", "executor.minutes=2")
+    assert initbench("run", *longer, *ON_SLURM, *limits, "results=slurm", "--detach").code == 0
+    answer = initbench("run", *longer, *ON_SLURM, *limits, "results=slurm")
+    assert answer.code == 0, answer.err
+    shown = subprocess.run(["scontrol", "show", "job", job("slurm")], capture_output=True, text=True, check=True).stdout
+    assert int(shown.partition("Restarts=")[2].split()[0]) >= 1
+    assert in_table() == len(stored("slurm")) == 36
+
+
 def test_what_a_member_cannot_see_is_told_in_one_line(initbench: Initbench, tmp_path: Path) -> None:
     (tmp_path / "law.py").write_text("def mine(shape, rng):\n    return rng.random(shape)\n")
     line = (
@@ -178,6 +192,38 @@ def test_another_installation_is_refused_before_it_trains(
     assert answer.code == 2
     assert f"initbench {api.__version__} here and 0.0.1 there" in answer.err.splitlines()[-1]
     assert not Path("slurm/run/records").exists() or not stored("slurm")
+
+
+def test_another_kind_of_processor_is_told_before_it_trains_or_refused(
+    initbench: Initbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initbench.experiment.executors.member.processor", lambda: "A CPU")
+    answer = initbench("run", *SMALL[:1], *SMALL[2:], *ON_SLURM, "results=slurm")
+    assert answer.code == 0
+    assert "the last bits of numbers may differ: processor" in answer.err
+    assert "here and A CPU there" in answer.err
+    assert "and A CPU there" in initbench("status", "slurm").out
+    answer = initbench("run", *SMALL, *ON_SLURM, "executor.refuse=all", "results=other")
+    assert answer.code == 2
+    assert "and A CPU there" in answer.err.splitlines()[-1]
+
+
+def test_who_waits_in_a_full_queue_is_waiting(initbench: Initbench) -> None:
+    """All processors are somebody else's: nothing is trained, nothing is lost, and the same command collects."""
+    told = subprocess.run(
+        ["sbatch", "--parsable", "--cpus-per-task=4", "--wrap", "sleep 600"], capture_output=True, text=True, check=True
+    ).stdout
+    try:
+        assert initbench("run", *SMALL[:1], *SMALL[2:], *ON_SLURM, "results=slurm", "--detach").code == 0
+        until(lambda: "pending" in initbench("status", "slurm").out)
+        assert "0 done, 0 running, 8 waiting" in initbench("status", "slurm").out
+    finally:
+        subprocess.run(["scancel", told.strip()], check=True)
+    assert initbench("run", *SMALL[:1], *SMALL[2:], *ON_SLURM, "results=slurm").code == 0
+    # An array of more jobs than there may be.
+    answer = initbench("run", *SMALL, *ON_SLURM, "executor.workers=5000", "results=many")
+    assert answer.code == 2
+    assert "Slurm takes no such jobs" in answer.err.splitlines()[-1]
 
 
 def test_what_slurm_does_not_take_is_told_in_one_line(initbench: Initbench) -> None:

@@ -18,11 +18,12 @@ from initbench.render.blocks import Block, Paragraph, Table
 from initbench.settings.catalogue import Catalogue, defaults
 from initbench.settings.check import option
 from initbench.settings.compose import compose
+from initbench.settings.executors import executor
 from initbench.settings.options import option_files
 from initbench.settings.overrides import quoted
 from initbench.settings.request import request
 from initbench.settings.resolve import initializer
-from initbench.settings.schema import EXECUTORS, SETTINGS, kinds, parameters
+from initbench.settings.schema import SETTINGS, kinds, parameters
 from initbench.trial import Named
 from initbench.values import plain
 
@@ -214,7 +215,7 @@ def _optimizer(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
 
 def _executor(node: Node, catalogue: Catalogue) -> tuple[str, ...]:
     # One of the user's may be made of another.
-    about = EXECUTORS[node["name"]].about if "name" in node else f"made of {plain(node['defaults'][0])}"
+    about = executor(node["name"]).about if "name" in node else f"made of {plain(node['defaults'][0])}"
     return about, _params(node, "name", "defaults") or "–"
 
 

@@ -96,6 +96,7 @@ class Coordinator:
         todo: the trials; their numbers are their places in it.
         device: where they are trained; known once they are checked.
         refused: those that cannot be trained, by their numbers, and why; known once they are checked.
+        turns: whether there are networks that take turns in a worker; known once they are divided.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Coordinator:
         self.todo = todo
         self.device = ""
         self.refused: dict[int, Failure] = {}
+        self.turns = False
         self._tell, self._limit = tell, request.timeout
         cells = {cell: number for number, cell in enumerate(dict.fromkeys(trial.cell for trial in todo))}
         self._cells = [cells[trial.cell] for trial in todo]
@@ -198,15 +200,17 @@ class Coordinator:
         trained = [number for number in range(len(self.todo)) if number not in self.refused]
         answer = self._asked(Divide(trained, workers, how))
         assert isinstance(answer, Divided)
+        self.turns = answer.turns
         made = [Chunk(tuple(trials), steps) for trials, steps in zip(answer.chunks, answer.steps, strict=True)]
         return made, answer.how
 
-    def train(self, chunk: Chunk, advance: Callable[[int], None]) -> None:
+    def train(self, chunk: Chunk, advance: Callable[[int], None], claim: str = "") -> None:
         """Train the trials of a chunk; afterwards each has a record.
 
         Args:
             chunk: one of :meth:`chunks`.
             advance: called with numbers of optimizer steps, less than 0 for those that are made again.
+            claim: the file that says who trains them, which the worker holds meanwhile.
 
         Raises:
             InputError, StorageError, MemoryError: for no trial's fault.
@@ -214,7 +218,7 @@ class Coordinator:
         parts, told, again = [chunk.trials], False, set[tuple[int, ...]]()
         while parts:
             part = parts.pop()
-            ended = self._trained(part, advance)
+            ended = self._trained(part, advance, claim)
             if ended is None:
                 continue
             if isinstance(ended, Died) and ended.from_outside and part not in again:
@@ -232,6 +236,14 @@ class Coordinator:
             else:
                 self.fail(part, ended.reason)
 
+    def limit(self, threads: int) -> None:
+        """From now on workers have so many threads each."""
+        self._part = {THREADS: str(threads).encode()}
+        with self._changing:
+            before, self._free = self._free, []
+        for worker in before:
+            self._workers.give_back(worker)
+
     def fail(self, trials: Iterable[int], reason: str) -> None:
         """Record that some trials could not be trained.
 
@@ -240,13 +252,13 @@ class Coordinator:
         """
         self._asked(Fail(list(trials), reason))
 
-    def _trained(self, part: Sequence[int], advance: Callable[[int], None]) -> "Failed | Died | None":
+    def _trained(self, part: Sequence[int], advance: Callable[[int], None], claim: str) -> "Failed | Died | None":
         """Train some trials together, once; why that ended early, if it did."""
         made = 0
         ended: Failed | Died | None = None
         try:
             with self._at_work() as worker:
-                worker.send(Train(list(part)))
+                worker.send(Train(list(part), claim))
                 while ended is None:
                     answer = worker.receive(self._limit)
                     if isinstance(answer, Progress):

@@ -42,9 +42,13 @@ class Divide(msgspec.Struct, tag=True, frozen=True):
 
 
 class Train(msgspec.Struct, tag=True, frozen=True):
-    """Train a chunk and publish its records; answered by :class:`Progress`, then :class:`Done` or :class:`Failed`."""
+    """Train a chunk and publish its records; answered by :class:`Progress`, then :class:`Done` or :class:`Failed`.
+
+    ``claim`` is the file that says who trains them.
+    """
 
     trials: list[int]
+    claim: str
 
 
 class Fail(msgspec.Struct, tag=True, frozen=True):
@@ -96,11 +100,15 @@ class Checked(msgspec.Struct, tag=True, frozen=True):
 
 
 class Divided(msgspec.Struct, tag=True, frozen=True):
-    """The chunks: the trials of each, and the optimizer steps that it takes; and how they are trained, in lines."""
+    """The chunks: the trials of each, and the optimizer steps that it takes; and how they are trained, in lines.
+
+    ``turns`` says whether there are networks that take turns in a process: while one trains, another waits.
+    """
 
     chunks: list[list[int]]
     steps: list[int]
     how: list[str]
+    turns: bool
 
 
 class Progress(msgspec.Struct, tag=True, frozen=True):

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -37,6 +38,7 @@ from initbench.experiment.messages import (
     Work,
 )
 from initbench.experiment.plan import Trial, trial_of
+from initbench.experiment.sharing import held
 from initbench.experiment.start import architecture_of
 from initbench.experiment.train import now
 from initbench.models import modules
@@ -66,7 +68,8 @@ def serve(commands: Iterable[Command], send: Send) -> None:
             if isinstance(command, Divide):
                 send(_divided(session, trials, command))
             elif isinstance(command, Train):
-                _train(session, trials, send)
+                with held(Path(command.claim)):
+                    _train(session, trials, send)
             else:
                 records = [failed(trial, command.reason) for trial in trials]
                 send(_published(session, trials, records, now()))
@@ -142,6 +145,7 @@ def _divided(session: _Session, trials: Sequence[Trial], command: Divide) -> Div
         [[numbers[trial.key] for trial in chunk] for chunk in made],
         [chunks.n_steps(chunk) for chunk in made],
         train.how(made, session.device, session.request.blas) if command.how else [],
+        session.device.type == "cpu" and any(modules.draws(architecture_of(chunk[0].cell)) for chunk in made),
     )
 
 

@@ -1,8 +1,9 @@
 """How several processes on one results folder share the work: each takes trials that no other has.
 
 A process writes the keys that it trains into a file of its own, ``<results>/.taken/<name>.json``, and holds a lock on
-it for as long as it lives; the kernel frees a lock at any death, so there is nothing to unlock by hand. Records need
-none of this: where locks do not work, trials are trained twice, and the first record of each counts.
+it for as long as it lives, as does whoever trains for it elsewhere (:func:`held`); the kernel frees a lock at any
+death, so there is nothing to unlock by hand. Records need none of this: where locks do not work, trials are trained
+twice, and the first record of each counts.
 """
 
 import contextlib
@@ -66,16 +67,14 @@ class Sharing:
         self._path = self._folder / f"{uuid.uuid4().hex}.json"
         self._file: int | None = None
         self._made = False
-        self._seen = _files(results) if seen is None else set(seen)
+        self._known = frozenset(_files(results) if seen is None else seen)
+        self._seen = set(self._known)
 
     def __enter__(self) -> "Sharing":
         self._made = not self._results.exists()
-        with self._alone() as alone, contextlib.suppress(OSError):
-            if alone:
-                self._others()
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-                _locked(self._file, exclusive=True)
-                self._write(())
+        with self._alone():
+            self._others()
+            self._write(())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -83,7 +82,7 @@ class Sharing:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-                self._path.unlink()
+                self._path.unlink(missing_ok=True)
             if alone and not self._others():
                 self._lock.unlink()
                 self._folder.rmdir()
@@ -91,9 +90,14 @@ class Sharing:
                 if self._made:
                     self._results.rmdir()
 
+    @property
+    def claim(self) -> Path:
+        """The file that says what is taken, for :func:`held`."""
+        return self._path
+
     def beside(self) -> "Sharing":
-        """Another part, of another thread of this process, which has seen the same records."""
-        return Sharing(self._results, self._seen)
+        """Another part, of another thread of this process, which knows the same records and has seen none since."""
+        return Sharing(self._results, self._known)
 
     def release(self) -> None:
         """Leave what is taken to others."""
@@ -104,8 +108,8 @@ class Sharing:
         """What live processes have taken; for whoever takes nothing himself."""
         if not self._folder.exists():
             return []
-        with self._alone() as alone:
-            return self._others() if alone else []
+        with self._alone():
+            return self._others()
 
     def sweep(self) -> None:
         """Remove what killed processes have left, where there is nothing to train."""
@@ -159,8 +163,8 @@ class Sharing:
         """Drop what has a record by now, and take of the rest what nobody has: a chunk, or some more of them."""
         # Most of them before the lock is ours, so that nobody waits for our reading.
         before = self.recorded()
-        with self._alone() as alone:
-            others = self._others() if alone else []
+        with self._alone():
+            others = self._others()
             # After looking who has what: a trial is let go of when its record is there.
             recorded = before | self.recorded()
             there = recorded.keys() & left
@@ -173,8 +177,7 @@ class Sharing:
             free = ([key for key in chunk if key in left and key not in taken] for chunk in queue)
             hand = list(islice(filter(None, free), most))
             hand = [hand[0][:share], *_within(share // 2 - len(hand[0]), hand[1:])] if hand else []
-            if alone:
-                self._write([key for part in hand for key in part])
+            self._write([key for part in hand for key in part])
         ended(recorded)
         elsewhere(there)
         return hand, others
@@ -194,8 +197,8 @@ class Sharing:
         while left <= frozenset[str]().union(*(other.keys for other in others)):
             elsewhere(frozenset())
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            with self._alone() as alone:
-                others = self._others() if alone else []
+            with self._alone():
+                others = self._others()
 
     def recorded(self) -> dict[str, TrialRecord]:
         """The records in files that came since the last look, by their keys."""
@@ -210,7 +213,7 @@ class Sharing:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Nobody else looks, takes or leaves meanwhile; False where that cannot be had."""
+        """Nobody else looks, takes or leaves meanwhile; False where that cannot be had, and two may take the same."""
         with contextlib.ExitStack() as stack:
             try:
                 stack.callback(os.close, self._door())
@@ -250,11 +253,28 @@ class Sharing:
 
     def _write(self, keys: Sequence[str]) -> None:
         """Say which trials are ours: read by nobody before the lock of the folder is free again."""
-        if self._file is not None:
-            content = msgspec.json.encode(Taken(_here(), frozenset(keys)))
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, 0)
-                os.pwrite(self._file, content, 0)
+        content = msgspec.json.encode(Taken(_here(), frozenset(keys)))
+        with contextlib.suppress(OSError):
+            # Where nobody could be kept out, it may have been taken for one of a dead process.
+            if self._file is not None and not os.fstat(self._file).st_nlink:
+                os.close(self._file)
+                self._file = None
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                _locked(self._file, exclusive=False)
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, content, 0)
+
+
+@contextlib.contextmanager
+def held(claim: Path) -> Iterator[None]:
+    """Meanwhile what a process has taken stays taken, even if that process is killed: it is trained here for it."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            file = os.open(claim, os.O_RDONLY | os.O_NONBLOCK)
+            stack.callback(os.close, file)
+            _locked(file, exclusive=False)
+        yield
 
 
 def _files(results: Path) -> set[str]:
@@ -289,12 +309,19 @@ def _here() -> str:
 
 def _read(path: Path) -> list[Taken]:
     """What a live process has taken; nothing, and the file is removed, where its process is dead."""
-    # Nobody knows what lies there: a pipe would be waited for.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not _locked(file.fileno(), exclusive=False):
+    with open(path, "rb", opener=_opened) as file:
+        if not _locked(file.fileno(), exclusive=True):
             return [msgspec.json.decode(file.read(), type=Taken)]
         path.unlink()
         return []
+
+
+def _opened(name: str, flags: int) -> int:
+    """For writing, without which a network file system grants no lock, where that is allowed."""
+    # Nobody knows what lies there: a pipe would be waited for.
+    with contextlib.suppress(PermissionError):
+        return os.open(name, os.O_RDWR | os.O_NONBLOCK)
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _locked(file: int, exclusive: bool) -> bool:

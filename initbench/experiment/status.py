@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from initbench.experiment.executors import slurm
-from initbench.experiment.executors.member import errors
+from initbench.experiment.executors.member import errors, notes
 from initbench.experiment.plan import plan
 from initbench.experiment.requests import kept
 from initbench.experiment.sharing import Sharing, Taken
@@ -94,4 +94,4 @@ def _of_slurm(folder: Path) -> Iterator[str]:
     else:
         told = ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items())) or "ended"
     yield f"  slurm job {job}: {told}"
-    yield from (f"  {line}" for line in errors(folder))
+    yield from (f"  {line}" for line in (*notes(folder), *errors(folder)))

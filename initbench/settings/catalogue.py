@@ -13,6 +13,7 @@ from initbench.errors import InputError, unknown
 from initbench.initializers import Law, plugins
 from initbench.initializers.names import VIEWS, canonical
 from initbench.initializers.plugins import Plugin, law_of
+from initbench.settings.executors import offered
 from initbench.settings.options import config_folder, content, option_files, read
 from initbench.settings.schema import GROUPS, KIND, SEARCH, parameters
 
@@ -65,17 +66,20 @@ class Catalogue:
         """Every setting that names an option, with the names it may be."""
         names = {group: list(option_files(group, self.config_dir)) for group in dict.fromkeys(GROUPS.values())}
         names["init"] = sorted({*names["init"], *self._foreign()})
+        names["executor"] = sorted({*names["executor"], *offered()})
         return {setting: names[group] for setting, group in GROUPS.items()}
 
     def extra(self, group: str) -> dict[str, Plain]:
         """The options of a group that are in no file: laws of plugins, and what a name means in a framework."""
+        if group == "executor":
+            return {name: {"name": name} for name in offered()}
         return self._foreign() | VIEWS if group == "init" else {}
 
     def options(self, group: str) -> dict[str, Any]:
         """What every option of a group sets, with the defaults of its parameters; views are left out."""
         nodes = {name: read(file) or {} for name, file in option_files(group, self.config_dir).items()}
-        if group == "init":
-            nodes |= self._foreign()
+        if group in ("init", "executor"):
+            nodes |= self._foreign() if group == "init" else self.extra(group)
         return {name: self.complete(group, node) for name, node in sorted(nodes.items())}
 
     def option(self, group: str, name: str) -> Plain:

@@ -22,7 +22,9 @@ from initbench.trial import VALUES, Cell, Named, Params
 from initbench.values import shown, text
 
 _OURS = Catalogue()
+# As requests are kept, whoever trains them.
 LOCAL = Named("local", (("processes", 1),))
+HERE = Named("local", (("processes", None),))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from initbench.initializers import BIASES, Law
 from initbench.initializers.fans import MODES
 from initbench.initializers.schemes import SCHEMES
 from initbench.models import MODELS
+from initbench.settings.executors import EXECUTORS, executor, offered
 from initbench.signature import declared, refined
 from initbench.tasks import TASKS
 from initbench.values import Parameter
@@ -124,53 +125,6 @@ PROTOCOLS: dict[str, tuple[Parameter, ...]] = {
     ),
 }
 
-
-@dataclass(frozen=True)
-class Executor:
-    """Who trains: what there is to say of it, and what can be set of it."""
-
-    about: str
-    parameters: tuple[Parameter, ...]
-
-
-EXECUTORS = {
-    "local": Executor(
-        "processes on this machine, each with its part of the processors",
-        (Parameter("processes", 1, int, least=1, help="that train side by side"),),
-    ),
-    "slurm": Executor(
-        "a job array of Slurm; submitted by submitit: pip install 'initbench[slurm]'",
-        (
-            Parameter("workers", 8, int, least=1, help="jobs of the array; each trains what no other does"),
-            Parameter("parallel", None, int, least=1, optional=True, help="of them at once, at most; null: all"),
-            Parameter("minutes", 240, int, least=1, help="of a job, after which it is queued again, and goes on"),
-            Parameter("cpus", 4, int, least=1, help="of a job: a network is trained on each"),
-            Parameter("memory", 8.0, above=0, help="of a job, in GB"),
-            Parameter("gpus", 0, int, least=0, help="of a job"),
-            *(
-                Parameter(name, None, str, optional=True, help=f"of the jobs, as sbatch has it; null: {default}")
-                for name, default in (
-                    ("partition", "the cluster's own"),
-                    ("account", "the user's own"),
-                    ("qos", "the account's own"),
-                    ("constraint", "none"),
-                )
-            ),
-            Parameter("setup", None, str, optional=True, help="a shell line before a job's work: modules, variables"),
-            Parameter("python", None, str, optional=True, help="what runs Python on a node; null: as here"),
-        ),
-    ),
-    "ray": Executor(
-        "workers of a Ray cluster, or of one that is started here: pip install 'initbench[ray]'",
-        (
-            Parameter("address", None, str, optional=True, help="of the cluster; null: RAY_ADDRESS, or one here"),
-            Parameter("workers", None, int, least=1, optional=True, help="at once; null: as many as have a place"),
-            Parameter("cpus", 1, int, least=1, help="of a worker: a network is trained on each"),
-            Parameter("gpus", 0.0, least=0, help="of a worker; a fraction where several share one"),
-        ),
-    ),
-}
-
 # A gain by name follows from the activation.
 GAINS = ("auto", "torch", "critical")
 _LAW: dict[str, dict[str, Any]] = {
@@ -238,8 +192,7 @@ def parameters(group: str, kind: str, laws: Mapping[str, Law | DataLaw]) -> tupl
     """
     if group == "init":
         return _of_law(laws[kind], laws) if kind in laws else None
-    declared_by, table = _TABLES[group]
-    return declared_by(kind) if kind in table else None
+    return _TABLES[group][0](kind) if kind in kinds(group, laws) else None
 
 
 def own_value(name: str, cell: Mapping[str, Any]) -> Any:
@@ -256,6 +209,8 @@ def own_value(name: str, cell: Mapping[str, Any]) -> Any:
 
 def kinds(group: str, laws: Mapping[str, Law | DataLaw]) -> tuple[str, ...]:
     """The kinds of options of a group that :func:`parameters` knows."""
+    if group == "executor":
+        return (*EXECUTORS, *offered())
     return tuple(laws if group == "init" else _TABLES[group][1])
 
 
@@ -303,6 +258,6 @@ _TABLES: dict[str, tuple[Callable[[str], tuple[Parameter, ...]], Mapping[str, An
     "activation": (_of_activation, ACTIVATIONS),
     "optimizer": (lambda name: OPTIMIZERS[name].parameters, OPTIMIZERS),
     "protocol": (PROTOCOLS.__getitem__, PROTOCOLS),
-    "executor": (lambda name: EXECUTORS[name].parameters, EXECUTORS),
+    "executor": (lambda name: executor(name).parameters, EXECUTORS),
     "experiment": (lambda name: (), {}),
 }

@@ -1,4 +1,7 @@
-"""Executors: who has the trials of a plan trained. Each is a file here with one function, ``train(sweep)``."""
+"""Executors: who has the trials of a plan trained. Each is a file here with one function, ``train(sweep)``.
+
+Those of installed packages are functions too: :mod:`initbench.settings.executors`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from typing import Literal, get_args
 
 from initbench.experiment.plan import Plan
 from initbench.experiment.sharing import Sharing
+from initbench.settings.executors import EXECUTORS, function_of
 from initbench.settings.request import Request
 
 Say = Callable[[str], None]
@@ -54,4 +58,8 @@ def train(sweep: Sweep) -> None:
         Detached: it is trained elsewhere, and not waited for.
         StorageError: the results folder cannot be written.
     """
-    import_module(f"{__name__}.{sweep.request.executor.name}").train(sweep)
+    asked = sweep.request.executor
+    if asked.name in EXECUTORS:
+        import_module(f"{__name__}.{asked.name}").train(sweep)
+    else:
+        function_of(asked.name)(sweep, **dict(asked.params))

@@ -19,35 +19,45 @@ from initbench.records import TrialRecord, store
 
 _log = logging.getLogger(__name__)
 
+# Of networks that take turns: eight seconds or more, where to start a process takes two.
+_STEPS = 40_000
+
 
 def train(sweep: Sweep) -> None:
     """As :func:`initbench.experiment.executors.train` has it."""
     if sweep.detach:
         raise InputError("--detach is for an executor that goes on without this command: executor=slurm")
-    number = int(dict(sweep.request.executor.params)["processes"])
+    number = dict(sweep.request.executor.params)["processes"]
     with sweep.sharing:
-        process.start(number)
+        process.start(number or 1)
         sweep.meanwhile()
-        train_in(process, number, max(1, processors() // number) if number > 1 else None, sweep)
+        train_in(process, number, max(1, processors() // number) if number and number > 1 else None, sweep)
 
 
-def train_in(workers: Workers, number: int, threads: int | None, sweep: Sweep) -> None:
+def train_in(workers: Workers, number: int | None, threads: int | None, sweep: Sweep) -> None:
     """Have it trained by some workers at a time; the sharing is entered.
 
     Args:
         workers: where they come from.
-        number: of workers.
+        number: of workers; None: one process here, or one for each processor where networks would take turns.
         threads: of each; None: all that it finds.
         sweep: what is to do.
     """
     now, request, tell = sweep.now, sweep.request, sweep.tell
     with Coordinator(request, now.todo, tell, workers, threads) as coordinator:
-        coordinator.check(number - 1 if workers is process else 0)
+        coordinator.check(number - 1 if number and workers is process else 0)
         refused = coordinator.refused
         if len(refused) == len(now.todo) == now.n_distinct:
             # Of such a request there would be nothing but failures.
             raise next(iter(refused.values())).error()
-        todo, how = coordinator.chunks(sweep.verbose, number)
+        todo, how = coordinator.chunks(sweep.verbose, number or 1)
+        if number is None:
+            number = _side_by_side(coordinator, todo)
+            if number > 1:
+                coordinator.limit(1)
+                process.start(number)
+                todo, how = coordinator.chunks(sweep.verbose, number)
+                how = [*how, f"{number} processes, as these networks take turns in one (executor.processes=1: one)"]
         store.check_writable(request.folder)
         keep(request)
         for line in budget(now):
@@ -62,6 +72,12 @@ def train_in(workers: Workers, number: int, threads: int | None, sweep: Sweep) -
         standing = Standing(now.todo)
         with progress(sum(chunk.steps for chunk in todo), sweep.quiet, more=standing.text) as advance:
             _share(coordinator, todo, number, sweep, advance, standing)
+
+
+def _side_by_side(coordinator: Coordinator, chunks: Sequence[Chunk]) -> int:
+    """How many processes are worth their start."""
+    worth = coordinator.turns and sum(chunk.steps for chunk in chunks) >= _STEPS
+    return min(processors(), sum(len(chunk.trials) for chunk in chunks)) if worth else 1
 
 
 def _share(
@@ -115,7 +131,7 @@ def _share(
                 counted.update(part)
             trials = tuple(of[key] for key in part)
             _log.info("%d trials to train", len(trials))
-            coordinator.train(Chunk(trials, sum(steps[trial] for trial in trials)), made)
+            coordinator.train(Chunk(trials, sum(steps[trial] for trial in trials)), made, str(sharing.claim.absolute()))
 
     def work_beside() -> None:
         with sweep.sharing.beside() as sharing:

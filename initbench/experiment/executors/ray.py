@@ -73,12 +73,13 @@ class _Workers:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep, self._asked = sweep, dict(sweep.request.executor.params)
+        self._noted = set[tuple[str, str]]()
 
     def take(self) -> process.Worker:
         import ray
 
         host = ray.remote(Host).options(num_cpus=self._asked["cpus"], num_gpus=self._asked["gpus"])
-        actor = host.remote(versions())
+        actor = host.remote(versions(), self._asked["refuse"])
         where = actor.where.remote()
         begun, told = time.monotonic(), False
         while not ray.wait([where], timeout=0.5)[0]:
@@ -89,12 +90,15 @@ class _Workers:
                 told = True
                 self._sweep.tell("waiting for Ray to have a place for a worker")
         try:
-            node, refused = ray.get(where)
+            node, refused, note = ray.get(where)
         except ray.exceptions.RayError as error:
             raise InputError(f"Ray cannot start a worker: {' '.join(str(error).split())[-300:]}") from error
         if refused:
             ray.kill(actor)
             raise InputError(f"{node}: {refused}")
+        if note and (node, note) not in self._noted:
+            self._noted.add((node, note))
+            self._sweep.tell(f"{node}: {note}")
         return _Far(actor, node)
 
     def give_back(self, worker: process.Worker) -> None:
@@ -104,19 +108,19 @@ class _Workers:
 class Host:
     """The actor: a worker of ours on its node."""
 
-    def __init__(self, there: dict[str, str]) -> None:
+    def __init__(self, there: dict[str, str], refuse: str) -> None:
         self._worker: process.Worker | None = None
+        self._refused = self._note = ""
         try:
-            check(there)
-            self._refused = ""
+            self._note = check(there, refuse)
         except InputError as error:
             self._refused = str(error)
 
-    def where(self) -> tuple[str, str]:
-        """The node's name, and why nothing can be trained here."""
+    def where(self) -> tuple[str, str, str]:
+        """The node's name, why nothing can be trained here, and what is another here than where it is asked."""
         if not self._refused:
             self._worker = process.Worker()
-        return platform.node(), self._refused
+        return platform.node(), self._refused, self._note
 
     def send(self, command: bytes) -> None:
         """As :meth:`initbench.experiment.process.Worker.send`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from initbench.errors import InputError
 from initbench.experiment.executors import Detached, Sweep
-from initbench.experiment.executors.member import errors, hand_over, work
+from initbench.experiment.executors.member import errors, hand_over, notes, work
 from initbench.experiment.progress import progress
 from initbench.experiment.requests import file_of, keep
 from initbench.experiment.standing import Standing
@@ -86,7 +86,7 @@ def _submit(folder: Path, sweep: Sweep) -> str:
     except ImportError as error:
         raise InputError("executor=slurm needs submitit: pip install 'initbench[slurm]'") from error
     hand_over(folder / "request.json", sweep.request, sweep.retry)
-    for old in folder.glob("*.error"):
+    for old in (*folder.glob("*.error"), *folder.glob("*.note")):
         old.unlink(missing_ok=True)
     asked = dict(sweep.request.executor.params)
     number, minutes = asked["workers"], asked["minutes"]
@@ -146,7 +146,8 @@ def _wait(sweep: Sweep, folder: Path, job: str) -> None:
             advance(len(found))
             if not left:
                 return
-            for line in errors(folder):
+            failed = errors(folder)
+            for line in (*notes(folder), *failed):
                 if line not in told:
                     sweep.tell(line)
                     told.add(line)
@@ -155,7 +156,7 @@ def _wait(sweep: Sweep, folder: Path, job: str) -> None:
             elif ended is None:
                 ended = time.monotonic()
             # One that says why it ended leaves nothing to wait for.
-            elif told or time.monotonic() - ended > _PATIENCE_SECONDS:
-                why = next(iter(told), f"see the logs in {folder / 'jobs'}")
+            elif failed or time.monotonic() - ended > _PATIENCE_SECONDS:
+                why = next(iter(failed), f"see the logs in {folder / 'jobs'}")
                 raise InputError(f"job {job} has ended, and {len(left)} trials have no record: {why}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
