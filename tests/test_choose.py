@@ -70,7 +70,9 @@ def test_other_models_are_torchs_and_so_is_a_gpu() -> None:
     for of in (architecture(settings=(("norm", "layer"),)), architecture(model="residual_mlp", settings=())):
         engine = choose(of, "sgd", CPU)
         assert engine.name == "torch"
-        assert engine.why == "the compiled engine trains multilayer perceptrons without normalisation only"
+        assert engine.why == (
+            "the compiled engine trains perceptrons without normalisation and plain convolutional networks only"
+        )
     assert choose(architecture(), "sgd", torch.device("cuda")).name == "torch"
 
 

@@ -47,8 +47,15 @@ def choose(architecture: Architecture, optimizer: str, device: torch.device) -> 
         return Engine("torch", "", 1e13, partial(_stack, architecture, device))
     lack = compiled.lack(architecture, optimizer)
     if lack is None:
-        return Engine("compiled", "", 1e11, compiled.train)
+        return Engine("compiled", "", 1e11, partial(compiled.train, images=_images(architecture)))
     return Engine("torch", lack, 2e10, partial(_each, architecture, device, None))
+
+
+def _images(architecture: Architecture) -> compiled.Images | None:
+    if architecture.is_plain:
+        return None
+    channels, height, width = architecture.sample_shape
+    return compiled.Images(channels, height, width, dict(architecture.settings)["stride"])
 
 
 def _stack(

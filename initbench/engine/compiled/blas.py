@@ -23,6 +23,7 @@ from numba import njit, types
 from numba.extending import get_cython_function_address, intrinsic
 from numpy.typing import NDArray
 
+from initbench.engine.compiled.machine_code import compiled
 from initbench.errors import InputError
 from initbench.processors import is_intel
 
@@ -169,7 +170,7 @@ def _choice(wanted: str) -> tuple[Blas, str]:
     raise InputError(f"blas={wanted}: {' and '.join(lacks)}" + (f"; use {others}" if others else ""))
 
 
-@njit
+@compiled
 def _repeat(times, product, a, b, c):
     """``C = A B`` row by row, so in Fortran's eyes ``Cᵀ = Bᵀ Aᵀ``."""
     m, k, n = a.shape[0], a.shape[1], b.shape[1]

@@ -114,6 +114,11 @@ def parameters(net: Workspace) -> dict[str, Array]:
     return result
 
 
+def flops(net: Workspace) -> float:
+    """About what a step of training costs for each sample."""
+    return 6.0 * len(net.params)
+
+
 @compiled
 def _forward(net, inputs, rows):
     """The logits of the samples ``rows``, into ``net.out``."""

@@ -1,4 +1,4 @@
-"""Train perceptrons on the CPU: as many at once as there are threads, each by itself."""
+"""Train perceptrons and convolutional networks on the CPU: as many at once as there are threads, each by itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ import torch
 from initbench.activations import ACTIVATIONS
 from initbench.data import Samples
 from initbench.engine.checkpoints import NONE, Checkpoints, State
-from initbench.engine.compiled import blas
+from initbench.engine.compiled import blas, convolution, perceptron
 from initbench.engine.compiled.activations import KERNELS
+from initbench.engine.compiled.convolution import Images, Maps
 from initbench.engine.compiled.memory import Inputs, Signals
-from initbench.engine.compiled.perceptron import Workspace, evaluate, parameters, train_steps, workspace
+from initbench.engine.compiled.perceptron import Workspace
 from initbench.engine.job import Floats, History, Job, Progress
 from initbench.engine.optimizers import OPTIMIZERS
 from initbench.engine.threads import each
@@ -28,8 +29,8 @@ def lack(architecture: Architecture, optimizer: str) -> str | None:
     """What keeps this engine from training networks of an architecture, in words; None if nothing does."""
     if architecture.task != USUAL:
         return f"the compiled engine trains for {USUAL} only, not for {architecture.task}"
-    if not architecture.is_plain:
-        return "the compiled engine trains multilayer perceptrons without normalisation only"
+    if not architecture.is_plain and not (architecture.model == "cnn" and architecture.depth):
+        return "the compiled engine trains perceptrons without normalisation and plain convolutional networks only"
     if architecture.activation not in KERNELS:
         return f"the activation '{architecture.activation}' has no compiled code"
     if OPTIMIZERS[optimizer].update is None:
@@ -42,16 +43,18 @@ def train(
     progress: Progress = lambda n_steps: None,
     checkpoints: Checkpoints = NONE,
     threads: int | None = None,
+    images: Images | None = None,
 ) -> History:
     """Train every network, each by itself.
 
     A network is trained on one thread from start to end, so its numbers depend on nothing but itself.
 
     Args:
-        job: of multilayer perceptrons, whose activation and optimizer have compiled code.
+        job: of networks of one kind, whose activation and optimizer have compiled code.
         progress: called from the calling thread.
         checkpoints: asked and told from the threads that train.
         threads: how many networks to train at once; all processors if None.
+        images: what convolutional networks are given; None where the job is of multilayer perceptrons.
 
     Returns:
         The histories and final parameters, in the order of the given networks.
@@ -70,7 +73,12 @@ def train(
         # with which a processor is many times slower.
         torch.set_flush_denormal(True)
         initial, size = {name: values[trial] for name, values in networks.params.items()}, job.schedule.batch_size
-        net = workspace(initial, networks.activation, parameter, size, n_buffers, route.product(dtype))
+        activation, product = networks.activation, route.product(dtype)
+        net: Workspace | Maps
+        if images is None:
+            net = perceptron.workspace(initial, activation, parameter, size, n_buffers, product)
+        else:
+            net = convolution.workspace(initial, images, activation, parameter, n_buffers, product)
         inputs, signals = _inputs(job.of(trial)), Signals(steps[trial : trial + 1], stop)
         _Training(job, trial, net, inputs, history, signals).run(checkpoints)
 
@@ -96,7 +104,7 @@ class _Training:
 
     job: Job
     trial: int
-    net: Workspace
+    net: Workspace | Maps
     inputs: Inputs
     history: History
     signals: Signals
@@ -104,6 +112,11 @@ class _Training:
     at: int = 0
     loss: float = 0.0
     n_correct: int = 0
+
+    @property
+    def of(self) -> Any:
+        """The code for such networks."""
+        return perceptron if isinstance(self.net, Workspace) else convolution
 
     def run(self, checkpoints: Checkpoints) -> None:
         """Train from the beginning, or from where a checkpoint is, to the end; less if it is to end early."""
@@ -122,10 +135,10 @@ class _Training:
         checkpoints.offer(here, self.state, finished=True)
         if history.diverged_at[self.trial] >= 0:
             return
-        loss, n_correct, n_answers = evaluate(self.net, self.inputs, samples.y, samples.test)
+        loss, n_correct, n_answers = self.of.evaluate(self.net, self.inputs, samples.y, samples.test)
         history.test_loss[self.trial] = loss / len(samples.test)
         history.test_correct[self.trial], history.test_answers[self.trial] = n_correct, n_answers
-        for name, values in parameters(self.net).items():
+        for name, values in self.of.parameters(self.net).items():
             history.params[name][self.trial] = values
 
     def train_epoch(self, lrs: Floats, between: Callable[[], None]) -> None:
@@ -137,11 +150,11 @@ class _Training:
         """
         job, trial, size, y = self.job, self.trial, self.job.schedule.batch_size, self.job.of(self.trial).y
         order, hyper = job.orders.rows(int(job.orders.of[trial]), self.epoch), _hyper(job, trial)
-        before, together = self.epoch * len(lrs), max(1, int(_CALL_FLOPS / (6 * size * len(self.net.params))))
+        before, together = self.epoch * len(lrs), max(1, int(_CALL_FLOPS / (size * self.of.flops(self.net))))
         while self.at < len(lrs):
             end = min(self.at + together, len(lrs))
             rows = order[self.at * size : end * size]
-            self.loss, self.n_correct, bad = train_steps(
+            self.loss, self.n_correct, bad = self.of.train_steps(
                 self.net, hyper, self.inputs, y, rows, size, lrs[self.at : end], before + self.at, self.loss,
                 self.n_correct, self.signals,
             )  # fmt: skip
@@ -162,7 +175,7 @@ class _Training:
     def validate(self, epoch: int) -> bool:
         """Record the validation after ``epoch`` epochs; whether the loss is finite."""
         samples = self.job.of(self.trial)
-        loss, n_correct, _ = evaluate(self.net, self.inputs, samples.y, samples.val)
+        loss, n_correct, _ = self.of.evaluate(self.net, self.inputs, samples.y, samples.val)
         if np.isfinite(loss):
             self.history.val_loss[self.trial, epoch] = loss / len(samples.val)
             self.history.val_correct[self.trial, epoch] = n_correct
