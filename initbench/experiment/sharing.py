@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 # Choosing trials takes milliseconds. Whoever is stopped (Ctrl-Z) amid it shall not stop all others.
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 10.0
 # Of training, for which chunks are taken at once: many that ask for each second's work would wait for each other.
 _HAND_SECONDS = 5.0
 
