@@ -155,7 +155,7 @@ def test_a_job_whose_time_is_up_is_queued_again_and_what_it_had_is_trained(initb
 @pytest.mark.slow
 def test_a_job_over_its_time_limit_goes_on_until_all_is_trained(initbench: Initbench) -> None:
     """Slurm's own limit, of which a minute is the least that can be asked for; nobody sends anything."""
-    longer = [*LONG[:-2], "epochs=900", "dataset=digits"]
+    longer = [*LONG[:-2], "epochs=240", "dataset=digits"]
     # One that has more to do than two minutes have time for.
     limits = ("executor.workers=1", "executor.minutes=2")
     assert initbench("run", *longer, *ON_SLURM, *limits, "results=slurm", "--detach").code == 0
