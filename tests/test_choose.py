@@ -67,11 +67,15 @@ def test_perceptrons_are_compiled(activation: str, optimizer: str) -> None:
 
 
 def test_other_models_are_torchs_and_so_is_a_gpu() -> None:
-    for of in (architecture(settings=(("norm", "layer"),)), architecture(model="residual_mlp", settings=())):
+    for of in (
+        architecture(settings=(("norm", "layer"),)),
+        architecture(model="residual_mlp", settings=()),
+        architecture(model="cnn", settings=(("norm", "batch"),)),
+    ):
         engine = choose(of, "sgd", CPU)
         assert engine.name == "torch"
         assert engine.why == (
-            "the compiled engine trains perceptrons without normalisation and plain convolutional networks only"
+            "the compiled engine trains perceptrons and plain convolutional networks only, without normalisation"
         )
     assert choose(architecture(), "sgd", torch.device("cuda")).name == "torch"
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from own_model import OWN, own
 from torch import Tensor
-from torch.nn.functional import conv2d, cross_entropy, layer_norm, linear
+from torch.nn.functional import conv2d, cross_entropy, linear
 
 from initbench.data import Samples
 from initbench.engine import stacked
@@ -33,6 +33,16 @@ ARCHITECTURES = {
     "cnn": Architecture("cnn", CONVOLUTION, 2, (), "tanh", (), (2, 5, 5), 4),
     "residual_mlp": Architecture("residual_mlp", (("layers", 2),), 2, (8, 8), "gelu", (), (50,), 4),
     "residual_cnn": Architecture("residual_cnn", (*CONVOLUTION, ("layers", 3)), 2, (), "silu", (), (2, 5, 5), 4),
+    "cnn batch": Architecture("cnn", (*CONVOLUTION, ("norm", "batch")), 2, (), "relu", (), (2, 5, 5), 4),
+    "residual_mlp layer": Architecture(
+        "residual_mlp", (("layers", 2), ("norm", "layer")), 1, (8,), "relu", (), (50,), 4
+    ),
+    "residual_cnn layer": Architecture(
+        "residual_cnn", (*CONVOLUTION, ("layers", 2), ("norm", "layer")), 1, (), "relu", (), (2, 5, 5), 4
+    ),
+    "residual_cnn batch": Architecture(
+        "residual_cnn", (*CONVOLUTION, ("layers", 1), ("norm", "batch")), 2, (), "tanh", (), (2, 5, 5), 4
+    ),
     "module": Architecture("module", (), 0, (), "relu", (), (2, 5, 5), 4),
 }
 
@@ -220,18 +230,26 @@ def test_an_error_stops_the_threads_that_train() -> None:
 def expected_logits(of: Architecture, p: dict[str, Tensor], x: Tensor) -> Tensor:
     """What the model computes in training, written out with the parameters by name."""
     phi = getattr(torch.nn.functional, of.activation, None) or getattr(torch, of.activation)
+    norm = dict(of.settings).get("norm")
+
+    def normed(x: Tensor, p: dict[str, Tensor], name: str) -> Tensor:
+        """Over all numbers of a sample, or over all samples and places of a unit; then each unit's scale and shift."""
+        if norm is None:
+            return x
+        over = tuple(range(1, x.dim())) if norm == "layer" else (0, *range(2, x.dim()))
+        x = (x - x.mean(over, keepdim=True)) / torch.sqrt(x.var(over, unbiased=False, keepdim=True) + 1e-5)
+        scale, shift = (p[f"{name}.{part}"].view(-1, *[1] * (x.dim() - 2)) for part in ("weight", "bias"))
+        return x * scale + shift
+
     if of.model == "mlp":
         for i in range(of.depth):
             x = linear(x, p[f"layers.{i}.weight"], p[f"layers.{i}.bias"])
-            if dict(of.settings)["norm"] == "layer":
-                x = layer_norm(x, x.shape[1:])
-            else:
-                x = (x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=False) + 1e-5)
-            x = phi(x * p[f"norms.{i}.weight"] + p[f"norms.{i}.bias"])
+            x = phi(normed(x, p, f"norms.{i}"))
         return linear(x, p[f"layers.{of.depth}.weight"], p[f"layers.{of.depth}.bias"])
     if of.model == "cnn":
         for i in range(of.depth):
-            x = phi(conv2d(x, p[f"layers.{i}.weight"], p[f"layers.{i}.bias"], stride=2 if i == 0 else 1, padding=1))
+            x = conv2d(x, p[f"layers.{i}.weight"], p[f"layers.{i}.bias"], stride=2 if i == 0 else 1, padding=1)
+            x = phi(normed(x, p, f"norms.{i}"))
         return linear(x.flatten(1), p[f"layers.{of.depth}.weight"], p[f"layers.{of.depth}.bias"])
     layer = partial(conv2d, padding=1) if of.model == "residual_cnn" else linear
     stride = {"stride": 2} if of.model == "residual_cnn" else {}
@@ -239,9 +257,11 @@ def expected_logits(of: Architecture, p: dict[str, Tensor], x: Tensor) -> Tensor
     for block in range(of.depth):
         h, name = x, f"blocks.{block}"
         for i in range(dict(of.settings)["layers"]):
-            h = layer(phi(h), p[f"{name}.layers.{i}.weight"], p[f"{name}.layers.{i}.bias"])
+            h = layer(
+                phi(normed(h, p, f"{name}.norms.{i}")), p[f"{name}.layers.{i}.weight"], p[f"{name}.layers.{i}.bias"]
+            )
         x = x + p[f"{name}.multiplier"] * h
-    return linear(phi(x).flatten(1), p["output.weight"], p["output.bias"])
+    return linear(phi(normed(x, p, "norm")).flatten(1), p["output.weight"], p["output.bias"])
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "module"])

@@ -43,7 +43,7 @@ _NORM = Parameter(
     str,
     choices=("layer", "batch"),
     optional=True,
-    help="between each hidden layer and its activation",
+    help="before each activation",
 )
 _CONVOLUTION = (
     Parameter("channels", 16, int, least=1, help="of every convolution"),
@@ -54,10 +54,10 @@ _LAYERS = Parameter("layers", 2, int, least=1, help="in the branch F of each blo
 
 MODELS: dict[str, Model] = {
     "mlp": Model("depth hidden layers of width units", (_NORM,), width=True),
-    "cnn": Model("depth convolutions, the first with a stride", _CONVOLUTION, images=True),
+    "cnn": Model("depth convolutions, the first with a stride", (*_CONVOLUTION, _NORM), images=True),
     "residual_mlp": Model(
         "depth blocks x + a·F(x), F of some layers of width units",
-        (_LAYERS,),
+        (_LAYERS, _NORM),
         width=True,
         equal=True,
         least_depth=1,
@@ -65,7 +65,7 @@ MODELS: dict[str, Model] = {
     ),
     "residual_cnn": Model(
         "depth blocks x + a·F(x), F of some convolutions",
-        (*_CONVOLUTION, _LAYERS),
+        (*_CONVOLUTION, _LAYERS, _NORM),
         least_depth=1,
         images=True,
         branches=True,
@@ -122,6 +122,11 @@ class Architecture:
     vocabulary: int = 0
 
     @property
+    def normed(self) -> bool:
+        """Whether it has a normalisation."""
+        return dict(self.settings).get("norm") is not None
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is a multilayer perceptron without normalisation, which has an engine of its own."""
-        return self.model == "mlp" and dict(self.settings).get("norm") is None and not self.vocabulary
+        return self.model == "mlp" and not self.normed and not self.vocabulary

@@ -1,14 +1,17 @@
-"""The plain convolutional network: ``depth`` convolutions with one activation, then a linear output layer."""
+"""The plain convolutional network, with or without a normalisation before every activation."""
 
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from initbench.models.norms import MAP_NORMS
+
 
 class CNN(nn.Module):
-    """No pooling and no normalisation: what reaches the output is what the initialization lets through.
+    """``depth`` convolutions with one activation, then a linear output layer on what is flattened; no pooling.
 
-    The first convolution has a stride; all keep the size otherwise (zero padding). The last maps are flattened.
+    The first convolution has a stride; all keep the size otherwise (zero padding). Without a norm what reaches the
+    output is what the initialization lets through.
     """
 
     def __init__(
@@ -20,6 +23,7 @@ class CNN(nn.Module):
         kernel: int,
         stride: int,
         activation: Callable[[Tensor], Tensor],
+        norm: str | None = None,
     ) -> None:
         super().__init__()
         self.activation = activation
@@ -30,12 +34,13 @@ class CNN(nn.Module):
             n_in = channels
         if depth:
             height, width = -(-height // stride), -(-width // stride)
+        self.norms = nn.ModuleList(MAP_NORMS[norm](channels) for _ in range(depth))
         self.layers = nn.ModuleList([*layers, nn.Linear(n_in * height * width, n_classes)])
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits ``[batch, classes]`` of ``[batch, channels, height, width]``."""
         *convolutions, output = self.layers
-        for layer in convolutions:
-            x = self.activation(layer(x))
+        for layer, norm in zip(convolutions, self.norms, strict=True):
+            x = self.activation(norm(layer(x)))
         logits: Tensor = output(x.flatten(1))
         return logits

@@ -4,17 +4,12 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-_NORMS: dict[str | None, Callable[[int], nn.Module]] = {
-    None: lambda units: nn.Identity(),
-    "layer": nn.LayerNorm,
-    "batch": nn.BatchNorm1d,
-}
+from initbench.models.norms import NORMS
 
 
 class Perceptron(nn.Module):
     """``len(width)`` hidden layers with one activation, then a linear output layer.
 
-    The norm is layer norm (Ba et al. 2016, arXiv:1607.06450) or batch norm (Ioffe & Szegedy 2015, arXiv:1502.03167).
     The layers have the same names whatever the norm, so that at equal seed they start with the same weights.
     """
 
@@ -29,7 +24,7 @@ class Perceptron(nn.Module):
         super().__init__()
         sizes = [n_features, *width, n_classes]
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False))
-        self.norms = nn.ModuleList(_NORMS[norm](units) for units in width)
+        self.norms = nn.ModuleList(NORMS[norm](units) for units in width)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:

@@ -45,12 +45,14 @@ def _one_hot(vocabulary: int, module: nn.Module, args: tuple[Tensor]) -> tuple[T
     return (one_hot.mul_(math.sqrt(vocabulary)).flatten(1),)
 
 
-def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
+def _cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: Any) -> nn.Module:
     channels, height, width = architecture.sample_shape
     return CNN((channels, height, width), architecture.n_classes, architecture.depth, activation=activation, **settings)
 
 
-def _residual_mlp(architecture: Architecture, activation: Callable[[Tensor], Tensor], layers: int) -> nn.Module:
+def _residual_mlp(
+    architecture: Architecture, activation: Callable[[Tensor], Tensor], layers: int, norm: str | None = None
+) -> nn.Module:
     module = residual_mlp(
         _n_features(architecture),
         architecture.n_classes,
@@ -58,11 +60,12 @@ def _residual_mlp(architecture: Architecture, activation: Callable[[Tensor], Ten
         architecture.width[0],
         layers,
         activation,
+        norm,
     )
     return _seeing_one_hot(module, architecture)
 
 
-def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: int) -> nn.Module:
+def _residual_cnn(architecture: Architecture, activation: Callable[[Tensor], Tensor], **settings: Any) -> nn.Module:
     channels, height, width = architecture.sample_shape
     return residual_cnn(
         (channels, height, width), architecture.n_classes, architecture.depth, activation=activation, **settings
@@ -248,7 +251,8 @@ def cost(architecture: Architecture) -> tuple[int, int]:
         nonlocal numbers
         numbers += out.numel() if isinstance(out, Tensor) and not list(module.children()) else 0
 
-    for part in module.modules():
+    # The identity, where a norm could be, puts nothing out that is not there already.
+    for part in (part for part in module.modules() if not isinstance(part, nn.Identity)):
         part.register_forward_hook(count)
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

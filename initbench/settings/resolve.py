@@ -5,6 +5,7 @@ Every value by itself was looked at in the first step, :mod:`initbench.settings.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,10 @@ def model(option: Option) -> Named:
         InputError: a file that cannot be read.
     """
     if option.kind != "module":
-        return named(option)
+        found = named(option)
+        # Where there was no choice at first, keys say nothing of what is off.
+        off = ("norm", None) if found.name != "mlp" else None
+        return replace(found, params=tuple(param for param in found.params if param != off))
     given = option.params["path"]
     file, colon, function = (given or "").rpartition(":")
     if not colon or not function.isidentifier():

@@ -29,8 +29,10 @@ def lack(architecture: Architecture, optimizer: str) -> str | None:
     """What keeps this engine from training networks of an architecture, in words; None if nothing does."""
     if architecture.task != USUAL:
         return f"the compiled engine trains for {USUAL} only, not for {architecture.task}"
-    if not architecture.is_plain and not (architecture.model == "cnn" and architecture.depth):
-        return "the compiled engine trains perceptrons without normalisation and plain convolutional networks only"
+    if not architecture.is_plain and not (
+        architecture.model == "cnn" and architecture.depth and not architecture.normed
+    ):
+        return "the compiled engine trains perceptrons and plain convolutional networks only, without normalisation"
     if architecture.activation not in KERNELS:
         return f"the activation '{architecture.activation}' has no compiled code"
     if OPTIMIZERS[optimizer].update is None:
