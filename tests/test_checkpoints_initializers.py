@@ -44,8 +44,8 @@ def test_whoever_is_killed_again_and_again_has_the_bits_of_whoever_was_not(
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     # Odd, so that it ends at every kind of place: within a layer, at its end, between two networks.
     again, lives, found = killed_until_whole(tmp_path, 2, 2, lambda kept: prepared(name, kept))
-    # Of two networks: two layers of five epochs and their end, or twenty steps.
-    assert lives >= 8
+    # Of two networks: two layers of five epochs and their end, or twenty steps; those side by side may die together.
+    assert lives >= 5
     assert found >= lives - 1
     assert all(equal(a, b) for a, b in zip(whole, again, strict=True))
 
