@@ -89,7 +89,7 @@ BAD = {
     "model=residual_cnn dataset=synthetic": "model=residual_cnn needs images",
     "model=cnn model.channels=0": "model.channels must be a whole number >= 1; got 0",
     "model=cnn model.kernel=4": "model.kernel must be one of 1, 3, 5, 7; got 4",
-    "model=cnn model.norm=batch": "unknown setting 'model.norm'",
+    "model=lstm dataset=text model.norm=batch": "unknown setting 'model.norm'",
     "model.norm=bacth": "unknown model.norm 'bacth', did you mean 'batch'? Choose from: batch, layer, none",
     "model=residual_mlp depth=0": "model=residual_mlp needs depth >= 1; got 0",
     "model=residual_mlp width=[3,4]": "model=residual_mlp has one width for all layers; got [3, 4]",
