@@ -42,10 +42,10 @@ def test_every_initializer_has_its_page_with_formula_and_source(site: Path) -> N
 
 
 @pytest.mark.full
-def test_fifteen_questions_are_one_click_from_the_start_page(site: Path) -> None:
+def test_each_question_is_one_click_from_the_start_page(site: Path) -> None:
     page = (site / "index.html").read_text(encoding="utf-8").split('id="where-to-look"')[1].split("</table>")[0]
     links = re.findall(r'<a href="([^"#]+)(?:#([^"]+))?">', page)
-    assert len(links) == 15
+    assert len(links) >= 15
     for target, anchor in links:
         text = (site / target).read_text(encoding="utf-8")
         assert not anchor or f'id="{anchor}"' in text

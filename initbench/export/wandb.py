@@ -39,3 +39,5 @@ def write(runs: Iterable[Run], folder: Path) -> None:
                 made.log({**by_epoch[epoch], "epoch": epoch}, step=epoch)
             made.summary.update({"outcome": run.outcome, **run.results})
             made.finish(exit_code=0 if run.ended else 1)
+    # Their service writes the files, and on a busy machine it may still be at it.
+    wandb.teardown()
