@@ -152,20 +152,6 @@ def test_a_job_whose_time_is_up_is_queued_again_and_what_it_had_is_trained(initb
     assert table("local") == table("slurm")
 
 
-@pytest.mark.slow
-def test_a_job_over_its_time_limit_goes_on_until_all_is_trained(initbench: Initbench) -> None:
-    """Slurm's own limit, of which a minute is the least that can be asked for; nobody sends anything."""
-    longer = [*LONG[:-2], "epochs=240", "dataset=digits"]
-    # One that has more to do than two minutes have time for.
-    limits = ("executor.workers=1", "executor.minutes=2")
-    assert initbench("run", *longer, *ON_SLURM, *limits, "results=slurm", "--detach").code == 0
-    answer = initbench("run", *longer, *ON_SLURM, *limits, "results=slurm")
-    assert answer.code == 0, answer.err
-    shown = subprocess.run(["scontrol", "show", "job", job("slurm")], capture_output=True, text=True, check=True).stdout
-    assert int(shown.partition("Restarts=")[2].split()[0]) >= 1
-    assert in_table() == len(stored("slurm")) == 36
-
-
 def test_what_a_member_cannot_see_is_told_in_one_line(initbench: Initbench, tmp_path: Path) -> None:
     (tmp_path / "law.py").write_text("def mine(shape, rng):\n    return rng.random(shape)\n")
     line = (
