@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from interrupted import killed_until_whole
-from test_models import ARCHITECTURES, assert_same_trial, make_samples, train, train_plainly
+from test_models import ARCHITECTURES, assert_as_plain, assert_same_trial, make_samples, train, train_plainly
 
 from initbench.engine import compiled
 from initbench.engine.choose import choose
@@ -58,15 +58,7 @@ def test_equals_plain_torch(monkeypatch: pytest.MonkeyPatch, name: str, part: in
     architecture, samples, seeds = SHAPES[name], make_samples(np.float64), [0, 3]
     history = train(architecture, seeds, engine=engine(architecture), samples=samples, epochs=3)
     for i, seed in enumerate(seeds):
-        final, curves = train_plainly(architecture, seed, samples, epochs=3)
-        assert set(final) == set(history.params)
-        for key, values in final.items():
-            np.testing.assert_allclose(history.params[key][i], values, rtol=1e-9, atol=1e-11, err_msg=key)
-        train_loss, train_correct, val_loss, val_correct = map(list, zip(*curves, strict=True))
-        np.testing.assert_allclose(history.train_loss[i], train_loss, rtol=1e-10)
-        np.testing.assert_allclose(history.val_loss[i, 1:], val_loss, rtol=1e-10)
-        assert history.train_correct[i].tolist() == train_correct
-        assert history.val_correct[i, 1:].tolist() == val_correct
+        assert_as_plain(history, i, *train_plainly(architecture, seed, samples, epochs=3))
 
 
 @pytest.mark.full

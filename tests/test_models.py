@@ -157,15 +157,18 @@ def test_equals_plain_torch(architecture: Architecture, engine: Callable[..., Hi
     samples, seeds = make_samples(np.float64), [0, 3, 8]
     history = train(architecture, seeds, engine=engine, samples=samples, epochs=4)
     for i, seed in enumerate(seeds):
-        final, curves = train_plainly(architecture, seed, samples, epochs=4)
-        assert set(final) == set(history.params)
-        for name, values in final.items():
-            np.testing.assert_allclose(history.params[name][i], values, rtol=1e-9, atol=1e-11, err_msg=name)
-        train_loss, train_correct, val_loss, val_correct = map(list, zip(*curves, strict=True))
-        np.testing.assert_allclose(history.train_loss[i], train_loss, rtol=1e-10)
-        np.testing.assert_allclose(history.val_loss[i, 1:], val_loss, rtol=1e-10)
-        assert history.train_correct[i].tolist() == train_correct
-        assert history.val_correct[i, 1:].tolist() == val_correct
+        assert_as_plain(history, i, *train_plainly(architecture, seed, samples, epochs=4))
+
+
+def assert_as_plain(history: History, i: int, final: dict[str, Tensor], curves: list[Any]) -> None:
+    assert set(final) == set(history.params)
+    for name, values in final.items():
+        np.testing.assert_allclose(history.params[name][i], values, rtol=1e-9, atol=1e-11, err_msg=name)
+    train_loss, train_correct, val_loss, val_correct = map(list, zip(*curves, strict=True))
+    np.testing.assert_allclose(history.train_loss[i], train_loss, rtol=1e-10)
+    np.testing.assert_allclose(history.val_loss[i, 1:], val_loss, rtol=1e-10)
+    assert history.train_correct[i].tolist() == train_correct
+    assert history.val_correct[i, 1:].tolist() == val_correct
 
 
 @pytest.mark.full
@@ -187,6 +190,7 @@ def assert_same_trial(a: History, i: int, b: History, j: int) -> None:
         assert np.array_equal(getattr(a, name)[i], getattr(b, name)[j], equal_nan=True)
     assert a.test_loss[i] == b.test_loss[j]
     assert a.test_correct[i] == b.test_correct[j]
+    assert a.test_answers[i] == b.test_answers[j]
 
 
 def test_what_a_diverged_trial_leaves_is_its_start() -> None:

@@ -19,8 +19,6 @@ _CHUNK_SECONDS = 10.0
 # The part of a GPU's free memory that one stack may fill, and the most trials of a chunk anywhere.
 _MEMORY_SHARE = 0.6
 _CHUNK_TRIALS = 1024
-
-
 # With fewer chunks for each of several workers, the last ones to come decide when all is done: they are made equal.
 _CHUNKS_OF_WORKER = 4
 
@@ -42,11 +40,11 @@ def chunks(todo: Iterable[Trial], device: torch.device, workers: int = 1) -> lis
         shape = replace(drawn, lr=0.0, protocol=Named(""), stage="", chosen=(), settings=())
         shapes.setdefault(shape, []).append(trial)
     result: list[list[list[Trial]]] = []
+    # No thread is without work.
+    least = processors() if device.type == "cpu" else 1
     for cell, trials in shapes.items():
         trials.sort(key=lambda trial: trial.seed)
         size, work = chunk_size(cell, device), 0.0
-        # No thread is without work.
-        least = processors() if device.type == "cpu" else 1
         made: list[list[Trial]] = []
         chunk: list[Trial] = []
         for trial in trials:
@@ -59,7 +57,6 @@ def chunks(todo: Iterable[Trial], device: torch.device, workers: int = 1) -> lis
             work += 1 + longer
         result.append([*made, chunk])
     if workers > 1 and sum(map(len, result)) < _CHUNKS_OF_WORKER * workers:
-        least = processors() if device.type == "cpu" else 1
         result = [_equal(made, workers, least) for made in result]
     return [chunk for made in result for chunk in made]
 

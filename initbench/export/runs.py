@@ -29,7 +29,7 @@ class Run:
         technique: what is compared, as the tables call it.
         seed: its random streams.
         key: its hash, or that with a number where the trial was asked for under several names.
-        outcome: ``ok``, ``slow``, ``stuck`` (at chance), ``diverged`` or ``failed``.
+        outcome: ``ok``, ``slow``, ``poor``, ``stuck`` (at chance), ``diverged`` or ``failed``.
         settings: as the columns of ``report --format csv`` have them, without those that are empty.
         results: numbers of the columns that follow there; what it has not is left out.
         curves: ``train/loss``, ``val/accuracy`` … to their values; accuracies are fractions. What is not finite is

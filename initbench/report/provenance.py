@@ -34,11 +34,11 @@ def protocol(comparison: Comparison, setting: int) -> str:
     epochs = "the epochs compared" if by == "epochs" else _own("epochs", counted(row["epochs"], "epoch"), tuned)
     batches = "the sizes compared" if by == "batch_size" else _own("batch_size", str(row["batch_size"]), tuned)
     data = identity.get("dataset")
-    content = ""
+    task, score, content = comparison.task(setting), comparison.score(setting), ""
     if data:
-        split = _SPLIT.get(data["split"], data["split"])
+        # Of a text the last part is the test set, whatever the seed.
+        split = "split in its order" if task is TASKS["next_token"] else _SPLIT.get(data["split"], data["split"])
         content = f" (content {data['sha256'][:12]}), {split}, inputs standardised ({data['standardize']})"
-    task, score = comparison.task(setting), comparison.score(setting)
     # No class is empty: a majority of none is one that nobody recorded.
     known = row["test_majority"] if task.of_loss is None else row["test_total"]
     chance, target = scored(float(row["chance"]) if known else math.nan, score), score.times * row["target"]

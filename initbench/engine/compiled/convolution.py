@@ -12,7 +12,7 @@ import numpy as np
 
 from initbench.engine.compiled.activations import KERNELS, activate
 from initbench.engine.compiled.blas import Product
-from initbench.engine.compiled.kernels import add_bias, cross_entropy, multiply, standardise
+from initbench.engine.compiled.kernels import add_bias, add_rows, cross_entropy, multiply, name_classes, standardise
 from initbench.engine.compiled.machine_code import compiled
 from initbench.engine.compiled.memory import Array, aligned, places
 from initbench.engine.compiled.products import input_gradients, outputs, weight_gradient
@@ -271,16 +271,6 @@ def _fold(net, layer, n):
 
 
 @compiled
-def _add_rows(matrix, total):
-    """Add the rows of a matrix, flat, to ``total``: the gradient of a bias."""
-    m = len(total)
-    for i in range(len(matrix) // m):
-        row = matrix[i * m : (i + 1) * m]
-        for j in range(m):
-            total[j] += row[j]
-
-
-@compiled
 def _forward(net, inputs, rows):
     """The logits of a part of the samples."""
     n, n_places = len(rows), net.height[-1] * net.width[-1]
@@ -304,13 +294,20 @@ def _forward(net, inputs, rows):
 
 
 @compiled
+def _measure(net, inputs, y, rows):
+    """The summed loss of a part of the samples, and the correct ones; the gradients of their logits are then there."""
+    _forward(net, inputs, rows)
+    return cross_entropy(net.logits[: len(rows)], y[rows], net.back_logits[: len(rows)])
+
+
+@compiled
 def _backward(net, n):
     """Add the gradients of a part of the samples, from that of the logits, to ``net.grad``."""
     n_places, n_classes, last = net.height[-1] * net.width[-1], net.logits.shape[1], net.depth - 1
     grad, fan_in = net.back_logits.reshape(-1)[: n * n_classes], n_places * net.channels[-1]
     w, b = net.weight_at[net.depth], net.bias_at[net.depth]
     weight_gradient(net.product, grad, net.out[net.out_at[last] :], 1.0, net.grad[w:], n, fan_in, n_classes)
-    _add_rows(grad, net.grad[b : b + n_classes])
+    add_rows(grad, net.grad[b : b + n_classes])
     input_gradients(net.product, grad, net.params[w:], net.back, n, fan_in, n_classes)
     for layer in range(last, -1, -1):
         fan_in, fan_out = net.kernel * net.kernel * net.channels[layer], net.channels[layer + 1]
@@ -319,7 +316,7 @@ def _backward(net, n):
         multiply(back, net.slope[at : at + size])
         below = net.rows[net.rows_at[layer] :]
         weight_gradient(net.product, back, below, 1.0, net.grad[w:], n * n_places, fan_in, fan_out)
-        _add_rows(back, net.grad[b : b + fan_out])
+        add_rows(back, net.grad[b : b + fan_out])
         if layer:
             input_gradients(net.product, back, net.params[w:], net.back_rows, n * n_places, fan_in, fan_out)
             _fold(net, layer, n)
@@ -336,8 +333,7 @@ def train_steps(net, hyper, inputs, y, order, batch_size, lrs, steps_before, los
         for start in range(0, len(rows), part):
             some = rows[start : start + part]
             n = len(some)
-            _forward(net, inputs, some)
-            part_loss, part_correct = cross_entropy(net.logits[:n], y[some], net.back_logits[:n])
+            part_loss, part_correct = _measure(net, inputs, y, some)
             batch_loss += part_loss
             batch_correct += part_correct
             # The mean is over the batch.
@@ -364,11 +360,8 @@ def evaluate(net, inputs, y, rows):
     answered = np.zeros(net.logits.shape[1], np.bool_)
     for start in range(0, len(rows), part):
         some = rows[start : start + part]
-        n = len(some)
-        _forward(net, inputs, some)
-        part_loss, part_correct = cross_entropy(net.logits[:n], y[some], net.back_logits[:n])
+        part_loss, part_correct = _measure(net, inputs, y, some)
         loss += part_loss
         n_correct += part_correct
-        for i in range(n):
-            answered[np.argmax(net.logits[i])] = True
+        name_classes(net.logits[: len(some)], answered)
     return loss, n_correct, answered.sum()

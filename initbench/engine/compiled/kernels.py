@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from initbench.engine.compiled.elementary import exp
 from initbench.engine.compiled.machine_code import compiled
 
@@ -31,15 +33,28 @@ def multiply(a, b):
 
 
 @compiled
-def sum_rows(matrix, total):
-    """The sum of the rows of a matrix, flat: the gradient of a bias."""
+def add_rows(matrix, total):
+    """Add the rows of a matrix, flat, to ``total``: a part of the gradient of a bias."""
     m = len(total)
-    for j in range(m):
-        total[j] = 0
     for i in range(len(matrix) // m):
         row = matrix[i * m : (i + 1) * m]
         for j in range(m):
             total[j] += row[j]
+
+
+@compiled
+def sum_rows(matrix, total):
+    """The sum of the rows of a matrix, flat: the gradient of a bias."""
+    for j in range(len(total)):
+        total[j] = 0
+    add_rows(matrix, total)
+
+
+@compiled
+def name_classes(logits, answered):
+    """Mark in ``answered`` the class that each row of logits names, the first of equals."""
+    for i in range(len(logits)):
+        answered[np.argmax(logits[i])] = True
 
 
 @compiled

@@ -8,7 +8,7 @@ import numpy as np
 
 from initbench.engine.compiled.activations import KERNELS, activate
 from initbench.engine.compiled.blas import Product
-from initbench.engine.compiled.kernels import add_bias, cross_entropy, multiply, standardise, sum_rows
+from initbench.engine.compiled.kernels import add_bias, cross_entropy, multiply, name_classes, standardise, sum_rows
 from initbench.engine.compiled.machine_code import compiled
 from initbench.engine.compiled.memory import Array, aligned, places
 from initbench.engine.compiled.products import input_gradients, outputs, weight_gradient
@@ -227,6 +227,5 @@ def evaluate(net, inputs, y, rows):
         part_loss, part_correct = cross_entropy(logits, y[part], grad)
         loss += part_loss
         n_correct += part_correct
-        for i in range(n):
-            answered[np.argmax(logits[i])] = True
+        name_classes(logits, answered)
     return loss, n_correct, answered.sum()
